@@ -1,0 +1,116 @@
+//! What a log does, whatever stands behind it: append, point read, follow.
+
+use std::time::Duration;
+
+use engram_log_format::{Input, Lane, Offset, TimestampMs};
+
+use crate::record::Record;
+
+/// Which lanes a reader wants to see.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Lanes {
+    /// The journal alone: what persistent views are a function of.
+    Journal,
+    /// Both lanes, merged in offset order.
+    Both,
+}
+
+/// What the log assigned to an append. Not a promise of durability: see [`Log::wait_durable`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Appended {
+    /// Offset of the first record.
+    pub first: Offset,
+    /// Offset of the last record; `first..=last` is contiguous.
+    pub last: Offset,
+    /// The time that the records carry.
+    pub timestamp: TimestampMs,
+}
+
+/// Why an append was not taken. Nothing of it was or will be written.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum AppendError {
+    /// More is waiting for the disk than the queue may hold: try again later (503 or 429).
+    #[error("the log's queue is full: the disk does not keep up")]
+    Busy,
+    /// A record is larger than the format allows.
+    #[error("a record of {bytes} bytes exceeds the limit of {limit}")]
+    TooLarge {
+        /// Its size.
+        bytes: usize,
+        /// The limit.
+        limit: usize,
+    },
+    /// The disk is full: the log is read-only until space is freed.
+    #[error("the disk is full: the log is read-only until space is freed")]
+    DiskFull,
+    /// The log has stopped: after a failed write or sync nothing more is acknowledged.
+    #[error("the log has stopped: {0}")]
+    Stopped(String),
+}
+
+/// Why a record cannot be read.
+#[derive(Debug, thiserror::Error)]
+pub enum ReadError {
+    /// No record has this offset: beyond the end, in a gap, or dropped by retention.
+    #[error("no record at offset {0}")]
+    NotFound(Offset),
+    /// The bytes on disk do not verify.
+    #[error("damaged record: {0}")]
+    Damaged(String),
+    /// The storage failed.
+    #[error("cannot read the log: {0}")]
+    Io(#[from] std::io::Error),
+}
+
+/// Why a follower cannot go on.
+#[derive(Debug, thiserror::Error)]
+pub enum FollowError {
+    /// The log has stopped, in order or after an error; everything durable was delivered before.
+    #[error("the log has stopped: {0}")]
+    Stopped(String),
+    /// Reading older segments failed.
+    #[error(transparent)]
+    Read(#[from] ReadError),
+}
+
+/// The one source of truth: an ordered, durable sequence of records.
+///
+/// Offsets are assigned when an append is taken, in the order in which appends are taken; so a writer
+/// that holds a lock round `append` knows that its records precede those of the next holder.
+pub trait Log: Send + Sync + 'static {
+    /// Takes one atomic append: all of its records reach the log or none does, with contiguous offsets.
+    ///
+    /// Returns as soon as the offsets are assigned; does not wait for the disk and does not block
+    /// longer than it takes to enqueue. `now` is the writer's clock; the records carry the larger of
+    /// it and the last record's time. An empty append is a bug.
+    ///
+    /// Journal records become visible to followers only when they are on stable storage; ephemeral
+    /// ones at once, but never before the records that precede them in offset order.
+    fn append(&self, lane: Lane, inputs: &[Input], now: TimestampMs) -> Result<Appended, AppendError>;
+
+    /// Blocks until every record up to `offset` is on stable storage (ephemeral ones: written).
+    fn wait_durable(&self, offset: Offset) -> Result<(), AppendError>;
+
+    /// The last offset that followers may have seen; zero for an empty log.
+    fn durable_end(&self) -> Offset;
+
+    /// Reads one record by its offset: from memory if it is recent, else from its segment.
+    fn read(&self, offset: Offset) -> Result<Record, ReadError>;
+
+    /// Reads the records after `after` in order: those of old segments first, then live ones.
+    fn follow(&self, after: Offset, lanes: Lanes) -> Result<Follower, FollowError>;
+}
+
+/// A cursor over the log. Blocking: it lives on a thread of its own.
+pub trait Follow: Send {
+    /// Appends the next records to `out`, at most `max` of them but never part of an atomic append unless
+    /// that alone exceeds `max`. Waits up to `timeout` for the first one; returns the number of records
+    /// added, zero when the time is over. Offsets strictly increase.
+    fn next(&mut self, out: &mut Vec<Record>, max: usize, timeout: Duration) -> Result<usize, FollowError>;
+
+    /// The offset of the last record that was returned.
+    fn position(&self) -> Offset;
+}
+
+/// A follower of any log.
+pub type Follower = Box<dyn Follow>;
