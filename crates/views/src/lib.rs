@@ -6,6 +6,8 @@ pub mod error;
 pub mod projector;
 pub mod read;
 pub mod table;
+#[cfg(feature = "testing")]
+pub mod testing;
 pub mod views;
 
 pub use error::{ProjectError, Stopped, ViewError};

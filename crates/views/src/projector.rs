@@ -25,7 +25,12 @@ pub trait Projector: Send + 'static {
     fn tables(&self) -> &'static [&'static Table];
 
     /// Applies one journal record. Called once per record, in order.
-    fn apply(&mut self, record: &Record, input: InputRef<'_>, view: &mut Apply<'_>) -> Result<(), ProjectError>;
+    fn apply(
+        &mut self,
+        record: &Record,
+        input: InputRef<'_>,
+        view: &mut Apply<'_>,
+    ) -> Result<(), ProjectError>;
 
     /// Drops all memos: the tables were replaced underneath.
     fn reset(&mut self);
@@ -37,7 +42,12 @@ pub trait Projector: Send + 'static {
 pub trait Observer: Send + 'static {
     /// A batch was committed; `deltas` are what projectors emitted, in order, each with the offset of its record.
     /// `ephemeral` are the records of the ephemeral lane in the same stretch of the log, in order.
-    fn committed(&mut self, snapshot: &Snapshot, deltas: &[(Offset, Box<dyn Any + Send>)], ephemeral: &[Record]);
+    fn committed(
+        &mut self,
+        snapshot: &Snapshot,
+        deltas: &[(Offset, Box<dyn Any + Send>)],
+        ephemeral: &[Record],
+    );
 }
 
 /// The view while a record is being applied: reads see the writes of this batch.

@@ -1,0 +1,302 @@
+//! A log in memory: everything is durable at once, nothing outlives the process.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use engram_log::{
+    AppendError, Appended, Follow, FollowError, Follower, Input, Lane, Lanes, Log, Offset,
+    ReadError, Record, TimestampMs,
+};
+use parking_lot::{Condvar, Mutex};
+
+/// A [`Log`] without files. Cheap to clone; clones share the records.
+#[derive(Clone, Default)]
+pub struct MemoryLog {
+    shared: Arc<Shared>,
+}
+
+#[derive(Default)]
+struct Shared {
+    state: Mutex<State>,
+    grown: Condvar,
+}
+
+#[derive(Default)]
+struct State {
+    entries: Vec<Entry>,
+    end: Offset,
+    stopped: Option<String>,
+}
+
+#[derive(Clone)]
+struct Entry {
+    record: Record,
+    /// The last record of the same atomic append.
+    append_last: Offset,
+}
+
+impl MemoryLog {
+    /// An empty log.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Appends one journal record at time `now_ms` (or that of the record before, if later).
+    pub fn journal(&self, input: impl Into<Input>, now_ms: u64) -> Offset {
+        self.append_one(Lane::Journal, input.into(), now_ms)
+    }
+
+    /// Appends one record of the ephemeral lane.
+    pub fn ephemeral(&self, input: impl Into<Input>, now_ms: u64) -> Offset {
+        self.append_one(Lane::Ephemeral, input.into(), now_ms)
+    }
+
+    /// Leaves a gap of `count` offsets, as an unclean stop does.
+    pub fn skip(&self, count: u64) {
+        self.shared.state.lock().end.0 += count;
+    }
+
+    /// Appends a record as it is, valid or not. Its offset must be beyond the end.
+    pub fn push_raw(&self, record: Record) {
+        let mut state = self.shared.state.lock();
+        assert!(record.offset > state.end, "offsets increase");
+        state.end = record.offset;
+        state.entries.push(Entry {
+            append_last: record.offset,
+            record,
+        });
+        self.shared.grown.notify_all();
+    }
+
+    /// Stops the log: appends fail, followers get what there is and then an error.
+    pub fn stop(&self, reason: &str) {
+        self.shared.state.lock().stopped = Some(reason.to_owned());
+        self.shared.grown.notify_all();
+    }
+
+    /// A log with the first `count` records of this one: for cutting a history anywhere.
+    pub fn prefix(&self, count: usize) -> Self {
+        let copy = Self::new();
+        for entry in self.shared.state.lock().entries.iter().take(count) {
+            copy.push_raw(entry.record.clone());
+        }
+        copy
+    }
+
+    /// The number of records.
+    pub fn len(&self) -> usize {
+        self.shared.state.lock().entries.len()
+    }
+
+    /// Whether there is no record.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    fn append_one(&self, lane: Lane, input: Input, now_ms: u64) -> Offset {
+        self.append(lane, &[input], TimestampMs(now_ms))
+            .expect("the test has not stopped the log")
+            .last
+    }
+}
+
+impl Log for MemoryLog {
+    fn append(
+        &self,
+        lane: Lane,
+        inputs: &[Input],
+        now: TimestampMs,
+    ) -> Result<Appended, AppendError> {
+        assert!(!inputs.is_empty(), "an empty append is a bug");
+        let mut state = self.shared.state.lock();
+        if let Some(reason) = &state.stopped {
+            return Err(AppendError::Stopped(reason.clone()));
+        }
+        let timestamp = state
+            .entries
+            .last()
+            .map_or(now, |last| now.max(last.record.timestamp));
+        let first = state.end.next();
+        let last = Offset(state.end.0 + inputs.len() as u64);
+        for (offset, input) in (first.0..).zip(inputs) {
+            let bytes = Arc::new(input.encode());
+            let length = bytes.len();
+            let record = Record::new(
+                Offset(offset),
+                timestamp,
+                input.kind(),
+                input.schema(),
+                lane,
+                bytes,
+                0..length,
+            );
+            state.entries.push(Entry {
+                record,
+                append_last: last,
+            });
+        }
+        state.end = last;
+        self.shared.grown.notify_all();
+        Ok(Appended {
+            first,
+            last,
+            timestamp,
+        })
+    }
+
+    fn wait_durable(&self, offset: Offset) -> Result<(), AppendError> {
+        assert!(
+            offset <= self.durable_end(),
+            "nobody can wait for what was not appended"
+        );
+        Ok(())
+    }
+
+    fn durable_end(&self) -> Offset {
+        self.shared
+            .state
+            .lock()
+            .entries
+            .last()
+            .map_or(Offset::ZERO, |entry| entry.record.offset)
+    }
+
+    fn read(&self, offset: Offset) -> Result<Record, ReadError> {
+        let state = self.shared.state.lock();
+        let at = state
+            .entries
+            .binary_search_by_key(&offset, |entry| entry.record.offset);
+        at.map(|at| state.entries[at].record.clone())
+            .map_err(|_| ReadError::NotFound(offset))
+    }
+
+    fn follow(&self, after: Offset, lanes: Lanes) -> Result<Follower, FollowError> {
+        Ok(Box::new(MemoryFollower {
+            shared: Arc::clone(&self.shared),
+            position: after,
+            seen: after,
+            lanes,
+        }))
+    }
+}
+
+struct MemoryFollower {
+    shared: Arc<Shared>,
+    /// The last record returned.
+    position: Offset,
+    /// The last record looked at, returned or passed over.
+    seen: Offset,
+    lanes: Lanes,
+}
+
+impl Follow for MemoryFollower {
+    fn next(
+        &mut self,
+        out: &mut Vec<Record>,
+        max: usize,
+        timeout: Duration,
+    ) -> Result<usize, FollowError> {
+        let deadline = Instant::now() + timeout;
+        let shared = Arc::clone(&self.shared);
+        let mut state = shared.state.lock();
+        loop {
+            let taken = self.take(&state, out, max);
+            if taken > 0 {
+                return Ok(taken);
+            }
+            if let Some(reason) = &state.stopped {
+                return Err(FollowError::Stopped(reason.clone()));
+            }
+            if shared.grown.wait_until(&mut state, deadline).timed_out() {
+                return Ok(self.take(&state, out, max));
+            }
+        }
+    }
+
+    fn position(&self) -> Offset {
+        self.position
+    }
+}
+
+impl MemoryFollower {
+    fn take(&mut self, state: &State, out: &mut Vec<Record>, max: usize) -> usize {
+        let start = state
+            .entries
+            .partition_point(|entry| entry.record.offset <= self.seen);
+        let mut taken = 0;
+        let mut append_last = Offset::ZERO;
+        for entry in &state.entries[start..] {
+            if taken >= max && entry.append_last != append_last {
+                break;
+            }
+            self.seen = entry.record.offset;
+            if self.lanes == Lanes::Both || entry.record.lane == Lane::Journal {
+                append_last = entry.append_last;
+                self.position = entry.record.offset;
+                out.push(entry.record.clone());
+                taken += 1;
+            }
+        }
+        taken
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use engram_log_format::v1;
+
+    use super::*;
+
+    fn input(name: &str) -> Input {
+        v1::Genesis {
+            server_name: name.to_owned(),
+            software: String::new(),
+        }
+        .into()
+    }
+
+    #[test]
+    fn an_atomic_append_is_never_split() {
+        let log = MemoryLog::new();
+        log.journal(input("a"), 5);
+        log.append(
+            Lane::Journal,
+            &[input("b"), input("c"), input("d")],
+            TimestampMs(4),
+        )
+        .unwrap();
+        log.journal(input("e"), 3);
+        let mut follower = log.follow(Offset::ZERO, Lanes::Both).unwrap();
+        let mut sizes = Vec::new();
+        let mut records = Vec::new();
+        while let Ok(taken @ 1..) = follower.next(&mut records, 2, Duration::ZERO) {
+            sizes.push(taken);
+        }
+        assert_eq!(sizes, [4, 1]);
+        assert_eq!(follower.position(), Offset(5));
+        assert!(
+            records
+                .iter()
+                .all(|record| record.timestamp == TimestampMs(5))
+        );
+    }
+
+    #[test]
+    fn lanes_and_gaps() {
+        let log = MemoryLog::new();
+        log.journal(input("a"), 0);
+        log.skip(10);
+        log.ephemeral(input("b"), 0);
+        log.journal(input("c"), 0);
+        let mut records = Vec::new();
+        let mut follower = log.follow(Offset::ZERO, Lanes::Journal).unwrap();
+        follower.next(&mut records, 9, Duration::ZERO).unwrap();
+        let offsets: Vec<_> = records.iter().map(|record| record.offset.0).collect();
+        assert_eq!(offsets, [1, 13]);
+        assert_eq!(log.read(Offset(12)).unwrap().lane, Lane::Ephemeral);
+        assert!(matches!(
+            log.read(Offset(5)),
+            Err(ReadError::NotFound(Offset(5)))
+        ));
+    }
+}

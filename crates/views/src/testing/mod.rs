@@ -1,0 +1,7 @@
+//! For the tests of projectors: a log without files and views in a directory that vanishes.
+
+mod memory_log;
+mod test_views;
+
+pub use memory_log::MemoryLog;
+pub use test_views::TestViews;
