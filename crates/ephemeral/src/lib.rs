@@ -1,1 +1,18 @@
-//! engram-ephemeral.
+//! Receipts, typing, presence: what is said about a room without being part of its history.
+//!
+//! Receipts are journal records with a persistent view ([`projector::EphemeralProjector`], [`query`]). Typing and presence
+//! travel on the ephemeral lane and live in memory alone ([`live::Live`]): after a restart nobody types, and that is fine.
+//! [`writer::Ephemeral`] is the writer of all three.
+
+pub mod delta;
+mod key;
+pub mod live;
+pub mod projector;
+pub mod query;
+pub mod tables;
+pub mod writer;
+
+pub use delta::EphemeralDelta;
+pub use live::{Live, LiveObserver, Presence};
+pub use projector::EphemeralProjector;
+pub use writer::{Clock, Ephemeral, ReceiptError, ReceiptRequest, WriteError};

@@ -1,1 +1,29 @@
-//! engram-users.
+//! Accounts, devices, access tokens, profiles, account data, filters, end-to-end encryption keys and
+//! to-device messages: everything that belongs to a user and not to a room.
+//!
+//! Three parts, as everywhere in Engram: [`writer::Users`] decides what a request means and appends it;
+//! [`projector::UsersProjector`] turns records into [`tables`]; the functions of [`query`] read them.
+//! Where to begin: [`tables`] for what is kept, [`writer::Users`] for what can be done.
+
+pub mod delta;
+mod json;
+mod key;
+pub mod limits;
+pub mod localpart;
+mod locks;
+pub mod password;
+pub mod projector;
+pub mod query;
+mod row;
+pub mod sessions;
+pub mod tables;
+pub mod token;
+pub mod writer;
+
+pub use delta::UserDelta;
+pub use json::RawJson;
+pub use password::PasswordCost;
+pub use projector::UsersProjector;
+pub use query::Session;
+pub use token::TokenDigest;
+pub use writer::{Clock, Random, Users, WriteError};

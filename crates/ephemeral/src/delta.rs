@@ -1,0 +1,15 @@
+//! What a record changed for a room: the signals on which live readers act.
+
+/// A change that the projector tells its observers of, after it is visible in the views.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum EphemeralDelta {
+    /// A receipt moved.
+    Receipt {
+        /// The room.
+        room_id: String,
+        /// Who read.
+        user_id: String,
+        /// Whether only they may see it.
+        private: bool,
+    },
+}

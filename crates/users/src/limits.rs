@@ -1,0 +1,17 @@
+//! Named limits, each with its reason.
+
+/// Longest device ID, key ID, filter ID, profile key, event type or transaction ID in bytes: the limit that the
+/// specification sets for identifiers, so that every table key stays small.
+pub const IDENTIFIER_BYTES_MAX: usize = 255;
+
+/// A whole profile stays below 64 KiB (specification, profiles).
+pub const PROFILE_BYTES_MAX: usize = 64 * 1024;
+
+/// Longest password in bytes: argon2 reads all of it, so an unbounded one is a way to burn CPU.
+pub const PASSWORD_BYTES_MAX: usize = 4096;
+
+/// Longest device display name in bytes; longer ones are refused.
+pub const DISPLAY_NAME_BYTES_MAX: usize = 1024;
+
+/// One-time keys that a device may have at the server: clients keep about 50 to 100 there.
+pub const ONE_TIME_KEYS_MAX: u64 = 2_000;

@@ -1,0 +1,1 @@
+//! Which localparts a new account may have.

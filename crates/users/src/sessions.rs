@@ -1,0 +1,1 @@
+//! The cache from access token to session: consulted by every authenticated request.
