@@ -1,1 +1,25 @@
-//! engram-client-api.
+//! The client-server API over HTTP: thin. Parse, authenticate, call a writer or a reader, render.
+//!
+//! Where to begin: [`routes`] lists every endpoint, one line each. To add one: write a file with its handler (spec
+//! section on top, guard clauses, decide, append, answer) and add its line there. A handler's building blocks are
+//! [`auth::Authed`], [`path::Path`], [`path::Query`], [`json::Body`], [`json::Json`] and [`error::ApiError`].
+//!
+//! **Invariant:** nothing in here writes to the log or reads a table by itself: that is what the writers and readers
+//! below are for. No handler blocks a thread of the runtime: see [`blocking`].
+
+pub mod app;
+pub mod auth;
+pub mod blocking;
+pub mod error;
+pub mod http;
+pub mod json;
+pub mod limits;
+pub mod path;
+pub mod routes;
+pub mod uia;
+
+mod versions;
+mod well_known;
+
+pub use app::{App, Config};
+pub use http::ClientApi;

@@ -1,0 +1,54 @@
+//! Every limit of the client API, with its reason.
+
+use std::time::Duration;
+
+/// Largest request body. Bulk to-device sends and key uploads of users with hundreds of devices stay well below.
+pub const BODY_BYTES_MAX: usize = 4 * 1024 * 1024;
+
+/// Largest body of a request that is read before anybody is authenticated: login, registration.
+pub const BODY_BYTES_MAX_ANONYMOUS: usize = 64 * 1024;
+
+/// How deep JSON may be nested. The specification's objects need less than ten; state contents of bridges some more.
+pub const JSON_DEPTH_MAX: usize = 100;
+
+/// Longest identifier (user, room, event, alias), in bytes, as the specification has it.
+pub const IDENTIFIER_BYTES_MAX: usize = 255;
+
+/// Longest password: argon2 takes any, but its cost in memory traffic must not be the client's choice.
+pub const PASSWORD_BYTES_MAX: usize = 1024;
+
+/// Longest display name of a device.
+pub const DEVICE_NAME_BYTES_MAX: usize = 1024;
+
+/// Largest value of a profile field: a profile as a whole may have 64 KiB.
+pub const PROFILE_VALUE_BYTES_MAX: usize = 32 * 1024;
+
+/// Largest filter that is stored.
+pub const FILTER_BYTES_MAX: usize = 64 * 1024;
+
+/// Largest content of one account data event.
+pub const ACCOUNT_DATA_BYTES_MAX: usize = 1024 * 1024;
+
+/// How many user-interactive sessions are remembered: beyond it the oldest are forgotten.
+pub const UIA_SESSIONS_MAX: usize = 4096;
+
+/// How many bytes of remembered request bodies one user-interactive session may hold.
+pub const UIA_BODY_BYTES_MAX: usize = 8 * 1024;
+
+/// How long a user-interactive session may take.
+pub const UIA_SESSION_AGE_MAX: Duration = Duration::from_secs(30 * 60);
+
+/// How many attempts one user-interactive session allows: a guard against guessing passwords and tokens in it.
+pub const UIA_ATTEMPTS_MAX: u32 = 20;
+
+/// How many nonces of shared-secret registration are remembered.
+pub const REGISTER_NONCES_MAX: usize = 1_000;
+
+/// How long such a nonce is good.
+pub const REGISTER_NONCE_AGE_MAX: Duration = Duration::from_secs(60);
+
+/// Longest time that somebody may be said to type without saying so again.
+pub const TYPING_TIMEOUT_MAX: Duration = Duration::from_secs(120);
+
+/// How many requests may hash a password at once, per core: each takes tens of MiB and a core.
+pub const PASSWORD_HASHES_PER_CORE: usize = 2;
