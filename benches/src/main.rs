@@ -1,0 +1,294 @@
+//! `engram-bench`: the command line of the benchmarks. `engram-bench help` lists them.
+
+use std::io::{BufRead, BufReader};
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, ExitCode, Stdio};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use clap::{Args, Parser, Subcommand};
+use engram_benches::stats::Probe;
+use engram_benches::target::{Registration, Target};
+use engram_benches::{Error, Result, baseline, deliver, mix, send};
+use serde::Serialize;
+use serde_json::Value;
+
+/// Drives any Matrix homeserver and measures it; measures Engram's log and views.
+#[derive(Parser)]
+#[command(version)]
+struct Cli {
+    /// Print one JSON object a line instead of tables.
+    #[arg(long, global = true)]
+    json: bool,
+    #[command(subcommand)]
+    command: Bench,
+}
+
+#[derive(Subcommand)]
+enum Bench {
+    /// Messages through HTTP, by concurrency and size of the room.
+    Send(SendArgs),
+    /// From the start of a send to its delivery by the waiting /sync of another user.
+    Deliver {
+        #[command(flatten)]
+        server: ServerArgs,
+        /// Messages.
+        #[arg(long, default_value_t = 1000)]
+        messages: usize,
+    },
+    /// Many users wait in one room: deliveries per second.
+    Fanout {
+        #[command(flatten)]
+        server: ServerArgs,
+        /// Users who wait.
+        #[arg(long, default_value_t = 100)]
+        receivers: usize,
+        /// Messages.
+        #[arg(long, default_value_t = 500)]
+        messages: usize,
+    },
+    /// Every kind of write in fixed proportions; fills a log for the replay benchmark.
+    Mix {
+        #[command(flatten)]
+        server: ServerArgs,
+        /// Requests.
+        #[arg(long, default_value_t = 100_000)]
+        requests: usize,
+        /// Users, each with one request in flight.
+        #[arg(long, default_value_t = 32)]
+        users: usize,
+        /// Rooms; every user is in each of them.
+        #[arg(long, default_value_t = 8)]
+        rooms: usize,
+        /// Seed of the sequence of requests.
+        #[arg(long, default_value_t = 1)]
+        seed: u64,
+    },
+    /// Serves HTTP that does nothing but one shared fdatasync per request, until it is stopped.
+    Baseline {
+        /// Where to listen; port 0 for any. The address is printed.
+        #[arg(long, default_value = "127.0.0.1:0")]
+        listen: SocketAddr,
+        /// A directory on the disk to be measured.
+        #[arg(long)]
+        dir: PathBuf,
+    },
+}
+
+#[derive(Args)]
+struct SendArgs {
+    #[command(flatten)]
+    server: ServerArgs,
+    /// Sends in flight; a list.
+    #[arg(long, value_delimiter = ',', default_values_t = [1, 16, 128])]
+    concurrency: Vec<usize>,
+    /// Joined members of the room; a list.
+    #[arg(long, value_delimiter = ',', default_values_t = [1, 128])]
+    members: Vec<usize>,
+    /// Seconds per run.
+    #[arg(long, default_value_t = 10)]
+    seconds: u64,
+    /// Seconds before each run that are not counted.
+    #[arg(long, default_value_t = 2)]
+    warm_up_seconds: u64,
+    /// Bytes of text per message.
+    #[arg(long, default_value_t = 100)]
+    body_bytes: usize,
+    /// Measures the baseline server too, with its file in this directory.
+    #[arg(long)]
+    baseline_dir: Option<PathBuf>,
+}
+
+#[derive(Args)]
+struct ServerArgs {
+    /// Base URL of the homeserver.
+    #[arg(long, default_value = "http://127.0.0.1:8008")]
+    url: String,
+    /// Register with this registration token.
+    #[arg(long, conflicts_with = "shared_secret")]
+    registration_token: Option<String>,
+    /// Register with this shared secret. With neither, registration has to be open.
+    #[arg(long)]
+    shared_secret: Option<String>,
+    /// Process of the server, to report its processor time.
+    #[arg(long)]
+    pid: Option<u32>,
+    /// Data directory of the server, to report its growth.
+    #[arg(long)]
+    data_dir: Option<PathBuf>,
+}
+
+impl ServerArgs {
+    fn target(&self) -> Result<Target> {
+        let registration = match (&self.registration_token, &self.shared_secret) {
+            (Some(token), _) => Registration::Token(token.clone()),
+            (None, Some(secret)) => Registration::SharedSecret(secret.clone()),
+            (None, None) => Registration::Open,
+        };
+        Target::new(&self.url, registration)
+    }
+
+    fn probe(&self) -> Probe {
+        Probe {
+            pid: self.pid,
+            data_dir: self.data_dir.clone(),
+        }
+    }
+}
+
+fn main() -> ExitCode {
+    let cli = Cli::parse();
+    match run(&cli) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("engram-bench: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run(cli: &Cli) -> Result<()> {
+    match &cli.command {
+        Bench::Send(args) => run_send(args, cli.json),
+        Bench::Deliver { server, messages } => {
+            let options = deliver::Options {
+                receivers: 1,
+                messages: *messages,
+                settle: Duration::from_millis(5),
+            };
+            print(
+                &deliver::run(&mut server.target()?, &prefix(), "deliver", &options)?,
+                cli.json,
+            );
+            Ok(())
+        }
+        Bench::Fanout {
+            server,
+            receivers,
+            messages,
+        } => {
+            let options = deliver::Options {
+                receivers: *receivers,
+                messages: *messages,
+                settle: Duration::ZERO,
+            };
+            print(
+                &deliver::run(&mut server.target()?, &prefix(), "fanout", &options)?,
+                cli.json,
+            );
+            Ok(())
+        }
+        Bench::Mix {
+            server,
+            requests,
+            users,
+            rooms,
+            seed,
+        } => {
+            let options = mix::Options {
+                requests: *requests,
+                users: *users,
+                rooms: *rooms,
+                seed: *seed,
+            };
+            print(
+                &mix::run(&mut server.target()?, &prefix(), &options)?,
+                cli.json,
+            );
+            Ok(())
+        }
+        Bench::Baseline { listen, dir } => {
+            baseline::serve(*listen, dir, |address| println!("http://{address}"))
+        }
+    }
+}
+
+fn run_send(args: &SendArgs, json: bool) -> Result<()> {
+    if let Some(dir) = &args.baseline_dir {
+        run_baseline(args, dir, json)?;
+    }
+    let mut target = args.server.target()?;
+    for &members in &args.members {
+        let mut setup =
+            send::Setup::new(&mut target, &format!("{}m{members}u", prefix()), members)?;
+        for &concurrency in &args.concurrency {
+            let report = setup.run(
+                &target,
+                &args.server.probe(),
+                &send_options(args, members, concurrency),
+            )?;
+            print(&report, json);
+        }
+    }
+    Ok(())
+}
+
+fn send_options(args: &SendArgs, members: usize, concurrency: usize) -> send::Options {
+    send::Options {
+        concurrency,
+        members,
+        duration: Duration::from_secs(args.seconds),
+        warm_up: Duration::from_secs(args.warm_up_seconds),
+        body_bytes: args.body_bytes,
+    }
+}
+
+/// The baseline runs in a process of its own, as the homeserver does.
+fn run_baseline(args: &SendArgs, dir: &Path, json: bool) -> Result<()> {
+    let mut child = Command::new(std::env::current_exe()?)
+        .args(["baseline", "--dir"])
+        .arg(dir)
+        .stdout(Stdio::piped())
+        .spawn()?;
+    let measured = drive_baseline(args, &mut child, json);
+    child.kill()?;
+    child.wait()?;
+    measured
+}
+
+fn drive_baseline(args: &SendArgs, child: &mut Child, json: bool) -> Result<()> {
+    let output = child.stdout.take().ok_or(Error::Missing {
+        what: "the baseline's output",
+    })?;
+    let mut url = String::new();
+    BufReader::new(output).read_line(&mut url)?;
+    let target = Target::new(url.trim(), Registration::Open)?;
+    let probe = Probe {
+        pid: Some(child.id()),
+        data_dir: None,
+    };
+    for &concurrency in &args.concurrency {
+        let mut report =
+            send::Setup::anonymous().run(&target, &probe, &send_options(args, 0, concurrency))?;
+        report.scenario = "baseline";
+        print(&report, json);
+    }
+    Ok(())
+}
+
+/// Localparts of this run, so that it can be repeated on the same server.
+fn prefix() -> String {
+    let now = SystemTime::now()
+        .duration_since(UNIX_EPOCH)
+        .unwrap_or_default();
+    format!("bench{:x}-", now.as_millis())
+}
+
+/// One line of JSON, or one figure a line with its name.
+fn print(report: &impl Serialize, json: bool) {
+    let report = serde_json::to_value(report).unwrap_or(Value::Null);
+    if json {
+        println!("{report}");
+        return;
+    }
+    let figures = report.as_object().into_iter().flatten();
+    let figures = figures.filter(|(name, figure)| !figure.is_null() && *name != "scenario");
+    let line = figures.map(
+        |(name, figure)| match figure.as_f64().filter(|_| figure.is_f64()) {
+            Some(number) => format!("{name} {number:.3}"),
+            None => format!("{name} {figure}"),
+        },
+    );
+    print!("{}  ", report["scenario"].as_str().unwrap_or_default());
+    println!("{}", line.collect::<Vec<_>>().join("  "));
+}
