@@ -1,1 +1,17 @@
-//! engram-rooms.
+//! The room server: event graph, forward extremities, state snapshots, history visibility, and the
+//! writers that make new events.
+//!
+//! Three parts, one direction: [`writer`] decides and appends PDUs to the log; [`projector`] turns them into
+//! the tables of [`tables`]; [`query`] reads those, for the writers themselves, for /sync and for the HTTP surfaces.
+
+pub mod delta;
+pub mod projector;
+pub mod query;
+pub mod state;
+pub mod tables;
+pub mod types;
+pub mod writer;
+
+pub use delta::RoomDelta;
+pub use projector::RoomsProjector;
+pub use types::{Membership, RoomNumber};

@@ -1,0 +1,42 @@
+//! What one record changed in a room: the output stream that everything downstream consumes.
+
+use std::sync::Arc;
+
+use engram_log::Offset;
+use engram_matrix::pdu::Pdu;
+
+use crate::types::{Membership, RoomNumber};
+
+/// A change that a projector has made and committed. Emitted live only.
+#[derive(Clone, Debug)]
+pub enum RoomDelta {
+    /// An event was accepted into the live order of a room and is to be shown.
+    Event {
+        /// The room.
+        room: RoomNumber,
+        /// Its ID.
+        room_id: Arc<str>,
+        /// The event's position.
+        offset: Offset,
+        /// The event.
+        pdu: Arc<Pdu>,
+        /// Set if the event changed somebody's membership: (user, before, after).
+        membership: Option<(Arc<str>, Option<Membership>, Membership)>,
+    },
+    /// The room's current state changed in another way than by the event shown: state resolution, a soft-failed event.
+    State {
+        /// The room.
+        room: RoomNumber,
+        /// Its ID.
+        room_id: Arc<str>,
+        /// The position at which it changed.
+        offset: Offset,
+    },
+    /// A user forgot a room.
+    Forgotten {
+        /// The user.
+        user_id: Arc<str>,
+        /// The room.
+        room: RoomNumber,
+    },
+}
