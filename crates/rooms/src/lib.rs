@@ -4,6 +4,8 @@
 //! Three parts, one direction: [`writer`] decides and appends PDUs to the log; [`projector`] turns them into
 //! the tables of [`tables`]; [`query`] reads those, for the writers themselves, for /sync and for the HTTP surfaces.
 
+mod codec;
+mod counters;
 pub mod delta;
 pub mod projector;
 pub mod query;
