@@ -42,6 +42,22 @@ pub static STATE_CHANGES: Table = Table::new(17, "rooms.state_changes", Tuning::
 
 /// All of them.
 pub static ALL: &[&Table] = &[
-    &COUNTERS, &IDS, &INFO, &HEADS, &EVENTS, &EVENT_IDS, &TRIE, &PAIRS, &PAIR_NAMES, &MEMBERS, &USER_ROOMS, &ROOTS,
-    &PENDING_REDACTIONS, &TRANSACTIONS, &ALIASES, &ROOM_ALIASES, &PUBLISHED, &STATE_CHANGES,
+    &COUNTERS,
+    &IDS,
+    &INFO,
+    &HEADS,
+    &EVENTS,
+    &EVENT_IDS,
+    &TRIE,
+    &PAIRS,
+    &PAIR_NAMES,
+    &MEMBERS,
+    &USER_ROOMS,
+    &ROOTS,
+    &PENDING_REDACTIONS,
+    &TRANSACTIONS,
+    &ALIASES,
+    &ROOM_ALIASES,
+    &PUBLISHED,
+    &STATE_CHANGES,
 ];

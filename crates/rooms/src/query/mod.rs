@@ -145,7 +145,11 @@ pub fn head(_reader: &dyn Read, _room: RoomNumber) -> Result<Head, ViewError> {
 }
 
 /// A user's current membership and the event that made it.
-pub fn membership(_reader: &dyn Read, _room: RoomNumber, _user_id: &str) -> Result<Option<(Membership, Offset)>, ViewError> {
+pub fn membership(
+    _reader: &dyn Read,
+    _room: RoomNumber,
+    _user_id: &str,
+) -> Result<Option<(Membership, Offset)>, ViewError> {
     todo!()
 }
 
@@ -155,22 +159,37 @@ pub fn rooms_of(_reader: &dyn Read, _user_id: &str) -> Result<Vec<UserRoom>, Vie
 }
 
 /// The current members, by user ID; only those with one of the memberships, or all.
-pub fn members(_reader: &dyn Read, _room: RoomNumber, _only: Option<&[Membership]>) -> Result<Vec<Member>, ViewError> {
+pub fn members(
+    _reader: &dyn Read,
+    _room: RoomNumber,
+    _only: Option<&[Membership]>,
+) -> Result<Vec<Member>, ViewError> {
     todo!()
 }
 
 /// Where an event is.
-pub fn locate(_reader: &dyn Read, _event_id: &str) -> Result<Option<(RoomNumber, Offset)>, ViewError> {
+pub fn locate(
+    _reader: &dyn Read,
+    _event_id: &str,
+) -> Result<Option<(RoomNumber, Offset)>, ViewError> {
     todo!()
 }
 
 /// The row of an event.
-pub fn meta(_reader: &dyn Read, _room: RoomNumber, _offset: Offset) -> Result<Option<EventMeta>, ViewError> {
+pub fn meta(
+    _reader: &dyn Read,
+    _room: RoomNumber,
+    _offset: Offset,
+) -> Result<Option<EventMeta>, ViewError> {
     todo!()
 }
 
 /// An event with its body.
-pub fn event(_reader: &dyn Read, _room: RoomNumber, _offset: Offset) -> Result<Option<StoredEvent>, ViewError> {
+pub fn event(
+    _reader: &dyn Read,
+    _room: RoomNumber,
+    _offset: Offset,
+) -> Result<Option<StoredEvent>, ViewError> {
     todo!()
 }
 
@@ -180,12 +199,21 @@ pub fn pdu(_reader: &dyn Read, _offset: Offset) -> Result<Arc<Pdu>, ViewError> {
 }
 
 /// The state before an event.
-pub fn state_before(_reader: &dyn Read, _room: RoomNumber, _meta: &EventMeta) -> Result<Root, ViewError> {
+pub fn state_before(
+    _reader: &dyn Read,
+    _room: RoomNumber,
+    _meta: &EventMeta,
+) -> Result<Root, ViewError> {
     todo!()
 }
 
 /// The state after an event.
-pub fn state_after(_reader: &dyn Read, _room: RoomNumber, _offset: Offset, _meta: &EventMeta) -> Result<Root, ViewError> {
+pub fn state_after(
+    _reader: &dyn Read,
+    _room: RoomNumber,
+    _offset: Offset,
+    _meta: &EventMeta,
+) -> Result<Root, ViewError> {
     todo!()
 }
 
@@ -195,7 +223,12 @@ pub fn state_at(_reader: &dyn Read, _room: RoomNumber, _at: Offset) -> Result<Ro
 }
 
 /// The entry of a state.
-pub fn state_entry(_reader: &dyn Read, _root: Root, _event_type: &str, _state_key: &str) -> Result<Option<Offset>, ViewError> {
+pub fn state_entry(
+    _reader: &dyn Read,
+    _root: Root,
+    _event_type: &str,
+    _state_key: &str,
+) -> Result<Option<Offset>, ViewError> {
     todo!()
 }
 
@@ -212,17 +245,31 @@ pub fn timeline(
 }
 
 /// Whether a user may see an event, by the history visibility and their membership at the event (HIST-01 to HIST-05).
-pub fn may_see(_reader: &dyn Read, _event: &StoredEvent, _user_id: &str) -> Result<bool, ViewError> {
+pub fn may_see(
+    _reader: &dyn Read,
+    _event: &StoredEvent,
+    _user_id: &str,
+) -> Result<bool, ViewError> {
     todo!()
 }
 
 /// The event in the client format, redactions applied, with `unsigned` for this viewer.
-pub fn render(_reader: &dyn Read, _event: &StoredEvent, _viewer: Viewer<'_>, _with_room_id: bool) -> Result<String, ViewError> {
+pub fn render(
+    _reader: &dyn Read,
+    _event: &StoredEvent,
+    _viewer: Viewer<'_>,
+    _with_room_id: bool,
+) -> Result<String, ViewError> {
     todo!()
 }
 
 /// Stripped state of the room for an invite or a knock (SYNC-12, SYNC-13), as JSON objects.
-pub fn stripped_state(_reader: &dyn Read, _room: RoomNumber, _user_id: &str, _member_event: Offset) -> Result<Vec<String>, ViewError> {
+pub fn stripped_state(
+    _reader: &dyn Read,
+    _room: RoomNumber,
+    _user_id: &str,
+    _member_event: Offset,
+) -> Result<Vec<String>, ViewError> {
     todo!()
 }
 
@@ -238,5 +285,20 @@ pub fn aliases(_reader: &dyn Read, _room_id: &str) -> Result<Vec<String>, ViewEr
 
 /// Whether the room is in the directory.
 pub fn is_published(_reader: &dyn Read, _room_id: &str) -> Result<bool, ViewError> {
+    todo!()
+}
+
+/// The event that a transaction of a device made.
+pub fn transaction(
+    _reader: &dyn Read,
+    _user_id: &str,
+    _device_id: &str,
+    _transaction_id: &str,
+) -> Result<Option<(RoomNumber, Offset)>, ViewError> {
+    todo!()
+}
+
+/// Who made a local alias.
+pub fn alias_creator(_reader: &dyn Read, _alias: &str) -> Result<Option<String>, ViewError> {
     todo!()
 }

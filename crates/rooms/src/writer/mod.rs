@@ -1,1 +1,168 @@
 //! The writers of rooms: they decide under the room's lock, build and sign the PDU on the room's head, and append it.
+//!
+//! Every writer returns as soon as its records have an offset; whoever answers a client first awaits
+//! [`engram_views::Views::wait_applied`] of that offset, which makes the answer durable and readable.
+//!
+//! Where to begin: [`RoomServer::send`] for one event on a head, [`RoomServer::create_room`] for many at once.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use engram_log::{Log, Offset, TimestampMs};
+use engram_matrix::keys::SigningKey;
+use engram_views::{Snapshot, Views};
+use parking_lot::Mutex;
+
+mod compose;
+mod create;
+mod directory;
+mod error;
+mod head;
+mod membership;
+mod power;
+mod restricted;
+mod send;
+
+pub use create::{CreateRoom, Created, InitialEvent, Preset};
+pub use error::RoomError;
+pub use membership::{Change, MembershipRequest, Profile};
+pub use send::{SendRequest, Sent, TransactionScope};
+
+use head::Head;
+
+/// Heads that are kept in memory before those that are idle are dropped.
+const HEADS_MAX: usize = 4096;
+
+/// Tells the time. Handed in at the root, so that everything below can be replayed.
+pub type Clock = Arc<dyn Fn() -> TimestampMs + Send + Sync>;
+/// Fills a buffer with random bytes. Handed in at the root.
+pub type Entropy = Arc<dyn Fn(&mut [u8]) + Send + Sync>;
+
+/// One room's head behind the room's lock; empty until somebody needs it.
+type Slot = Arc<Mutex<Option<Head>>>;
+
+/// What a room server is made of.
+pub struct Parts {
+    /// The log that events are appended to.
+    pub log: Arc<dyn Log>,
+    /// The views that decisions are made from.
+    pub views: Arc<Views>,
+    /// This server's name.
+    pub server_name: String,
+    /// This server's signing key.
+    pub key: SigningKey,
+    /// The clock.
+    pub clock: Clock,
+    /// The source of random identifiers.
+    pub entropy: Entropy,
+}
+
+/// The writing half of the room server.
+pub struct RoomServer {
+    parts: Parts,
+    heads: Mutex<HashMap<Box<str>, Slot>>,
+    /// Held from the look-up of an alias to the application of the record that sets it.
+    aliases: Mutex<()>,
+}
+
+impl RoomServer {
+    /// The writers of one server.
+    pub fn new(parts: Parts) -> Arc<Self> {
+        Arc::new(Self {
+            parts,
+            heads: Mutex::default(),
+            aliases: Mutex::default(),
+        })
+    }
+
+    /// This server's name.
+    pub fn server_name(&self) -> &str {
+        &self.parts.server_name
+    }
+
+    /// Whether a user is one of this server's.
+    pub fn is_local(&self, user_id: &str) -> bool {
+        user_id
+            .split_once(':')
+            .is_some_and(|(_, server)| server == self.parts.server_name)
+    }
+
+    /// Runs a decision on a room's head, under the room's lock.
+    fn with_head<T>(
+        &self,
+        room_id: &str,
+        decide: impl FnOnce(&mut Head) -> Result<T, RoomError>,
+    ) -> Result<T, RoomError> {
+        let slot = self.slot(room_id);
+        let mut guard = slot.lock();
+        if guard
+            .as_ref()
+            .is_some_and(|head| head.is_overgrown() && head.is_applied(&self.parts.views))
+        {
+            *guard = None;
+        }
+        if guard.is_none() {
+            *guard = Head::load(&self.parts.views, room_id)?;
+        }
+        match guard.as_mut() {
+            Some(head) => decide(head),
+            None => Err(RoomError::UnknownRoom(room_id.to_owned())),
+        }
+    }
+
+    fn slot(&self, room_id: &str) -> Slot {
+        let mut heads = self.heads.lock();
+        if let Some(slot) = heads.get(room_id) {
+            return Arc::clone(slot);
+        }
+        if heads.len() >= HEADS_MAX {
+            self.drop_idle(&mut heads);
+        }
+        let slot = Slot::default();
+        heads.insert(room_id.into(), Arc::clone(&slot));
+        slot
+    }
+
+    /// Drops the heads that nobody uses and that the views have caught up with.
+    fn drop_idle(&self, heads: &mut HashMap<Box<str>, Slot>) {
+        heads.retain(|_, slot| {
+            let in_use = Arc::strong_count(slot) > 1;
+            in_use
+                || slot
+                    .lock()
+                    .as_ref()
+                    .is_some_and(|head| !head.is_applied(&self.parts.views))
+        });
+    }
+
+    fn snapshot(&self) -> Arc<Snapshot> {
+        self.parts.views.snapshot()
+    }
+
+    fn now(&self) -> TimestampMs {
+        (self.parts.clock)()
+    }
+
+    /// A random opaque identifier: 18 letters of the English alphabet (IDS-12).
+    fn opaque_id(&self) -> String {
+        let mut bytes = [0_u8; 18];
+        (self.parts.entropy)(&mut bytes);
+        // 52 letters do not divide 256: the bias of a few values is harmless in an identifier that is no secret.
+        bytes
+            .iter()
+            .map(|byte| char::from(LETTERS[usize::from(*byte) % LETTERS.len()]))
+            .collect()
+    }
+
+    /// Waits until a record can be read, for the few decisions that need it.
+    fn wait(&self, offset: Offset) -> Result<(), RoomError> {
+        self.parts
+            .views
+            .wait_applied_blocking(offset)
+            .map_err(|stopped| {
+                RoomError::Append(engram_log::AppendError::Stopped(stopped.0.to_string()))
+            })
+    }
+}
+
+const LETTERS: &[u8; 52] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz";

@@ -1,0 +1,356 @@
+//! `POST /createRoom`: all the events of a new room, appended at once or not at all (ROOM-01 to ROOM-06).
+
+use std::collections::BTreeMap;
+
+use engram_log::{Input, Lane, Offset};
+use engram_log_format::v1;
+use engram_matrix::build::Draft;
+use engram_matrix::room_version::RoomVersion;
+use serde_json::{Map, Value, json};
+
+use super::compose::record;
+use super::head::Head;
+use super::membership::Profile;
+use super::{RoomError, RoomServer};
+use crate::query;
+
+/// Default settings for common kinds of rooms (ROOM-02).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Preset {
+    /// `private_chat`
+    Private,
+    /// `trusted_private_chat`
+    TrustedPrivate,
+    /// `public_chat`
+    Public,
+}
+
+/// A state event to begin with.
+#[derive(Clone, Debug)]
+pub struct InitialEvent {
+    /// The type.
+    pub event_type: String,
+    /// The state key.
+    pub state_key: String,
+    /// The content.
+    pub content: Value,
+}
+
+/// A room that a local user wants to have.
+#[derive(Clone, Debug)]
+pub struct CreateRoom {
+    /// The creator.
+    pub creator: String,
+    /// The creator's profile.
+    pub profile: Profile,
+    /// The room version.
+    pub room_version: String,
+    /// The preset.
+    pub preset: Preset,
+    /// Whether the room is listed in the directory.
+    pub published: bool,
+    /// Localpart of the alias.
+    pub alias_localpart: Option<String>,
+    /// The name.
+    pub name: Option<String>,
+    /// The topic.
+    pub topic: Option<String>,
+    /// Further keys of the create event.
+    pub creation_content: Map<String, Value>,
+    /// Keys that replace those of the default power levels.
+    pub power_levels: Map<String, Value>,
+    /// State events to begin with.
+    pub initial_state: Vec<InitialEvent>,
+    /// Whom to invite, with their profiles.
+    pub invite: Vec<(String, Profile)>,
+    /// Marks the invites as those to a direct chat.
+    pub is_direct: bool,
+}
+
+/// A room that has its place in the log. Readable once `offset` is applied.
+#[derive(Clone, Debug)]
+pub struct Created {
+    /// Its ID.
+    pub room_id: String,
+    /// Position of the last of its first records.
+    pub offset: Offset,
+}
+
+/// Level that a tombstone needs in rooms whose creators stand above all levels (ROOM-05).
+const TOMBSTONE_LEVEL: i64 = 150;
+/// The level of a room's creator in versions before 12, and of those who share it.
+const CREATOR_LEVEL: i64 = 100;
+
+impl RoomServer {
+    /// Creates a room.
+    pub fn create_room(&self, request: &CreateRoom) -> Result<Created, RoomError> {
+        let version = RoomVersion::parse(&request.room_version)
+            .ok_or_else(|| RoomError::UnsupportedVersion(request.room_version.clone()))?;
+        let alias = self.new_alias(request)?;
+        let guard = alias.is_some().then(|| self.aliases.lock());
+        if let Some(alias) = &alias
+            && query::alias(&*self.snapshot(), alias)?.is_some()
+        {
+            return Err(RoomError::AliasInUse(alias.clone()));
+        }
+        let mut room = NewRoom {
+            server: self,
+            request,
+            head: Head::new_room(version),
+            inputs: Vec::new(),
+        };
+        room.write_events(alias.as_deref())?;
+        let (room_id, mut inputs) = (room.head.room_id.to_string(), room.inputs);
+        if let Some(alias) = alias {
+            let user_id = request.creator.clone();
+            inputs.push(
+                v1::RoomAliasSet {
+                    alias,
+                    room_id: Some(room_id.clone()),
+                    user_id,
+                }
+                .into(),
+            );
+        }
+        if request.published {
+            inputs.push(
+                v1::RoomPublished {
+                    room_id: room_id.clone(),
+                    published: true,
+                }
+                .into(),
+            );
+        }
+        let appended = self.parts.log.append(Lane::Journal, &inputs, self.now())?;
+        if guard.is_some() {
+            self.wait(appended.last)?;
+        }
+        Ok(Created {
+            room_id,
+            offset: appended.last,
+        })
+    }
+
+    fn new_alias(&self, request: &CreateRoom) -> Result<Option<String>, RoomError> {
+        let Some(localpart) = &request.alias_localpart else {
+            return Ok(None);
+        };
+        if localpart.is_empty()
+            || localpart.contains([':', '\0'])
+            || localpart.chars().any(char::is_whitespace)
+        {
+            return Err(RoomError::InvalidParameter(format!(
+                "{localpart:?} cannot be the local part of an alias"
+            )));
+        }
+        let alias = format!("#{localpart}:{}", self.server_name());
+        self.check_local_alias(&alias)?;
+        Ok(Some(alias))
+    }
+}
+
+/// A room in the making: its head moves with every event, its records gather until all are there.
+struct NewRoom<'a> {
+    server: &'a RoomServer,
+    request: &'a CreateRoom,
+    head: Head,
+    inputs: Vec<Input>,
+}
+
+impl NewRoom<'_> {
+    fn write_events(&mut self, alias: Option<&str>) -> Result<(), RoomError> {
+        let request = self.request;
+        self.write_create()?;
+        let mut join = Map::from_iter([("membership".to_owned(), json!("join"))]);
+        request.profile.write_to(&mut join);
+        self.write("m.room.member", &request.creator, &Value::Object(join))?;
+        let levels = self.power_levels()?;
+        self.write("m.room.power_levels", "", &levels)?;
+        if let Some(alias) = alias {
+            self.write("m.room.canonical_alias", "", &json!({ "alias": alias }))?;
+        }
+        self.write_preset()?;
+        for event in &request.initial_state {
+            self.write_initial(event)?;
+        }
+        if let Some(name) = &request.name {
+            self.write("m.room.name", "", &json!({ "name": name }))?;
+        }
+        if let Some(topic) = &request.topic {
+            let blocks = json!({ "m.text": [{ "body": topic }] });
+            self.write(
+                "m.room.topic",
+                "",
+                &json!({ "topic": topic, "m.topic": blocks }),
+            )?;
+        }
+        for (user_id, profile) in &request.invite {
+            self.write_invite(user_id, profile)?;
+        }
+        Ok(())
+    }
+
+    fn write_create(&mut self) -> Result<(), RoomError> {
+        let (request, version) = (self.request, self.head.version);
+        let mut content = request.creation_content.clone();
+        content.insert("room_version".to_owned(), json!(version.id()));
+        content.remove("creator");
+        if !version.rules().authorization.use_room_create_sender {
+            content.insert("creator".to_owned(), json!(request.creator));
+        }
+        if version
+            .rules()
+            .authorization
+            .explicitly_privilege_room_creators
+            && request.preset == Preset::TrustedPrivate
+        {
+            add_creators(
+                &mut content,
+                request.invite.iter().map(|(user_id, _)| user_id.as_str()),
+            );
+        }
+        if !version.create_is_room_id() {
+            let room_id = format!("!{}:{}", self.server.opaque_id(), self.server.server_name());
+            self.head.room_id = room_id.into();
+        }
+        self.write("m.room.create", "", &Value::Object(content))
+    }
+
+    /// The default levels, with the request's in the place of those that it names.
+    fn power_levels(&self) -> Result<Value, RoomError> {
+        let (request, version) = (self.request, self.head.version);
+        let mut users = BTreeMap::new();
+        let mut events = json!({
+            "m.room.name": 50, "m.room.avatar": 50, "m.room.canonical_alias": 50,
+            "m.room.power_levels": 100, "m.room.history_visibility": 100, "m.room.tombstone": 100,
+            "m.room.server_acl": 100, "m.room.encryption": 100,
+        });
+        if version
+            .rules()
+            .authorization
+            .explicitly_privilege_room_creators
+        {
+            events["m.room.tombstone"] = json!(TOMBSTONE_LEVEL);
+        } else {
+            users.insert(request.creator.as_str(), CREATOR_LEVEL);
+            if request.preset == Preset::TrustedPrivate {
+                users.extend(
+                    request
+                        .invite
+                        .iter()
+                        .map(|(user_id, _)| (user_id.as_str(), CREATOR_LEVEL)),
+                );
+            }
+        }
+        let invite = if request.preset == Preset::Public {
+            50
+        } else {
+            0
+        };
+        let mut levels = json!({
+            "users": users, "users_default": 0, "events": events, "events_default": 0, "state_default": 50,
+            "ban": 50, "kick": 50, "redact": 50, "invite": invite, "historical": 100,
+        });
+        for (key, value) in &request.power_levels {
+            levels[key] = value.clone();
+        }
+        super::send::check_power_levels(&self.head, &levels.to_string())?;
+        Ok(levels)
+    }
+
+    fn write_preset(&mut self) -> Result<(), RoomError> {
+        let public = self.request.preset == Preset::Public;
+        let join_rule = if public { "public" } else { "invite" };
+        let guests = if public { "forbidden" } else { "can_join" };
+        self.write_default("m.room.join_rules", &json!({ "join_rule": join_rule }))?;
+        self.write_default(
+            "m.room.history_visibility",
+            &json!({ "history_visibility": "shared" }),
+        )?;
+        self.write_default("m.room.guest_access", &json!({ "guest_access": guests }))
+    }
+
+    /// Writes an event of the preset unless the initial state has its own.
+    fn write_default(&mut self, event_type: &str, content: &Value) -> Result<(), RoomError> {
+        let given =
+            |event: &InitialEvent| event.event_type == event_type && event.state_key.is_empty();
+        if self.request.initial_state.iter().any(given) {
+            return Ok(());
+        }
+        self.write(event_type, "", content)
+    }
+
+    fn write_initial(&mut self, event: &InitialEvent) -> Result<(), RoomError> {
+        match event.event_type.as_str() {
+            "m.room.create" | "m.room.member" => {
+                let why = format!("`{}` cannot be given in `initial_state`", event.event_type);
+                Err(RoomError::InvalidInitialState(why))
+            }
+            "m.room.power_levels" => {
+                super::send::check_power_levels(&self.head, &event.content.to_string())?;
+                self.write(&event.event_type, &event.state_key, &event.content)
+            }
+            _ => self.write(&event.event_type, &event.state_key, &event.content),
+        }
+    }
+
+    fn write_invite(&mut self, user_id: &str, profile: &Profile) -> Result<(), RoomError> {
+        if !engram_matrix::ids::is_user_id(user_id) {
+            return Err(RoomError::InvalidParameter(format!(
+                "{user_id:?} is not a user ID"
+            )));
+        }
+        if user_id == self.request.creator {
+            return Err(RoomError::Forbidden(
+                "the creator of a room is in it already".to_owned(),
+            ));
+        }
+        let mut content = Map::from_iter([("membership".to_owned(), json!("invite"))]);
+        if self.request.is_direct {
+            content.insert("is_direct".to_owned(), json!(true));
+        }
+        profile.write_to(&mut content);
+        self.write("m.room.member", user_id, &Value::Object(content))
+    }
+
+    /// Composes one event on the head and moves the head past it.
+    fn write(
+        &mut self,
+        event_type: &str,
+        state_key: &str,
+        content: &Value,
+    ) -> Result<(), RoomError> {
+        let content = content.to_string();
+        let sender = &self.request.creator;
+        let draft = Draft {
+            sender,
+            event_type,
+            state_key: Some(state_key),
+            content: &content,
+            redacts: None,
+        };
+        let event = match self.server.compose(&self.head, &draft, self.server.now().0) {
+            Err(RoomError::Forbidden(why)) => return Err(RoomError::InvalidInitialState(why)),
+            composed => composed?,
+        };
+        self.inputs
+            .push(record(&event, self.head.version.id(), None).into());
+        self.head.advance(event);
+        Ok(())
+    }
+}
+
+/// Adds to `additional_creators` whoever is not there yet (ROOM-04).
+fn add_creators<'a>(content: &mut Map<String, Value>, users: impl Iterator<Item = &'a str>) {
+    let creators = content
+        .entry("additional_creators")
+        .or_insert_with(|| json!([]));
+    let Some(creators) = creators.as_array_mut() else {
+        return;
+    };
+    for user_id in users {
+        if !creators.iter().any(|creator| creator == user_id) {
+            creators.push(json!(user_id));
+        }
+    }
+}
