@@ -42,17 +42,11 @@ impl<'a> Reader<'a> {
     }
 
     pub(crate) const fn error(&self, what: &'static str) -> ViewError {
-        ViewError::Row {
-            table: self.table,
-            what,
-        }
+        ViewError::Row { table: self.table, what }
     }
 
     pub(crate) fn byte(&mut self) -> Result<u8, ViewError> {
-        let (&first, rest) = self
-            .rest
-            .split_first()
-            .ok_or(self.error("a byte is missing"))?;
+        let (&first, rest) = self.rest.split_first().ok_or(self.error("a byte is missing"))?;
         self.rest = rest;
         Ok(first)
     }
@@ -78,24 +72,17 @@ impl<'a> Reader<'a> {
     }
 
     pub(crate) fn take(&mut self, length: usize) -> Result<&'a [u8], ViewError> {
-        let (taken, rest) = self
-            .rest
-            .split_at_checked(length)
-            .ok_or(self.error("the row is too short"))?;
+        let (taken, rest) = self.rest.split_at_checked(length).ok_or(self.error("the row is too short"))?;
         self.rest = rest;
         Ok(taken)
     }
 
     pub(crate) fn array<const N: usize>(&mut self) -> Result<[u8; N], ViewError> {
-        Ok(self
-            .take(N)?
-            .try_into()
-            .expect("exactly N bytes were taken"))
+        Ok(self.take(N)?.try_into().expect("exactly N bytes were taken"))
     }
 
     pub(crate) fn bytes(&mut self) -> Result<&'a [u8], ViewError> {
-        let length =
-            usize::try_from(self.varint()?).map_err(|_| self.error("a length is absurd"))?;
+        let length = usize::try_from(self.varint()?).map_err(|_| self.error("a length is absurd"))?;
         self.take(length)
     }
 
@@ -127,13 +114,8 @@ pub(crate) fn room_offset_key(room: RoomNumber, offset: Offset) -> [u8; 12] {
 
 /// The offset in a key that [`room_offset_key`] made.
 pub(crate) fn offset_in_key(table: &'static str, key: &[u8]) -> Result<Offset, ViewError> {
-    let bytes = key.get(4..12).ok_or(ViewError::Row {
-        table,
-        what: "the key is too short",
-    })?;
-    Ok(Offset::from_be_bytes(
-        bytes.try_into().expect("eight bytes were sliced"),
-    ))
+    let bytes = key.get(4..12).ok_or(ViewError::Row { table, what: "the key is too short" })?;
+    Ok(Offset::from_be_bytes(bytes.try_into().expect("eight bytes were sliced")))
 }
 
 /// Room number and a name: members.

@@ -20,12 +20,7 @@ impl Projector for RoomsProjector {
         crate::tables::ALL
     }
 
-    fn apply(
-        &mut self,
-        _record: &Record,
-        _input: InputRef<'_>,
-        _view: &mut Apply<'_>,
-    ) -> Result<(), ProjectError> {
+    fn apply(&mut self, _record: &Record, _input: InputRef<'_>, _view: &mut Apply<'_>) -> Result<(), ProjectError> {
         todo!()
     }
 

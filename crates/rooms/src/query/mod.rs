@@ -159,37 +159,22 @@ pub fn rooms_of(_reader: &dyn Read, _user_id: &str) -> Result<Vec<UserRoom>, Vie
 }
 
 /// The current members, by user ID; only those with one of the memberships, or all.
-pub fn members(
-    _reader: &dyn Read,
-    _room: RoomNumber,
-    _only: Option<&[Membership]>,
-) -> Result<Vec<Member>, ViewError> {
+pub fn members(_reader: &dyn Read, _room: RoomNumber, _only: Option<&[Membership]>) -> Result<Vec<Member>, ViewError> {
     todo!()
 }
 
 /// Where an event is.
-pub fn locate(
-    _reader: &dyn Read,
-    _event_id: &str,
-) -> Result<Option<(RoomNumber, Offset)>, ViewError> {
+pub fn locate(_reader: &dyn Read, _event_id: &str) -> Result<Option<(RoomNumber, Offset)>, ViewError> {
     todo!()
 }
 
 /// The row of an event.
-pub fn meta(
-    _reader: &dyn Read,
-    _room: RoomNumber,
-    _offset: Offset,
-) -> Result<Option<EventMeta>, ViewError> {
+pub fn meta(_reader: &dyn Read, _room: RoomNumber, _offset: Offset) -> Result<Option<EventMeta>, ViewError> {
     todo!()
 }
 
 /// An event with its body.
-pub fn event(
-    _reader: &dyn Read,
-    _room: RoomNumber,
-    _offset: Offset,
-) -> Result<Option<StoredEvent>, ViewError> {
+pub fn event(_reader: &dyn Read, _room: RoomNumber, _offset: Offset) -> Result<Option<StoredEvent>, ViewError> {
     todo!()
 }
 
@@ -199,11 +184,7 @@ pub fn pdu(_reader: &dyn Read, _offset: Offset) -> Result<Arc<Pdu>, ViewError> {
 }
 
 /// The state before an event.
-pub fn state_before(
-    _reader: &dyn Read,
-    _room: RoomNumber,
-    _meta: &EventMeta,
-) -> Result<Root, ViewError> {
+pub fn state_before(_reader: &dyn Read, _room: RoomNumber, _meta: &EventMeta) -> Result<Root, ViewError> {
     todo!()
 }
 
@@ -245,11 +226,7 @@ pub fn timeline(
 }
 
 /// Whether a user may see an event, by the history visibility and their membership at the event (HIST-01 to HIST-05).
-pub fn may_see(
-    _reader: &dyn Read,
-    _event: &StoredEvent,
-    _user_id: &str,
-) -> Result<bool, ViewError> {
+pub fn may_see(_reader: &dyn Read, _event: &StoredEvent, _user_id: &str) -> Result<bool, ViewError> {
     todo!()
 }
 

@@ -53,10 +53,7 @@ pub fn get(reader: &dyn Read, root: Root, pair: Pair) -> Result<Option<Offset>, 
 pub fn entries(reader: &dyn Read, root: Root) -> Result<Vec<(Pair, Offset)>, ViewError> {
     let mut entries = Vec::new();
     trie::collect(&Stored(reader), number_of(reader, root)?, &mut entries)?;
-    Ok(entries
-        .into_iter()
-        .map(|(pair, offset)| (Pair(pair), Offset(offset)))
-        .collect())
+    Ok(entries.into_iter().map(|(pair, offset)| (Pair(pair), Offset(offset))).collect())
 }
 
 /// What differs, at a cost that follows the number of differences.
@@ -65,12 +62,7 @@ pub fn diff(reader: &dyn Read, before: Root, after: Root) -> Result<Vec<Change>,
         return Ok(Vec::new());
     }
     let mut differences = Vec::new();
-    trie::diff(
-        &Stored(reader),
-        number_of(reader, before)?,
-        number_of(reader, after)?,
-        &mut differences,
-    )?;
+    trie::diff(&Stored(reader), number_of(reader, before)?, number_of(reader, after)?, &mut differences)?;
     let change = |(pair, before, after): trie::Difference| Change {
         pair: Pair(pair),
         before: before.map(Offset),
@@ -80,12 +72,7 @@ pub fn diff(reader: &dyn Read, before: Root, after: Root) -> Result<Vec<Change>,
 }
 
 /// Sets or removes one entry; writes the new nodes.
-pub fn set(
-    view: &mut Apply<'_>,
-    root: Root,
-    pair: Pair,
-    value: Option<Offset>,
-) -> Result<Root, ViewError> {
+pub fn set(view: &mut Apply<'_>, root: Root, pair: Pair, value: Option<Offset>) -> Result<Root, ViewError> {
     let number = number_of(view, root)?;
     let mut store = Writing { view, last: None };
     let after = match value {
@@ -125,19 +112,13 @@ fn number_of(reader: &dyn Read, root: Root) -> Result<NodeNumber, ViewError> {
     if root == Root::EMPTY {
         return Ok(0);
     }
-    let missing = ViewError::Row {
-        table: TRIE.name,
-        what: "a root is missing",
-    };
+    let missing = ViewError::Row { table: TRIE.name, what: "a root is missing" };
     let row = reader.get(&TRIE, &hash_key(root))?.ok_or(missing)?;
     Reader::new(TRIE.name, &row).varint32()
 }
 
 fn node_bytes(reader: &dyn Read, number: NodeNumber) -> Result<engram_views::Value, ViewError> {
-    let missing = ViewError::Row {
-        table: TRIE.name,
-        what: "a node is missing",
-    };
+    let missing = ViewError::Row { table: TRIE.name, what: "a node is missing" };
     reader.get(&TRIE, &node_key(number))?.ok_or(missing)
 }
 

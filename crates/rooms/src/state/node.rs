@@ -80,33 +80,22 @@ impl Node {
         let mut out = Vec::with_capacity(96);
         match self {
             Self::Leaf(entries) => {
-                assert!(
-                    entries.len() <= LEAF_ENTRIES_MAX,
-                    "a leaf is split before it grows too large"
-                );
+                assert!(entries.len() <= LEAF_ENTRIES_MAX, "a leaf is split before it grows too large");
                 out.push(0);
                 let mut before = (0, 0);
                 for &(pair, offset) in entries {
                     put_varint(&mut out, u64::from(pair - before.0));
-                    put_varint(
-                        &mut out,
-                        zigzag(offset.wrapping_sub(before.1).cast_signed()),
-                    );
+                    put_varint(&mut out, zigzag(offset.wrapping_sub(before.1).cast_signed()));
                     before = (pair, offset);
                 }
             }
             Self::Inner(inner) => {
-                assert!(
-                    inner.count as usize > LEAF_ENTRIES_MAX,
-                    "a small subtree is a leaf"
-                );
+                assert!(inner.count as usize > LEAF_ENTRIES_MAX, "a small subtree is a leaf");
                 out.push(1 + inner.digit);
                 put_varint(&mut out, u64::from(inner.prefix));
                 put_varint(&mut out, u64::from(inner.count));
                 let present = |slot: &usize| inner.children[*slot] != 0;
-                let bitmap = (0..FANOUT)
-                    .filter(present)
-                    .fold(0u16, |bits, slot| bits | (1 << slot));
+                let bitmap = (0..FANOUT).filter(present).fold(0u16, |bits, slot| bits | (1 << slot));
                 out.extend_from_slice(&bitmap.to_le_bytes());
                 for child in inner.children.iter().filter(|child| **child != 0) {
                     put_varint(&mut out, u64::from(*child));
@@ -125,13 +114,8 @@ impl Node {
         let mut entries = Vec::with_capacity(LEAF_ENTRIES_MAX);
         let mut before = (0u32, 0u64);
         while !reader.is_empty() {
-            let pair = before
-                .0
-                .checked_add(reader.varint32()?)
-                .ok_or(reader.error("pairs overflow"))?;
-            let offset = before
-                .1
-                .wrapping_add(unzigzag(reader.varint()?).cast_unsigned());
+            let pair = before.0.checked_add(reader.varint32()?).ok_or(reader.error("pairs overflow"))?;
+            let offset = before.1.wrapping_add(unzigzag(reader.varint()?).cast_unsigned());
             before = (pair, offset);
             entries.push(before);
         }
@@ -148,11 +132,6 @@ impl Node {
                 *child = reader.varint32()?;
             }
         }
-        Ok(Self::Inner(Inner {
-            digit,
-            prefix,
-            count,
-            children,
-        }))
+        Ok(Self::Inner(Inner { digit, prefix, count, children }))
     }
 }

@@ -8,41 +8,24 @@ use crate::counters;
 use crate::tables::{PAIR_NAMES, PAIRS};
 
 /// The pair's number, if it was ever seen.
-pub fn pair(
-    reader: &dyn Read,
-    event_type: &str,
-    state_key: &str,
-) -> Result<Option<Pair>, ViewError> {
+pub fn pair(reader: &dyn Read, event_type: &str, state_key: &str) -> Result<Option<Pair>, ViewError> {
     let Some(row) = reader.get(&PAIRS, &names_key(&[event_type, state_key]))? else {
         return Ok(None);
     };
-    Ok(Some(Pair(u32::from_be_bytes(
-        Reader::new(PAIRS.name, &row).array()?,
-    ))))
+    Ok(Some(Pair(u32::from_be_bytes(Reader::new(PAIRS.name, &row).array()?))))
 }
 
 /// The pair that a number stands for.
 pub fn pair_name(reader: &dyn Read, pair: Pair) -> Result<(String, String), ViewError> {
-    let malformed = |what| ViewError::Row {
-        table: PAIR_NAMES.name,
-        what,
-    };
-    let row = reader
-        .get(&PAIR_NAMES, &pair.0.to_be_bytes())?
-        .ok_or(malformed("a pair has no name"))?;
+    let malformed = |what| ViewError::Row { table: PAIR_NAMES.name, what };
+    let row = reader.get(&PAIR_NAMES, &pair.0.to_be_bytes())?.ok_or(malformed("a pair has no name"))?;
     let name = std::str::from_utf8(&row).map_err(|_| malformed("text is not UTF-8"))?;
-    let (event_type, state_key) = name
-        .split_once('\0')
-        .ok_or(malformed("the separator is missing"))?;
+    let (event_type, state_key) = name.split_once('\0').ok_or(malformed("the separator is missing"))?;
     Ok((event_type.to_owned(), state_key.to_owned()))
 }
 
 /// The pair's number, given out now if it was never seen.
-pub(crate) fn intern(
-    view: &mut Apply<'_>,
-    event_type: &str,
-    state_key: &str,
-) -> Result<Pair, ViewError> {
+pub(crate) fn intern(view: &mut Apply<'_>, event_type: &str, state_key: &str) -> Result<Pair, ViewError> {
     if let Some(pair) = pair(view, event_type, state_key)? {
         return Ok(pair);
     }

@@ -6,8 +6,7 @@
 use engram_views::ViewError;
 
 use super::node::{
-    Entry, FANOUT, Inner, LEAF_ENTRIES_MAX, Node, NodeNumber, digit_of, highest_difference,
-    prefix_above,
+    Entry, FANOUT, Inner, LEAF_ENTRIES_MAX, Node, NodeNumber, digit_of, highest_difference, prefix_above,
 };
 
 /// Where nodes are read from.
@@ -26,11 +25,7 @@ pub(super) trait Store: Source {
 pub(super) type Difference = (u32, Option<u64>, Option<u64>);
 
 /// The offset under a pair.
-pub(super) fn get(
-    source: &dyn Source,
-    mut number: NodeNumber,
-    pair: u32,
-) -> Result<Option<u64>, ViewError> {
+pub(super) fn get(source: &dyn Source, mut number: NodeNumber, pair: u32) -> Result<Option<u64>, ViewError> {
     while number != 0 {
         match source.node(number)? {
             Node::Leaf(entries) => {
@@ -45,11 +40,7 @@ pub(super) fn get(
 }
 
 /// Appends all entries, ascending.
-pub(super) fn collect(
-    source: &dyn Source,
-    number: NodeNumber,
-    out: &mut Vec<Entry>,
-) -> Result<(), ViewError> {
+pub(super) fn collect(source: &dyn Source, number: NodeNumber, out: &mut Vec<Entry>) -> Result<(), ViewError> {
     if number == 0 {
         return Ok(());
     }
@@ -114,20 +105,12 @@ fn insert_above(
 ) -> Result<NodeNumber, ViewError> {
     let any_below = below.prefix << (4 * (u32::from(below.digit) + 1));
     let digit = highest_difference(any_below, pair);
-    assert!(
-        digit > below.digit,
-        "the pair differs above the node that does not cover it"
-    );
+    assert!(digit > below.digit, "the pair differs above the node that does not cover it");
     let mut children = [0; FANOUT];
     children[digit_of(any_below, digit)] = number;
     children[digit_of(pair, digit)] = store.intern(&Node::Leaf(vec![(pair, offset)]))?;
     let prefix = prefix_above(pair, digit);
-    store.intern(&Node::Inner(Inner {
-        digit,
-        prefix,
-        count: below.count + 1,
-        children,
-    }))
+    store.intern(&Node::Inner(Inner { digit, prefix, count: below.count + 1, children }))
 }
 
 /// The canonical trie of entries in ascending order; zero for none.
@@ -140,25 +123,15 @@ fn build(store: &mut dyn Store, entries: &[Entry]) -> Result<NodeNumber, ViewErr
     }
     let digit = highest_difference(first.0, last.0);
     let mut children = [0; FANOUT];
-    for group in entries.chunk_by(|left, right| digit_of(left.0, digit) == digit_of(right.0, digit))
-    {
+    for group in entries.chunk_by(|left, right| digit_of(left.0, digit) == digit_of(right.0, digit)) {
         children[digit_of(group[0].0, digit)] = build(store, group)?;
     }
     let prefix = prefix_above(first.0, digit);
-    store.intern(&Node::Inner(Inner {
-        digit,
-        prefix,
-        count: entries.len() as u32,
-        children,
-    }))
+    store.intern(&Node::Inner(Inner { digit, prefix, count: entries.len() as u32, children }))
 }
 
 /// Removes an entry and returns the new trie.
-pub(super) fn remove(
-    store: &mut dyn Store,
-    number: NodeNumber,
-    pair: u32,
-) -> Result<NodeNumber, ViewError> {
+pub(super) fn remove(store: &mut dyn Store, number: NodeNumber, pair: u32) -> Result<NodeNumber, ViewError> {
     if number == 0 {
         return Ok(0);
     }
@@ -216,26 +189,20 @@ pub(super) fn diff(
         return diff_entries(source, before, after, out);
     }
     match (source.node(before)?, source.node(after)?) {
-        (Node::Inner(left), Node::Inner(right))
-            if left.digit == right.digit && left.prefix == right.prefix =>
-        {
+        (Node::Inner(left), Node::Inner(right)) if left.digit == right.digit && left.prefix == right.prefix => {
             for (left, right) in left.children.into_iter().zip(right.children) {
                 diff(source, left, right, out)?;
             }
             Ok(())
         }
-        (Node::Inner(left), Node::Inner(right))
-            if left.digit > right.digit && covers_node(&left, &right) =>
-        {
+        (Node::Inner(left), Node::Inner(right)) if left.digit > right.digit && covers_node(&left, &right) => {
             let slot = left.slot(right.prefix << (4 * (u32::from(right.digit) + 1)));
             for (index, child) in left.children.into_iter().enumerate() {
                 diff(source, child, if index == slot { after } else { 0 }, out)?;
             }
             Ok(())
         }
-        (Node::Inner(left), Node::Inner(right))
-            if right.digit > left.digit && covers_node(&right, &left) =>
-        {
+        (Node::Inner(left), Node::Inner(right)) if right.digit > left.digit && covers_node(&right, &left) => {
             let slot = right.slot(left.prefix << (4 * (u32::from(left.digit) + 1)));
             for (index, child) in right.children.into_iter().enumerate() {
                 diff(source, if index == slot { before } else { 0 }, child, out)?;

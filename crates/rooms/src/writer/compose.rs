@@ -15,22 +15,11 @@ use crate::query;
 
 impl RoomServer {
     /// Builds and signs the event that goes on this head, and judges it by the state there. The head stays as it is.
-    pub(super) fn compose(
-        &self,
-        head: &Head,
-        draft: &Draft<'_>,
-        now_ms: u64,
-    ) -> Result<Arc<Pdu>, RoomError> {
+    pub(super) fn compose(&self, head: &Head, draft: &Draft<'_>, now_ms: u64) -> Result<Arc<Pdu>, RoomError> {
         let auth_events = self.auth_events(head, draft)?;
-        let auth_ids: SmallVec<[&str; 6]> = auth_events
-            .iter()
-            .map(|event| event.event_id.as_str())
-            .collect();
+        let auth_ids: SmallVec<[&str; 6]> = auth_events.iter().map(|event| event.event_id.as_str()).collect();
         let prev_ids: SmallVec<[&str; 2]> = head.prev_events.iter().map(AsRef::as_ref).collect();
-        let opaque = head
-            .version
-            .event_id_in_event()
-            .then(|| format!("${}:{}", self.opaque_id(), self.server_name()));
+        let opaque = head.version.event_id_in_event().then(|| format!("${}:{}", self.opaque_id(), self.server_name()));
         let hashes = self.reference_hashes(head, &auth_events)?;
         let position = Position {
             room_id: (!head.room_id.is_empty()).then_some(&*head.room_id),
@@ -39,19 +28,10 @@ impl RoomServer {
             depth: head.depth + 1,
             origin_server_ts: now_ms,
             event_id: opaque.as_deref(),
-            reference_hashes: &hashes
-                .iter()
-                .map(|(id, hash)| (&**id, &**hash))
-                .collect::<Vec<_>>(),
+            reference_hashes: &hashes.iter().map(|(id, hash)| (&**id, &**hash)).collect::<Vec<_>>(),
         };
-        let built = build::build(
-            head.version,
-            draft,
-            &position,
-            self.server_name(),
-            &self.parts.key,
-        )
-        .map_err(build_error)?;
+        let built =
+            build::build(head.version, draft, &position, self.server_name(), &self.parts.key).map_err(build_error)?;
         let event = Pdu::parse(head.version, &built.event_id, &built.room_id, built.json)
             .map_err(|error| RoomError::BadContent(error.to_string()))?;
         judge(head, &event, &auth_events)?;
@@ -59,19 +39,9 @@ impl RoomServer {
     }
 
     /// The events of the head's state that permit the draft (AUTH-02).
-    fn auth_events(
-        &self,
-        head: &Head,
-        draft: &Draft<'_>,
-    ) -> Result<SmallVec<[Arc<Pdu>; 6]>, RoomError> {
+    fn auth_events(&self, head: &Head, draft: &Draft<'_>) -> Result<SmallVec<[Arc<Pdu>; 6]>, RoomError> {
         let mut events = SmallVec::new();
-        let types = auth::auth_types(
-            head.version,
-            draft.event_type,
-            draft.sender,
-            draft.state_key,
-            draft.content,
-        );
+        let types = auth::auth_types(head.version, draft.event_type, draft.sender, draft.state_key, draft.content);
         for (event_type, state_key) in types {
             if let Some(event) = head.state.entry(&event_type, &state_key)? {
                 events.push(event);
@@ -81,11 +51,7 @@ impl RoomServer {
     }
 
     /// Room versions 1 and 2 name their parents and auth events with their hashes.
-    fn reference_hashes(
-        &self,
-        head: &Head,
-        auth_events: &[Arc<Pdu>],
-    ) -> Result<Vec<(String, String)>, RoomError> {
+    fn reference_hashes(&self, head: &Head, auth_events: &[Arc<Pdu>]) -> Result<Vec<(String, String)>, RoomError> {
         if !head.version.references_with_hashes() {
             return Ok(Vec::new());
         }
@@ -94,22 +60,14 @@ impl RoomServer {
                 .map(|hash| (event.event_id.to_string(), hash))
                 .map_err(|error| RoomError::Internal(error.to_string()))
         };
-        let mut hashes = auth_events
-            .iter()
-            .map(|event| hash_of(event))
-            .collect::<Result<Vec<_>, _>>()?;
+        let mut hashes = auth_events.iter().map(|event| hash_of(event)).collect::<Result<Vec<_>, _>>()?;
         for event_id in &head.prev_events {
-            if let Some(last) = head
-                .last
-                .as_ref()
-                .filter(|event| event.event_id == **event_id)
-            {
+            if let Some(last) = head.last.as_ref().filter(|event| event.event_id == **event_id) {
                 hashes.push(hash_of(last)?);
             } else {
                 let snapshot = self.snapshot();
-                let (_, offset) = query::locate(&*snapshot, event_id)?.ok_or_else(|| {
-                    RoomError::Internal(format!("the parent {event_id} is not in the views"))
-                })?;
+                let (_, offset) = query::locate(&*snapshot, event_id)?
+                    .ok_or_else(|| RoomError::Internal(format!("the parent {event_id} is not in the views")))?;
                 hashes.push(hash_of(&*query::pdu(&*snapshot, offset)?)?);
             }
         }
@@ -123,19 +81,9 @@ fn judge(head: &Head, event: &Pdu, auth_events: &[Arc<Pdu>]) -> Result<(), RoomE
     let verdict = if auth::is_ordinary(head.version, &event.event_type) {
         let powers = head.powers()?;
         let sender = head.state.entry("m.room.member", event.sender.as_str())?;
-        auth::check_ordinary(
-            event,
-            &powers.creation,
-            &powers.levels,
-            Membership::in_state(sender.as_deref()),
-        )
+        auth::check_ordinary(event, &powers.creation, &powers.levels, Membership::in_state(sender.as_deref()))
     } else {
-        let fetch = |event_id: &str| {
-            auth_events
-                .iter()
-                .find(|event| event.event_id == event_id)
-                .cloned()
-        };
+        let fetch = |event_id: &str| auth_events.iter().find(|event| event.event_id == event_id).cloned();
         auth::check(head.version, event, &head.state, &fetch)
     };
     verdict.map_err(|denied| RoomError::Forbidden(denied.to_string()))
@@ -157,9 +105,7 @@ pub(super) fn record(event: &Pdu, version: &str, transaction: Option<v1::Transac
 fn build_error(error: BuildError) -> RoomError {
     match error {
         BuildError::Content(error) => RoomError::BadContent(error.to_string()),
-        BuildError::TooLarge(_) | BuildError::TooLong { .. } => {
-            RoomError::TooLarge(error.to_string())
-        }
+        BuildError::TooLarge(_) | BuildError::TooLong { .. } => RoomError::TooLarge(error.to_string()),
         BuildError::Identifier(_) => RoomError::InvalidParameter(error.to_string()),
         BuildError::Position(_) | BuildError::Timestamp => RoomError::Internal(error.to_string()),
     }

@@ -93,55 +93,29 @@ impl RoomServer {
         {
             return Err(RoomError::AliasInUse(alias.clone()));
         }
-        let mut room = NewRoom {
-            server: self,
-            request,
-            head: Head::new_room(version),
-            inputs: Vec::new(),
-        };
+        let mut room = NewRoom { server: self, request, head: Head::new_room(version), inputs: Vec::new() };
         room.write_events(alias.as_deref())?;
         let (room_id, mut inputs) = (room.head.room_id.to_string(), room.inputs);
         if let Some(alias) = alias {
             let user_id = request.creator.clone();
-            inputs.push(
-                v1::RoomAliasSet {
-                    alias,
-                    room_id: Some(room_id.clone()),
-                    user_id,
-                }
-                .into(),
-            );
+            inputs.push(v1::RoomAliasSet { alias, room_id: Some(room_id.clone()), user_id }.into());
         }
         if request.published {
-            inputs.push(
-                v1::RoomPublished {
-                    room_id: room_id.clone(),
-                    published: true,
-                }
-                .into(),
-            );
+            inputs.push(v1::RoomPublished { room_id: room_id.clone(), published: true }.into());
         }
         let appended = self.parts.log.append(Lane::Journal, &inputs, self.now())?;
         if guard.is_some() {
             self.wait(appended.last)?;
         }
-        Ok(Created {
-            room_id,
-            offset: appended.last,
-        })
+        Ok(Created { room_id, offset: appended.last })
     }
 
     fn new_alias(&self, request: &CreateRoom) -> Result<Option<String>, RoomError> {
         let Some(localpart) = &request.alias_localpart else {
             return Ok(None);
         };
-        if localpart.is_empty()
-            || localpart.contains([':', '\0'])
-            || localpart.chars().any(char::is_whitespace)
-        {
-            return Err(RoomError::InvalidParameter(format!(
-                "{localpart:?} cannot be the local part of an alias"
-            )));
+        if localpart.is_empty() || localpart.contains([':', '\0']) || localpart.chars().any(char::is_whitespace) {
+            return Err(RoomError::InvalidParameter(format!("{localpart:?} cannot be the local part of an alias")));
         }
         let alias = format!("#{localpart}:{}", self.server_name());
         self.check_local_alias(&alias)?;
@@ -178,11 +152,7 @@ impl NewRoom<'_> {
         }
         if let Some(topic) = &request.topic {
             let blocks = json!({ "m.text": [{ "body": topic }] });
-            self.write(
-                "m.room.topic",
-                "",
-                &json!({ "topic": topic, "m.topic": blocks }),
-            )?;
+            self.write("m.room.topic", "", &json!({ "topic": topic, "m.topic": blocks }))?;
         }
         for (user_id, profile) in &request.invite {
             self.write_invite(user_id, profile)?;
@@ -198,16 +168,9 @@ impl NewRoom<'_> {
         if !version.rules().authorization.use_room_create_sender {
             content.insert("creator".to_owned(), json!(request.creator));
         }
-        if version
-            .rules()
-            .authorization
-            .explicitly_privilege_room_creators
-            && request.preset == Preset::TrustedPrivate
+        if version.rules().authorization.explicitly_privilege_room_creators && request.preset == Preset::TrustedPrivate
         {
-            add_creators(
-                &mut content,
-                request.invite.iter().map(|(user_id, _)| user_id.as_str()),
-            );
+            add_creators(&mut content, request.invite.iter().map(|(user_id, _)| user_id.as_str()));
         }
         if !version.create_is_room_id() {
             let room_id = format!("!{}:{}", self.server.opaque_id(), self.server.server_name());
@@ -225,28 +188,15 @@ impl NewRoom<'_> {
             "m.room.power_levels": 100, "m.room.history_visibility": 100, "m.room.tombstone": 100,
             "m.room.server_acl": 100, "m.room.encryption": 100,
         });
-        if version
-            .rules()
-            .authorization
-            .explicitly_privilege_room_creators
-        {
+        if version.rules().authorization.explicitly_privilege_room_creators {
             events["m.room.tombstone"] = json!(TOMBSTONE_LEVEL);
         } else {
             users.insert(request.creator.as_str(), CREATOR_LEVEL);
             if request.preset == Preset::TrustedPrivate {
-                users.extend(
-                    request
-                        .invite
-                        .iter()
-                        .map(|(user_id, _)| (user_id.as_str(), CREATOR_LEVEL)),
-                );
+                users.extend(request.invite.iter().map(|(user_id, _)| (user_id.as_str(), CREATOR_LEVEL)));
             }
         }
-        let invite = if request.preset == Preset::Public {
-            50
-        } else {
-            0
-        };
+        let invite = if request.preset == Preset::Public { 50 } else { 0 };
         let mut levels = json!({
             "users": users, "users_default": 0, "events": events, "events_default": 0, "state_default": 50,
             "ban": 50, "kick": 50, "redact": 50, "invite": invite, "historical": 100,
@@ -263,17 +213,13 @@ impl NewRoom<'_> {
         let join_rule = if public { "public" } else { "invite" };
         let guests = if public { "forbidden" } else { "can_join" };
         self.write_default("m.room.join_rules", &json!({ "join_rule": join_rule }))?;
-        self.write_default(
-            "m.room.history_visibility",
-            &json!({ "history_visibility": "shared" }),
-        )?;
+        self.write_default("m.room.history_visibility", &json!({ "history_visibility": "shared" }))?;
         self.write_default("m.room.guest_access", &json!({ "guest_access": guests }))
     }
 
     /// Writes an event of the preset unless the initial state has its own.
     fn write_default(&mut self, event_type: &str, content: &Value) -> Result<(), RoomError> {
-        let given =
-            |event: &InitialEvent| event.event_type == event_type && event.state_key.is_empty();
+        let given = |event: &InitialEvent| event.event_type == event_type && event.state_key.is_empty();
         if self.request.initial_state.iter().any(given) {
             return Ok(());
         }
@@ -296,14 +242,10 @@ impl NewRoom<'_> {
 
     fn write_invite(&mut self, user_id: &str, profile: &Profile) -> Result<(), RoomError> {
         if !engram_matrix::ids::is_user_id(user_id) {
-            return Err(RoomError::InvalidParameter(format!(
-                "{user_id:?} is not a user ID"
-            )));
+            return Err(RoomError::InvalidParameter(format!("{user_id:?} is not a user ID")));
         }
         if user_id == self.request.creator {
-            return Err(RoomError::Forbidden(
-                "the creator of a room is in it already".to_owned(),
-            ));
+            return Err(RoomError::Forbidden("the creator of a room is in it already".to_owned()));
         }
         let mut content = Map::from_iter([("membership".to_owned(), json!("invite"))]);
         if self.request.is_direct {
@@ -314,27 +256,15 @@ impl NewRoom<'_> {
     }
 
     /// Composes one event on the head and moves the head past it.
-    fn write(
-        &mut self,
-        event_type: &str,
-        state_key: &str,
-        content: &Value,
-    ) -> Result<(), RoomError> {
+    fn write(&mut self, event_type: &str, state_key: &str, content: &Value) -> Result<(), RoomError> {
         let content = content.to_string();
         let sender = &self.request.creator;
-        let draft = Draft {
-            sender,
-            event_type,
-            state_key: Some(state_key),
-            content: &content,
-            redacts: None,
-        };
+        let draft = Draft { sender, event_type, state_key: Some(state_key), content: &content, redacts: None };
         let event = match self.server.compose(&self.head, &draft, self.server.now().0) {
             Err(RoomError::Forbidden(why)) => return Err(RoomError::InvalidInitialState(why)),
             composed => composed?,
         };
-        self.inputs
-            .push(record(&event, self.head.version.id(), None).into());
+        self.inputs.push(record(&event, self.head.version.id(), None).into());
         self.head.advance(event);
         Ok(())
     }
@@ -342,9 +272,7 @@ impl NewRoom<'_> {
 
 /// Adds to `additional_creators` whoever is not there yet (ROOM-04).
 fn add_creators<'a>(content: &mut Map<String, Value>, users: impl Iterator<Item = &'a str>) {
-    let creators = content
-        .entry("additional_creators")
-        .or_insert_with(|| json!([]));
+    let creators = content.entry("additional_creators").or_insert_with(|| json!([]));
     let Some(creators) = creators.as_array_mut() else {
         return;
     };

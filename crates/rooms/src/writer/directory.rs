@@ -11,12 +11,7 @@ use crate::types::Membership;
 
 impl RoomServer {
     /// Points a local alias to a room. Fails if it is taken.
-    pub fn create_alias(
-        &self,
-        alias: &str,
-        room_id: &str,
-        user_id: &str,
-    ) -> Result<Offset, RoomError> {
+    pub fn create_alias(&self, alias: &str, room_id: &str, user_id: &str) -> Result<Offset, RoomError> {
         self.check_local_alias(alias)?;
         let guard = self.aliases.lock();
         if query::alias(&*self.snapshot(), alias)?.is_some() {
@@ -33,52 +28,30 @@ impl RoomServer {
     }
 
     /// Removes a local alias: its creator may, and whoever may change the room's canonical alias.
-    pub fn remove_alias(
-        &self,
-        alias: &str,
-        user_id: &str,
-        admin: bool,
-    ) -> Result<Offset, RoomError> {
+    pub fn remove_alias(&self, alias: &str, user_id: &str, admin: bool) -> Result<Offset, RoomError> {
         let guard = self.aliases.lock();
         let snapshot = self.snapshot();
-        let room_id = query::alias(&*snapshot, alias)?
-            .ok_or_else(|| RoomError::UnknownAlias(alias.to_owned()))?;
+        let room_id = query::alias(&*snapshot, alias)?.ok_or_else(|| RoomError::UnknownAlias(alias.to_owned()))?;
         let own = query::alias_creator(&*snapshot, alias)?.as_deref() == Some(user_id);
         if !own && !admin && !self.may_set_canonical_alias(&room_id, user_id)? {
-            return Err(RoomError::Forbidden(format!(
-                "{alias} was made by somebody else"
-            )));
+            return Err(RoomError::Forbidden(format!("{alias} was made by somebody else")));
         }
-        let offset = self.record(v1::RoomAliasSet {
-            alias: alias.to_owned(),
-            room_id: None,
-            user_id: user_id.to_owned(),
-        })?;
+        let offset =
+            self.record(v1::RoomAliasSet { alias: alias.to_owned(), room_id: None, user_id: user_id.to_owned() })?;
         self.wait(offset)?;
         drop(guard);
         Ok(offset)
     }
 
     /// Lists a room in the directory, or takes it off. Members with the power to set the canonical alias may.
-    pub fn publish(
-        &self,
-        room_id: &str,
-        user_id: &str,
-        published: bool,
-        admin: bool,
-    ) -> Result<Offset, RoomError> {
+    pub fn publish(&self, room_id: &str, user_id: &str, published: bool, admin: bool) -> Result<Offset, RoomError> {
         if query::room(&*self.snapshot(), room_id)?.is_none() {
             return Err(RoomError::UnknownRoom(room_id.to_owned()));
         }
         if !admin && !self.may_set_canonical_alias(room_id, user_id)? {
-            return Err(RoomError::Forbidden(format!(
-                "{user_id} may not change whether {room_id} is listed"
-            )));
+            return Err(RoomError::Forbidden(format!("{user_id} may not change whether {room_id} is listed")));
         }
-        self.record(v1::RoomPublished {
-            room_id: room_id.to_owned(),
-            published,
-        })
+        self.record(v1::RoomPublished { room_id: room_id.to_owned(), published })
     }
 
     /// Forgets a room that the user has left (ROOM-08).
@@ -88,30 +61,19 @@ impl RoomServer {
             Some(Membership::Leave | Membership::Ban) => {}
             Some(_) => return Err(RoomError::NotLeft(room_id.to_owned())),
             None => {
-                return Err(RoomError::Forbidden(format!(
-                    "{user_id} was never in the room {room_id}"
-                )));
+                return Err(RoomError::Forbidden(format!("{user_id} was never in the room {room_id}")));
             }
         }
-        self.record(v1::RoomForgotten {
-            user_id: user_id.to_owned(),
-            room_id: room_id.to_owned(),
-        })
+        self.record(v1::RoomForgotten { user_id: user_id.to_owned(), room_id: room_id.to_owned() })
     }
 
     fn record(&self, input: impl Into<Input>) -> Result<Offset, RoomError> {
-        Ok(self
-            .parts
-            .log
-            .append(Lane::Journal, &[input.into()], self.now())?
-            .last)
+        Ok(self.parts.log.append(Lane::Journal, &[input.into()], self.now())?.last)
     }
 
     pub(super) fn check_local_alias(&self, alias: &str) -> Result<(), RoomError> {
         if !engram_matrix::ids::is_room_alias(alias) {
-            return Err(RoomError::InvalidParameter(format!(
-                "{alias:?} is not a room alias"
-            )));
+            return Err(RoomError::InvalidParameter(format!("{alias:?} is not a room alias")));
         }
         match alias.split_once(':') {
             Some((_, server)) if server == self.server_name() => Ok(()),
@@ -124,21 +86,14 @@ impl RoomServer {
             if head.state.membership(user_id)? != Some(Membership::Join) {
                 return Ok(false);
             }
-            Ok(head
-                .powers()?
-                .levels
-                .can_send(user_id, "m.room.canonical_alias", true))
+            Ok(head.powers()?.levels.can_send(user_id, "m.room.canonical_alias", true))
         })
     }
 
     /// Aliases that are new in `m.room.canonical_alias` are well formed and point to this room (ROOM-17).
-    pub(super) fn check_canonical_alias(
-        &self,
-        head: &Head,
-        content: &str,
-    ) -> Result<(), RoomError> {
-        let new: CanonicalAlias = serde_json::from_str(content)
-            .map_err(|error| RoomError::BadContent(error.to_string()))?;
+    pub(super) fn check_canonical_alias(&self, head: &Head, content: &str) -> Result<(), RoomError> {
+        let new: CanonicalAlias =
+            serde_json::from_str(content).map_err(|error| RoomError::BadContent(error.to_string()))?;
         let old: CanonicalAlias = match head.state.entry("m.room.canonical_alias", "")? {
             Some(event) => event.content().unwrap_or_default(),
             None => CanonicalAlias::default(),
@@ -150,15 +105,10 @@ impl RoomServer {
                 continue;
             }
             if !engram_matrix::ids::is_room_alias(alias) {
-                return Err(RoomError::InvalidParameter(format!(
-                    "{alias:?} is not a room alias"
-                )));
+                return Err(RoomError::InvalidParameter(format!("{alias:?} is not a room alias")));
             }
             if query::alias(&*snapshot, alias)?.as_deref() != Some(&*head.room_id) {
-                return Err(RoomError::BadAlias(format!(
-                    "the alias {alias} does not point to {}",
-                    head.room_id
-                )));
+                return Err(RoomError::BadAlias(format!("the alias {alias} does not point to {}", head.room_id)));
             }
         }
         Ok(())
@@ -176,8 +126,6 @@ struct CanonicalAlias {
 impl CanonicalAlias {
     fn all(&self) -> Vec<&str> {
         let main = self.alias.as_deref().filter(|alias| !alias.is_empty());
-        main.into_iter()
-            .chain(self.alt_aliases.iter().map(String::as_str))
-            .collect()
+        main.into_iter().chain(self.alt_aliases.iter().map(String::as_str)).collect()
     }
 }

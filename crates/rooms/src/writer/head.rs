@@ -73,11 +73,7 @@ impl Head {
             depth: 0,
             last: None,
             appended: Offset::ZERO,
-            state: HeadState {
-                views: None,
-                stored: None,
-                entries: RefCell::default(),
-            },
+            state: HeadState { views: None, stored: None, entries: RefCell::default() },
             in_flight: Vec::new(),
             powers: RefCell::default(),
         }
@@ -97,10 +93,7 @@ impl Head {
             room_id: Arc::from(room_id),
             version: room.version,
             depth: extremities.first().map_or(0, |extremity| extremity.depth),
-            prev_events: extremities
-                .into_iter()
-                .map(|extremity| extremity.event_id.into())
-                .collect(),
+            prev_events: extremities.into_iter().map(|extremity| extremity.event_id.into()).collect(),
             last: None,
             appended: Offset::ZERO,
             state: HeadState {
@@ -119,23 +112,14 @@ impl Head {
     }
 
     /// The event that a transaction made a moment ago.
-    pub(super) fn remembered(
-        &self,
-        user_id: &str,
-        scope: TransactionScope<'_>,
-        event_type: &str,
-    ) -> Option<Sent> {
+    pub(super) fn remembered(&self, user_id: &str, scope: TransactionScope<'_>, event_type: &str) -> Option<Sent> {
         let same = |entry: &&InFlight| {
             &*entry.transaction_id == scope.transaction_id
                 && &*entry.device_id == scope.device_id
                 && &*entry.user_id == user_id
                 && &*entry.event_type == event_type
         };
-        self.in_flight
-            .iter()
-            .rev()
-            .find(same)
-            .map(|entry| entry.sent.clone())
+        self.in_flight.iter().rev().find(same).map(|entry| entry.sent.clone())
     }
 
     /// Keeps a transaction in mind until the views have it.
@@ -178,10 +162,7 @@ impl Head {
         }
         if let Some(state_key) = &event.state_key {
             let key = (event.event_type.as_str().into(), state_key.as_str().into());
-            self.state
-                .entries
-                .borrow_mut()
-                .insert(key, Some(Arc::clone(&event)));
+            self.state.entries.borrow_mut().insert(key, Some(Arc::clone(&event)));
         }
         self.last = Some(event);
     }
@@ -189,11 +170,7 @@ impl Head {
 
 impl HeadState {
     /// The event that holds an entry of the current state.
-    pub(super) fn entry(
-        &self,
-        event_type: &str,
-        state_key: &str,
-    ) -> Result<Option<Arc<Pdu>>, ViewError> {
+    pub(super) fn entry(&self, event_type: &str, state_key: &str) -> Result<Option<Arc<Pdu>>, ViewError> {
         let key: StateKey = (event_type.into(), state_key.into());
         if let Some(known) = self.entries.borrow().get(&key) {
             return Ok(known.clone());

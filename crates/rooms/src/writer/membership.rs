@@ -64,10 +64,7 @@ impl RoomServer {
     /// Changes a membership. What is so already stays so without a new event.
     pub fn change_membership(&self, request: &MembershipRequest<'_>) -> Result<Sent, RoomError> {
         if !engram_matrix::ids::is_user_id(request.target) {
-            return Err(RoomError::InvalidParameter(format!(
-                "{:?} is not a user ID",
-                request.target
-            )));
+            return Err(RoomError::InvalidParameter(format!("{:?} is not a user ID", request.target)));
         }
         self.with_head(request.room_id, |head| {
             let before = head.state.membership(request.target)?;
@@ -94,19 +91,16 @@ impl RoomServer {
 
     /// `PUT /state/m.room.member`: the content says which change is meant.
     pub fn put_member(&self, request: &SendRequest<'_>, target: &str) -> Result<Sent, RoomError> {
-        let mut content: Map<String, Value> = serde_json::from_str(request.content)
-            .map_err(|error| RoomError::BadContent(error.to_string()))?;
+        let mut content: Map<String, Value> =
+            serde_json::from_str(request.content).map_err(|error| RoomError::BadContent(error.to_string()))?;
         let word = content.get("membership").and_then(Value::as_str);
         let membership = word.and_then(Membership::parse).ok_or_else(|| {
-            RoomError::BadContent(
-                "`membership` has to be one of ban, invite, join, knock, leave".to_owned(),
-            )
+            RoomError::BadContent("`membership` has to be one of ban, invite, join, knock, leave".to_owned())
         })?;
         content.remove("membership");
         let own = request.sender == target;
-        let banned = self
-            .with_head(request.room_id, |head| Ok(head.state.membership(target)?))?
-            == Some(Membership::Ban);
+        let banned =
+            self.with_head(request.room_id, |head| Ok(head.state.membership(target)?))? == Some(Membership::Ban);
         let change = match membership {
             Membership::Join => Change::Join,
             Membership::Knock => Change::Knock,
@@ -162,10 +156,7 @@ impl RoomServer {
 }
 
 /// What the endpoints promise beyond the auth rules.
-fn check_change(
-    request: &MembershipRequest<'_>,
-    before: Option<Membership>,
-) -> Result<(), RoomError> {
+fn check_change(request: &MembershipRequest<'_>, before: Option<Membership>) -> Result<(), RoomError> {
     let target = request.target;
     let refuse = |why: String| Err(RoomError::Forbidden(why));
     match (request.change, before) {
@@ -175,18 +166,12 @@ fn check_change(
         (Change::Leave, None | Some(Membership::Ban | Membership::Leave)) => {
             refuse(format!("{target} is not in the room {}", request.room_id))
         }
-        (Change::Invite, Some(Membership::Join)) => {
-            refuse(format!("{target} is already in the room"))
-        }
-        (Change::Invite, Some(Membership::Ban)) => {
-            refuse(format!("{target} is banned from the room"))
-        }
+        (Change::Invite, Some(Membership::Join)) => refuse(format!("{target} is already in the room")),
+        (Change::Invite, Some(Membership::Ban)) => refuse(format!("{target} is banned from the room")),
         (Change::Kick, None | Some(Membership::Leave | Membership::Ban)) => {
             refuse(format!("{target} is not in the room {}", request.room_id))
         }
-        (Change::Unban, before) if before != Some(Membership::Ban) => {
-            refuse(format!("{target} is not banned"))
-        }
+        (Change::Unban, before) if before != Some(Membership::Ban) => refuse(format!("{target} is not banned")),
         _ => Ok(()),
     }
 }
@@ -204,10 +189,7 @@ fn member_content(request: &MembershipRequest<'_>) -> Map<String, Value> {
     if let Some(reason) = request.reason {
         content.insert("reason".to_owned(), json!(reason));
     }
-    if matches!(
-        request.change,
-        Change::Join | Change::Knock | Change::Invite
-    ) {
+    if matches!(request.change, Change::Join | Change::Knock | Change::Invite) {
         request.profile.write_to(&mut content);
     }
     content
@@ -216,10 +198,7 @@ fn member_content(request: &MembershipRequest<'_>) -> Map<String, Value> {
 impl Profile {
     /// Adds the fields that are set and not given otherwise.
     pub(super) fn write_to(&self, content: &mut Map<String, Value>) {
-        for (key, value) in [
-            ("displayname", &self.displayname),
-            ("avatar_url", &self.avatar_url),
-        ] {
+        for (key, value) in [("displayname", &self.displayname), ("avatar_url", &self.avatar_url)] {
             if let Some(value) = value
                 && !content.contains_key(key)
             {
@@ -245,8 +224,5 @@ fn keep_as_is(
     };
     let mut shown: Map<String, Value> = current.content().unwrap_or_default();
     shown.remove("join_authorised_via_users_server");
-    Ok((&shown == content).then(|| Sent {
-        event_id: current.event_id.to_string(),
-        offset: head.appended,
-    }))
+    Ok((&shown == content).then(|| Sent { event_id: current.event_id.to_string(), offset: head.appended }))
 }

@@ -68,11 +68,7 @@ pub struct RoomServer {
 impl RoomServer {
     /// The writers of one server.
     pub fn new(parts: Parts) -> Arc<Self> {
-        Arc::new(Self {
-            parts,
-            heads: Mutex::default(),
-            aliases: Mutex::default(),
-        })
+        Arc::new(Self { parts, heads: Mutex::default(), aliases: Mutex::default() })
     }
 
     /// This server's name.
@@ -82,9 +78,7 @@ impl RoomServer {
 
     /// Whether a user is one of this server's.
     pub fn is_local(&self, user_id: &str) -> bool {
-        user_id
-            .split_once(':')
-            .is_some_and(|(_, server)| server == self.parts.server_name)
+        user_id.split_once(':').is_some_and(|(_, server)| server == self.parts.server_name)
     }
 
     /// Runs a decision on a room's head, under the room's lock.
@@ -95,10 +89,7 @@ impl RoomServer {
     ) -> Result<T, RoomError> {
         let slot = self.slot(room_id);
         let mut guard = slot.lock();
-        if guard
-            .as_ref()
-            .is_some_and(|head| head.is_overgrown() && head.is_applied(&self.parts.views))
-        {
+        if guard.as_ref().is_some_and(|head| head.is_overgrown() && head.is_applied(&self.parts.views)) {
             *guard = None;
         }
         if guard.is_none() {
@@ -127,11 +118,7 @@ impl RoomServer {
     fn drop_idle(&self, heads: &mut HashMap<Box<str>, Slot>) {
         heads.retain(|_, slot| {
             let in_use = Arc::strong_count(slot) > 1;
-            in_use
-                || slot
-                    .lock()
-                    .as_ref()
-                    .is_some_and(|head| !head.is_applied(&self.parts.views))
+            in_use || slot.lock().as_ref().is_some_and(|head| !head.is_applied(&self.parts.views))
         });
     }
 
@@ -148,10 +135,7 @@ impl RoomServer {
         let mut bytes = [0_u8; 18];
         (self.parts.entropy)(&mut bytes);
         // 52 letters do not divide 256: the bias of a few values is harmless in an identifier that is no secret.
-        bytes
-            .iter()
-            .map(|byte| char::from(LETTERS[usize::from(*byte) % LETTERS.len()]))
-            .collect()
+        bytes.iter().map(|byte| char::from(LETTERS[usize::from(*byte) % LETTERS.len()])).collect()
     }
 
     /// Waits until a record can be read, for the few decisions that need it.
@@ -159,9 +143,7 @@ impl RoomServer {
         self.parts
             .views
             .wait_applied_blocking(offset)
-            .map_err(|stopped| {
-                RoomError::Append(engram_log::AppendError::Stopped(stopped.0.to_string()))
-            })
+            .map_err(|stopped| RoomError::Append(engram_log::AppendError::Stopped(stopped.0.to_string())))
     }
 }
 

@@ -20,22 +20,11 @@ pub(super) struct Powers {
 }
 
 impl Powers {
-    fn parse(
-        version: &RoomVersion,
-        create: Arc<Pdu>,
-        levels_event: Option<Arc<Pdu>>,
-    ) -> Result<Self, RoomError> {
-        let malformed =
-            |error: engram_matrix::power::PowerError| RoomError::Internal(error.to_string());
+    fn parse(version: &RoomVersion, create: Arc<Pdu>, levels_event: Option<Arc<Pdu>>) -> Result<Self, RoomError> {
+        let malformed = |error: engram_matrix::power::PowerError| RoomError::Internal(error.to_string());
         let creation = Creation::parse(&create).map_err(malformed)?;
-        let levels =
-            PowerLevels::parse(version, levels_event.as_deref(), &creation).map_err(malformed)?;
-        Ok(Self {
-            create,
-            levels_event,
-            creation,
-            levels,
-        })
+        let levels = PowerLevels::parse(version, levels_event.as_deref(), &creation).map_err(malformed)?;
+        Ok(Self { create, levels_event, creation, levels })
     }
 
     fn are_of(&self, create: &Arc<Pdu>, levels_event: Option<&Arc<Pdu>>) -> bool {
@@ -52,15 +41,11 @@ impl Head {
     /// The powers in force.
     pub(super) fn powers(&self) -> Result<Arc<Powers>, RoomError> {
         let create = self.state.entry("m.room.create", "")?;
-        let create = create.ok_or_else(|| {
-            RoomError::Internal(format!("the room {} has no create event", self.room_id))
-        })?;
+        let create =
+            create.ok_or_else(|| RoomError::Internal(format!("the room {} has no create event", self.room_id)))?;
         let levels_event = self.state.entry("m.room.power_levels", "")?;
         let mut known = self.powers.borrow_mut();
-        if let Some(powers) = known
-            .as_ref()
-            .filter(|powers| powers.are_of(&create, levels_event.as_ref()))
-        {
+        if let Some(powers) = known.as_ref().filter(|powers| powers.are_of(&create, levels_event.as_ref())) {
             return Ok(Arc::clone(powers));
         }
         let powers = Arc::new(Powers::parse(self.version, create, levels_event)?);

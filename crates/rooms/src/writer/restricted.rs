@@ -39,9 +39,7 @@ impl RoomServer {
             let Some(room) = query::room(&*snapshot, room_id)? else {
                 continue;
             };
-            if let Some((Membership::Join, _)) =
-                query::membership(&*snapshot, room.number, user_id)?
-            {
+            if let Some((Membership::Join, _)) = query::membership(&*snapshot, room.number, user_id)? {
                 return Ok(true);
             }
         }
@@ -56,8 +54,8 @@ impl RoomServer {
         let powers = head.powers()?;
         let snapshot = self.snapshot();
         for member in query::members(&*snapshot, number, Some(&[Membership::Join]))? {
-            let may_invite = self.is_local(&member.user_id)
-                && powers.levels.user_level(&member.user_id) >= powers.levels.invite;
+            let may_invite =
+                self.is_local(&member.user_id) && powers.levels.user_level(&member.user_id) >= powers.levels.invite;
             if may_invite && head.state.membership(&member.user_id)? == Some(Membership::Join) {
                 return Ok(Some(member.user_id));
             }

@@ -100,15 +100,9 @@ impl RoomServer {
             transaction_id: scope.transaction_id.to_owned(),
         });
         let input = Input::Pdu(record(&event, head.version.id(), scope));
-        let appended =
-            self.parts
-                .log
-                .append(Lane::Journal, std::slice::from_ref(&input), self.now())?;
+        let appended = self.parts.log.append(Lane::Journal, std::slice::from_ref(&input), self.now())?;
         head.appended = appended.last;
-        let sent = Sent {
-            event_id: event.event_id.to_string(),
-            offset: appended.last,
-        };
+        let sent = Sent { event_id: event.event_id.to_string(), offset: appended.last };
         if let Some(scope) = transaction {
             head.remember(sender, scope, &event.event_type, &sent, &self.parts.views);
         }
@@ -125,12 +119,7 @@ impl RoomServer {
             return Ok(Some(sent));
         }
         let snapshot = self.snapshot();
-        let found = query::transaction(
-            &*snapshot,
-            request.sender,
-            scope.device_id,
-            scope.transaction_id,
-        )?;
+        let found = query::transaction(&*snapshot, request.sender, scope.device_id, scope.transaction_id)?;
         let Some((room, offset)) = found.filter(|(room, _)| head.number() == Some(*room)) else {
             return Ok(None);
         };
@@ -138,29 +127,21 @@ impl RoomServer {
             return Ok(None);
         };
         let same_endpoint = event.pdu.event_type == request.event_type;
-        Ok(same_endpoint.then(|| Sent {
-            event_id: event.pdu.event_id.to_string(),
-            offset,
-        }))
+        Ok(same_endpoint.then(|| Sent { event_id: event.pdu.event_id.to_string(), offset }))
     }
 
     /// A clearer word than the auth rules have for the commonest refusal.
     fn check_member(&self, head: &Head, user_id: &str) -> Result<(), RoomError> {
         match head.state.membership(user_id)? {
             Some(Membership::Join) => Ok(()),
-            _ => Err(RoomError::Forbidden(format!(
-                "{user_id} is not in the room {}",
-                head.room_id
-            ))),
+            _ => Err(RoomError::Forbidden(format!("{user_id} is not in the room {}", head.room_id))),
         }
     }
 
     /// What the rules of the room do not say, but the specification asks of a server that a client sends through.
     fn check_content(&self, head: &Head, request: &SendRequest<'_>) -> Result<(), RoomError> {
         match (request.event_type, request.state_key) {
-            ("m.room.canonical_alias", Some("")) => {
-                self.check_canonical_alias(head, request.content)
-            }
+            ("m.room.canonical_alias", Some("")) => self.check_canonical_alias(head, request.content),
             ("m.room.power_levels", Some("")) => check_power_levels(head, request.content),
             _ => Ok(()),
         }
@@ -174,10 +155,7 @@ impl RoomServer {
             return Ok(());
         };
         if head.number() != Some(room) {
-            return Err(RoomError::Forbidden(format!(
-                "{target} is not an event of the room {}",
-                head.room_id
-            )));
+            return Err(RoomError::Forbidden(format!("{target} is not an event of the room {}", head.room_id)));
         }
         let event = query::pdu(&*snapshot, offset)?;
         if event.sender == sender {
@@ -186,10 +164,7 @@ impl RoomServer {
         if head.powers()?.levels.can_redact_others(sender) {
             return Ok(());
         }
-        Err(RoomError::Forbidden(format!(
-            "{sender} may redact only their own events in {}",
-            head.room_id
-        )))
+        Err(RoomError::Forbidden(format!("{sender} may redact only their own events in {}", head.room_id)))
     }
 }
 
@@ -207,10 +182,7 @@ fn unchanged_state(head: &Head, draft: &Draft<'_>) -> Result<Option<Sent>, RoomE
     let content = engram_matrix::canonical::canonicalize_str(draft.content)
         .map_err(|error| RoomError::BadContent(error.to_string()))?;
     let same = current.content_str().as_bytes() == content;
-    Ok(same.then(|| Sent {
-        event_id: current.event_id.to_string(),
-        offset: head.appended,
-    }))
+    Ok(same.then(|| Sent { event_id: current.event_id.to_string(), offset: head.appended }))
 }
 
 /// Power levels are integers (RV-12), whatever older rooms had to tolerate.
@@ -233,16 +205,13 @@ impl Redaction {
             return Ok(None);
         }
         let mut content: serde_json::Map<String, serde_json::Value> =
-            serde_json::from_str(request.content)
-                .map_err(|error| RoomError::BadContent(error.to_string()))?;
+            serde_json::from_str(request.content).map_err(|error| RoomError::BadContent(error.to_string()))?;
         let in_content = content.remove("redacts");
         let target = match (request.redacts, &in_content) {
             (Some(target), _) => target.to_owned(),
             (None, Some(serde_json::Value::String(target))) => target.clone(),
             (None, _) => {
-                return Err(RoomError::BadContent(
-                    "a redaction needs `redacts`, an event ID".to_owned(),
-                ));
+                return Err(RoomError::BadContent("a redaction needs `redacts`, an event ID".to_owned()));
             }
         };
         let content = serde_json::Value::Object(content).to_string();

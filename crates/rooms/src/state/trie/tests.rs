@@ -39,21 +39,10 @@ fn pair() -> impl Strategy<Value = u32> {
 }
 
 fn steps(max: usize) -> impl Strategy<Value = Vec<(u32, Option<u64>)>> {
-    vec(
-        (
-            pair(),
-            prop_oneof![3 => (1u64..1 << 40).prop_map(Some), 1 => Just(None)],
-        ),
-        0..max,
-    )
+    vec((pair(), prop_oneof![3 => (1u64..1 << 40).prop_map(Some), 1 => Just(None)]), 0..max)
 }
 
-fn play(
-    store: &mut Memory,
-    root: NodeNumber,
-    model: &mut Model,
-    steps: &[(u32, Option<u64>)],
-) -> NodeNumber {
+fn play(store: &mut Memory, root: NodeNumber, model: &mut Model, steps: &[(u32, Option<u64>)]) -> NodeNumber {
     steps.iter().fold(root, |root, &(pair, value)| match value {
         Some(offset) => {
             model.insert(pair, offset);
@@ -114,24 +103,13 @@ proptest! {
 #[test]
 fn a_change_in_a_large_room_writes_few_bytes() {
     let mut store = Memory::default();
-    let all: Vec<Entry> = (100..50_100)
-        .map(|pair| (pair, 1_000_000 + u64::from(pair)))
-        .collect();
+    let all: Vec<Entry> = (100..50_100).map(|pair| (pair, 1_000_000 + u64::from(pair))).collect();
     let mut root = build(&mut store, &all).unwrap();
     let before = store.nodes.len();
     for change in 0..1000u32 {
-        root = insert(
-            &mut store,
-            root,
-            100 + change * 47 % 50_000,
-            2_000_000 + u64::from(change),
-        )
-        .unwrap();
+        root = insert(&mut store, root, 100 + change * 47 % 50_000, 2_000_000 + u64::from(change)).unwrap();
     }
     // Each node costs its bytes, its key (5), and the row that finds it by its hash (17 + 4).
-    let written: usize = store.nodes[before..]
-        .iter()
-        .map(|node| node.len() + 5 + 21)
-        .sum();
+    let written: usize = store.nodes[before..].iter().map(|node| node.len() + 5 + 21).sum();
     assert!(written / 1000 < 400, "{} bytes per change", written / 1000);
 }
