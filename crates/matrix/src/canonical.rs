@@ -95,7 +95,7 @@ fn write_value(out: &mut String, value: &serde_json::Value) -> Result<(), Canoni
 fn canonical_number(number: &serde_json::Number) -> Result<i64, CanonicalError> {
     number
         .as_i64()
-        .filter(|value| value.abs() <= limits::INTEGER_MAX)
+        .filter(|value| value.unsigned_abs() <= limits::INTEGER_MAX.unsigned_abs())
         .or_else(|| {
             number
                 .as_f64()

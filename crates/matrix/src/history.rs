@@ -40,3 +40,37 @@ impl HistoryVisibility {
             .map_or(Self::Shared, |content| content.history_visibility)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::HistoryVisibility;
+    use crate::testing::{ALICE, TestRoom};
+
+    #[test]
+    fn unknown_and_missing_are_shared() {
+        let mut room = TestRoom::new("11");
+        assert_eq!(HistoryVisibility::in_state(None), HistoryVisibility::Shared);
+        for (content, expected) in [
+            (
+                r#"{"history_visibility":"world_readable"}"#,
+                HistoryVisibility::WorldReadable,
+            ),
+            (
+                r#"{"history_visibility":"joined"}"#,
+                HistoryVisibility::Joined,
+            ),
+            (
+                r#"{"history_visibility":"whoever"}"#,
+                HistoryVisibility::Shared,
+            ),
+            ("{}", HistoryVisibility::Shared),
+        ] {
+            let event = room.make(ALICE, "m.room.history_visibility", Some(""), content);
+            assert_eq!(
+                HistoryVisibility::in_state(Some(&event)),
+                expected,
+                "{content}"
+            );
+        }
+    }
+}

@@ -26,6 +26,9 @@ pub mod resolve;
 pub mod room_version;
 pub mod verify;
 
+#[cfg(test)]
+mod testing;
+
 pub use ruma::{
     EventId, OwnedEventId, OwnedRoomId, OwnedServerName, OwnedUserId, RoomId, ServerName, UserId,
 };

@@ -79,7 +79,7 @@ impl Creation {
         let mut creators: Vec<Box<str>> = Vec::new();
         match content.creator {
             Some(creator) if !rules.use_room_create_sender => {
-                creators.push(serde_json::from_str(creator.get())?)
+                creators.push(serde_json::from_str(creator.get())?);
             }
             _ => creators.push(create.sender.as_str().into()),
         }

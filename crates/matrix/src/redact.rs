@@ -70,10 +70,10 @@ pub fn redact_content(version: &RoomVersion, event_type: &str, content: &mut Obj
         }),
         "m.room.history_visibility" => content.retain(|key| key == "history_visibility"),
         "m.room.redaction" => {
-            content.retain(|key| key == "redacts" && rules.keep_room_redaction_redacts)
+            content.retain(|key| key == "redacts" && rules.keep_room_redaction_redacts);
         }
         "m.room.aliases" => {
-            content.retain(|key| key == "aliases" && rules.keep_room_aliases_aliases)
+            content.retain(|key| key == "aliases" && rules.keep_room_aliases_aliases);
         }
         _ => content.retain(|_| false),
     }

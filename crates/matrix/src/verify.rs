@@ -3,10 +3,9 @@
 //! Works on ruma's implementation, which knows no numbers outside canonical JSON: events of room versions 1 to 5 that hold
 //! floats or larger integers cannot be verified.
 
-use std::collections::BTreeMap;
-
 use ruma::{
     CanonicalJsonObject,
+    room_version_rules::RoomVersionRules,
     serde::Base64,
     signatures::{self, PublicKeyMap, VerificationError},
 };
@@ -30,7 +29,7 @@ impl PublicKeys {
         };
         self.0
             .entry(server_name.to_owned())
-            .or_insert_with(BTreeMap::new)
+            .or_default()
             .insert(key_id.to_owned(), key);
         true
     }
@@ -73,7 +72,7 @@ pub fn verify_event(
     keys: &PublicKeys,
 ) -> Result<Verified, VerifyError> {
     let object: CanonicalJsonObject = serde_json::from_slice(json)?;
-    match signatures::verify_event(&keys.0, &object, version.rules())? {
+    match signatures::verify_event(&keys.0, &object, &rules_for(version, &object))? {
         signatures::Verified::All => Ok(Verified::Whole),
         signatures::Verified::Signatures => Ok(Verified::RedactedOnly),
     }
@@ -82,18 +81,96 @@ pub fn verify_event(
 /// The servers whose signatures the room version requires of the event.
 pub fn required_signers(version: &RoomVersion, json: &[u8]) -> Result<Vec<String>, VerifyError> {
     let object: CanonicalJsonObject = serde_json::from_slice(json)?;
-    let servers = signatures::required_server_signatures_to_verify_event(
-        &object,
-        &version.rules().signatures,
-    )?;
+    let rules = rules_for(version, &object).signatures;
+    let servers = signatures::required_server_signatures_to_verify_event(&object, &rules)?;
     Ok(servers
         .into_iter()
         .map(|server| server.to_string())
         .collect())
 }
 
+/// Only member events are authorised by another server; ruma asks for that server's signature wherever the content has
+/// the key, so that anyone could make events that servers disagree about.
+fn rules_for(version: &RoomVersion, object: &CanonicalJsonObject) -> RoomVersionRules {
+    let mut rules = version.rules().clone();
+    let is_member = object.get("type").and_then(|value| value.as_str()) == Some("m.room.member");
+    rules.signatures.check_join_authorised_via_users_server &= is_member;
+    rules
+}
+
 /// Verifies that every entity of `keys` has signed a JSON object.
 pub fn verify_json(json: &[u8], keys: &PublicKeys) -> Result<(), VerifyError> {
     let object: CanonicalJsonObject = serde_json::from_slice(json)?;
     Ok(signatures::verify_json(&keys.0, &object)?)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{PublicKeys, Verified, required_signers, verify_event, verify_json};
+    use crate::{
+        build::Draft,
+        testing::{ALICE, SERVER, TestRoom, key, public_keys},
+    };
+
+    fn built(event_type: &str, state_key: Option<&str>, content: &str) -> Vec<u8> {
+        let draft = Draft {
+            sender: ALICE,
+            event_type,
+            state_key,
+            content,
+            redacts: None,
+        };
+        TestRoom::new("11").build(&draft).json
+    }
+
+    #[test]
+    fn changed_content_leaves_the_redacted_form_and_changed_routing_nothing() {
+        let version = crate::testing::version("11");
+        let text =
+            String::from_utf8(built("m.room.message", None, r#"{"body":"hi"}"#)).expect("UTF-8");
+        let verify = |text: &str, keys: &PublicKeys| verify_event(version, text.as_bytes(), keys);
+        assert_eq!(
+            verify(&text, &public_keys()).expect("good"),
+            Verified::Whole
+        );
+        let content = text.replace("\"hi\"", "\"ho\"");
+        assert_eq!(
+            verify(&content, &public_keys()).expect("signed"),
+            Verified::RedactedOnly
+        );
+        assert!(!super::content_hash_matches(content.as_bytes()).expect("an event"));
+        verify(&text.replace("@alice", "@alicf"), &public_keys()).expect_err("another sender");
+        verify(&text, &PublicKeys::new()).expect_err("no keys");
+        let mut wrong = PublicKeys::new();
+        assert!(wrong.insert(
+            SERVER,
+            "ed25519:a_test",
+            crate::keys::tests::spec_key().public_base64()
+        ));
+        verify(&text, &wrong).expect_err("another key");
+    }
+
+    #[test]
+    fn only_member_events_need_the_authorising_server() {
+        let version = crate::testing::version("11");
+        let content =
+            r#"{"membership":"join","join_authorised_via_users_server":"@bob:other.org"}"#;
+        let signers = |event_type, state_key| {
+            required_signers(version, &built(event_type, state_key, content)).expect("well-formed")
+        };
+        assert_eq!(
+            signers("m.room.member", Some(ALICE)),
+            ["other.org", "x.org"]
+        );
+        assert_eq!(signers("m.room.message", None), ["x.org"]);
+    }
+
+    #[test]
+    fn signed_json_verifies() {
+        let mut value = serde_json::json!({"a": [1, null], "unsigned": {"x": 1}});
+        key().sign_json(SERVER, &mut value).expect("signs");
+        verify_json(value.to_string().as_bytes(), &public_keys()).expect("verifies");
+        value["a"] = 2.into();
+        verify_json(value.to_string().as_bytes(), &public_keys()).expect_err("changed");
+    }
 }
