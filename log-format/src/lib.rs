@@ -5,9 +5,13 @@
 //! crate is the specification; the code follows it, and golden vectors hold both together.
 //!
 //! Where to begin: `record` for the header that frames every payload, `segment` for the file
-//! around the records, [`input`] for what a payload means, [`v1`] for the frozen payload types.
+//! around the records, `frame` for what one commit wrote, [`input`] for what a payload means, [`v1`] for the frozen payload types.
 
+mod bytes;
+pub mod frame;
 pub mod input;
+pub mod record;
+pub mod segment;
 pub mod types;
 pub mod v1;
 

@@ -1,0 +1,209 @@
+//! What every implementation of [`Log`] must do, whatever stands behind it: one suite for all of them.
+//!
+//! An implementation's test hands in a function that opens its log, again and again on the same data.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use engram_log_format::{Input, Kind, Lane, Offset, TimestampMs, v1};
+
+use crate::interface::{FollowError, Lanes, Log, ReadError};
+use crate::record::Record;
+
+/// Opens the log under test: a fresh one at first, then the same data again. Closed before by dropping.
+pub trait Engine {
+    /// Opens it.
+    fn open(&self) -> Arc<dyn Log>;
+}
+
+/// Runs every check, each on an engine of its own.
+pub fn run<E: Engine>(mut fresh: impl FnMut() -> E) {
+    appends_are_contiguous_and_timestamps_never_decrease(&fresh());
+    what_is_durable_can_be_read(&fresh());
+    unknown_offsets_are_not_found(&fresh());
+    followers_see_everything_once_and_in_order(&fresh());
+    a_journal_follower_sees_no_ephemeral_record(&fresh());
+    appends_are_delivered_whole(&fresh());
+    a_follower_times_out_and_goes_on(&fresh());
+    offsets_are_not_reused_after_reopening(&fresh());
+    concurrent_writers_get_disjoint_offsets(&fresh());
+}
+
+/// An input of any size, told from others by its number.
+pub fn input(number: u64, bytes: usize) -> Input {
+    let mut content = format!("{{\"number\":{number}}}").into_bytes();
+    content.resize(content.len().max(bytes), b' ');
+    Input::from(v1::AccountDataSet {
+        user_id: "@alice:localhost".to_owned(),
+        room_id: None,
+        event_type: "org.example.number".to_owned(),
+        content,
+    })
+}
+
+/// An ephemeral input, told from others by its number.
+pub fn ephemeral(number: u64) -> Input {
+    Input::from(v1::TypingSet {
+        room_id: "!room:localhost".to_owned(),
+        user_id: "@alice:localhost".to_owned(),
+        until_ms: Some(number),
+    })
+}
+
+/// Reads everything that is there now: those records that writers have appended, not the log's own.
+pub fn read_all(log: &dyn Log, after: Offset, lanes: Lanes, max: usize) -> Vec<Record> {
+    let mut follower = log.follow(after, lanes).expect("following begins");
+    let mut records = Vec::new();
+    loop {
+        match follower.next(&mut records, max, Duration::ZERO) {
+            Ok(0) | Err(FollowError::Stopped(_)) => break,
+            Ok(_) => {}
+            Err(error) => panic!("a follower failed: {error}"),
+        }
+    }
+    assert!(records.is_sorted_by(|left, right| left.offset < right.offset), "offsets strictly increase");
+    records.retain(|record| record.kind.0 >= Kind::FIRST_INPUT);
+    records
+}
+
+fn append(log: &dyn Log, inputs: &[Input]) -> crate::Appended {
+    log.append(Lane::Journal, inputs, TimestampMs(1000)).expect("an append is taken")
+}
+
+fn appends_are_contiguous_and_timestamps_never_decrease(engine: &impl Engine) {
+    let log = engine.open();
+    let first = log.append(Lane::Journal, &[input(1, 0), input(2, 0)], TimestampMs(5000)).expect("taken");
+    let second = log.append(Lane::Journal, &[input(3, 0)], TimestampMs(4000)).expect("taken");
+    assert_eq!(first.last, first.first.next());
+    assert!(second.first > first.last);
+    assert_eq!(second.timestamp, TimestampMs(5000), "a clock that goes back does not show");
+    log.wait_durable(second.last).expect("durable");
+    assert!(log.durable_end() >= second.last);
+    assert_eq!(log.read(second.first).expect("there").timestamp, second.timestamp);
+}
+
+fn what_is_durable_can_be_read(engine: &impl Engine) {
+    let inputs: Vec<Input> = (0..50).map(|number| input(number, number as usize * 37)).collect();
+    let log = engine.open();
+    let appended = append(&*log, &inputs);
+    log.wait_durable(appended.last).expect("durable");
+    for reopened in [log, engine.open()] {
+        for (number, expected) in inputs.iter().enumerate() {
+            let record = reopened.read(Offset(appended.first.0 + number as u64)).expect("it is durable");
+            assert_eq!(&record.input().expect("valid").to_owned(), expected);
+        }
+    }
+}
+
+fn unknown_offsets_are_not_found(engine: &impl Engine) {
+    let log = engine.open();
+    for offset in [Offset::ZERO, Offset(u64::MAX / 2)] {
+        assert!(matches!(log.read(offset), Err(ReadError::NotFound(found)) if found == offset));
+    }
+}
+
+fn followers_see_everything_once_and_in_order(engine: &impl Engine) {
+    let log = engine.open();
+    let mut offsets = Vec::new();
+    for number in 0..200 {
+        let lane = if number % 3 == 0 { Lane::Ephemeral } else { Lane::Journal };
+        let what = if lane == Lane::Ephemeral { ephemeral(number) } else { input(number, 300) };
+        let appended = log.append(lane, &[what], TimestampMs(number)).expect("taken");
+        log.wait_durable(appended.last).expect("durable");
+        offsets.push(appended.first);
+    }
+    for start in [0, 1, 57, 199] {
+        let after = if start == 0 { Offset::ZERO } else { offsets[start - 1] };
+        let seen: Vec<Offset> = read_all(&*log, after, Lanes::Both, 7).iter().map(|record| record.offset).collect();
+        assert_eq!(seen, offsets[start..]);
+    }
+}
+
+fn a_journal_follower_sees_no_ephemeral_record(engine: &impl Engine) {
+    let log = engine.open();
+    for number in 0..40 {
+        append(&*log, &[input(number, 10)]);
+        log.append(Lane::Ephemeral, &[ephemeral(number)], TimestampMs(0)).expect("taken");
+    }
+    let last = append(&*log, &[input(40, 10)]);
+    log.wait_durable(last.last).expect("durable");
+    let records = read_all(&*log, Offset::ZERO, Lanes::Journal, 100);
+    assert_eq!(records.len(), 41);
+    assert!(records.iter().all(|record| record.lane == Lane::Journal));
+}
+
+fn appends_are_delivered_whole(engine: &impl Engine) {
+    let log = engine.open();
+    let start = log.durable_end();
+    let sizes = [3, 1, 4, 1, 5, 9, 2, 6];
+    let mut ends = Vec::new();
+    for size in sizes {
+        let inputs: Vec<Input> = (0..size).map(|number| input(number, 20)).collect();
+        ends.push(append(&*log, &inputs).last);
+    }
+    log.wait_durable(*ends.last().expect("not empty")).expect("durable");
+    let mut follower = log.follow(start, Lanes::Both).expect("following begins");
+    let mut records = Vec::new();
+    while follower.position() < *ends.last().expect("not empty") {
+        let before = records.len();
+        let count = follower.next(&mut records, 6, Duration::from_secs(60)).expect("records are there");
+        assert_eq!(records.len() - before, count);
+        assert!(count <= 6);
+        // The append of nine alone exceeds the maximum: it comes in two parts.
+        let in_nine = follower.position() > ends[4] && follower.position() < ends[5];
+        assert!(in_nine || ends.contains(&follower.position()), "an append was cut at {}", follower.position());
+    }
+    assert_eq!(records.len() as u64, sizes.iter().sum::<u64>());
+}
+
+fn a_follower_times_out_and_goes_on(engine: &impl Engine) {
+    let log = engine.open();
+    let mut follower = log.follow(log.durable_end(), Lanes::Both).expect("following begins");
+    let mut records = Vec::new();
+    assert_eq!(follower.next(&mut records, 10, Duration::from_millis(1)).expect("no failure"), 0);
+    let waiting = std::thread::spawn(move || {
+        let mut records = Vec::new();
+        follower.next(&mut records, 10, Duration::from_secs(60)).expect("no failure");
+        records.first().map(|record| record.offset)
+    });
+    let appended = append(&*log, &[input(1, 0)]);
+    assert_eq!(waiting.join().expect("no panic"), Some(appended.first));
+}
+
+fn offsets_are_not_reused_after_reopening(engine: &impl Engine) {
+    let mut last = Offset::ZERO;
+    let mut expected = Vec::new();
+    for number in 0..4 {
+        let log = engine.open();
+        let appended = append(&*log, &[input(number, 100)]);
+        assert!(appended.first > last);
+        log.wait_durable(appended.last).expect("durable");
+        last = appended.last;
+        expected.push(appended.first);
+        let seen: Vec<Offset> =
+            read_all(&*log, Offset::ZERO, Lanes::Both, 3).iter().map(|record| record.offset).collect();
+        assert_eq!(seen, expected);
+    }
+}
+
+fn concurrent_writers_get_disjoint_offsets(engine: &impl Engine) {
+    let log = engine.open();
+    let writers: Vec<_> = (0..4)
+        .map(|writer| {
+            let log = log.clone();
+            std::thread::spawn(move || {
+                let mut offsets = Vec::new();
+                for number in 0..50 {
+                    let appended = append(&*log, &[input(writer * 1000 + number, 50), input(number, 50)]);
+                    log.wait_durable(appended.last).expect("durable");
+                    offsets.extend([appended.first, appended.last]);
+                }
+                offsets
+            })
+        })
+        .collect();
+    let mut offsets: Vec<Offset> = writers.into_iter().flat_map(|writer| writer.join().expect("no panic")).collect();
+    offsets.sort_unstable();
+    let seen: Vec<Offset> = read_all(&*log, Offset::ZERO, Lanes::Both, 64).iter().map(|record| record.offset).collect();
+    assert_eq!(seen, offsets, "every record is there once");
+}

@@ -1,0 +1,209 @@
+//! The one thread that writes: takes what is queued, writes it as one frame a lane, syncs, publishes.
+//!
+//! While a sync is in flight the next commit collects in the queue: that is all there is to group commit.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use engram_log_format::frame::{FRAME_HEADER_BYTES, Frame, FrameBuilder};
+use engram_log_format::input::Input;
+use engram_log_format::record::{HEADER_BYTES, RecordFields, RecordHeader, record_bytes};
+use engram_log_format::{Lane, Offset, TimestampMs, v1};
+
+use super::sequencer::{self, End, Payload, Pending, Sequencer, Work};
+use super::tail::{Entry, Tail};
+use super::writer::{LaneWriter, WriteError};
+use crate::limits::{DISK_FULL_RETRY_MS, FRAME_BYTES};
+use crate::record::Record;
+
+/// What a log that was closed in order says to those who still use it.
+pub(crate) const CLOSED: &str = "it is closed";
+
+/// Writes the log.
+pub(crate) struct Appender {
+    pub(crate) sequencer: Arc<Sequencer>,
+    pub(crate) tail: Arc<Tail>,
+    pub(crate) journal: LaneWriter,
+    pub(crate) ephemeral: LaneWriter,
+    pub(crate) ephemeral_retention_ms: u64,
+}
+
+/// Why the appender ends.
+enum Stop {
+    Closed,
+    Failed(String),
+}
+
+/// The part of a commit that goes to one lane.
+struct LaneCommit {
+    builder: FrameBuilder,
+    records: usize,
+    bytes: usize,
+    first: Offset,
+    timestamp: TimestampMs,
+}
+
+impl Appender {
+    /// Runs until the log ends or fails.
+    pub(crate) fn run(mut self) {
+        let reason = match self.run_until_stop() {
+            Stop::Closed => CLOSED.to_owned(),
+            Stop::Failed(reason) => {
+                tracing::error!(%reason, "the log has stopped: nothing more is acknowledged; restart to recover");
+                reason
+            }
+        };
+        self.sequencer.stop(&reason);
+        self.tail.stop(&reason);
+    }
+
+    fn run_until_stop(&mut self) -> Stop {
+        loop {
+            let step = match self.sequencer.take(FRAME_BYTES) {
+                Work::Appends(appends) => self.commit(appends),
+                Work::End(End::Plain) => Err(Stop::Closed),
+                Work::End(End::Clean) => self.close().and(Err(Stop::Closed)),
+            };
+            if let Err(stop) = step {
+                return stop;
+            }
+        }
+    }
+
+    /// Writes a group of appends: ephemeral ones without sync, then the journal's with one.
+    fn commit(&mut self, appends: Vec<Pending>) -> Result<(), Stop> {
+        let lease_below = appends.iter().filter_map(|append| append.lease_below).max();
+        let ephemeral = self.write_lane(Lane::Ephemeral, &appends)?;
+        let journal = self.write_lane(Lane::Journal, &appends)?;
+        // Writers are told of the lease before followers are told of its record; the order does not matter.
+        if let Some(below) = lease_below {
+            self.sequencer.lease_is_durable(below);
+        }
+        self.publish(journal, ephemeral);
+        Ok(())
+    }
+
+    fn write_lane(&mut self, lane: Lane, appends: &[Pending]) -> Result<Option<Frame>, Stop> {
+        let Some(commit) = build(lane, appends) else {
+            return Ok(None);
+        };
+        self.make_room(lane, &commit)?;
+        let (writer, sync) = match lane {
+            Lane::Journal => (&mut self.journal, true),
+            Lane::Ephemeral => (&mut self.ephemeral, false),
+        };
+        writer.write(commit.builder, sync).map(Some).map_err(stop)
+    }
+
+    /// Sees to it that the frame fits, waiting as long as the disk is full.
+    fn make_room(&mut self, lane: Lane, commit: &LaneCommit) -> Result<(), Stop> {
+        let mut full = false;
+        loop {
+            let lease_below = self.sequencer.lease_below();
+            let writer = match lane {
+                Lane::Journal => &mut self.journal,
+                Lane::Ephemeral => &mut self.ephemeral,
+            };
+            match writer.prepare(commit.bytes, commit.records, commit.first, lease_below, commit.timestamp) {
+                Ok(()) => break,
+                Err(WriteError::DiskFull) => {
+                    if !full {
+                        tracing::error!("the disk is full: the log is read-only until space is freed");
+                    }
+                    full = true;
+                    self.sequencer.set_disk_full(true);
+                    self.tail.set_disk_full(true);
+                    if self.sequencer.pause(Duration::from_millis(DISK_FULL_RETRY_MS)) {
+                        return Err(Stop::Failed("closed while the disk was full".to_owned()));
+                    }
+                }
+                Err(error) => return Err(stop(error)),
+            }
+        }
+        if full {
+            tracing::info!("the disk has space again");
+            self.sequencer.set_disk_full(false);
+            self.tail.set_disk_full(false);
+        }
+        if lane == Lane::Ephemeral {
+            let before = TimestampMs(commit.timestamp.0.saturating_sub(self.ephemeral_retention_ms));
+            self.ephemeral.drop_older_than(before).map_err(stop)?;
+        }
+        Ok(())
+    }
+
+    /// Makes a commit visible: to readers of segments first, since followers go on there when memory is exceeded.
+    fn publish(&mut self, journal: Option<Frame>, ephemeral: Option<Frame>) {
+        self.journal.publish();
+        self.ephemeral.publish();
+        let bytes = [&journal, &ephemeral].into_iter().flatten().map(|frame| frame.bytes.len()).sum();
+        let mut entries = Vec::new();
+        for (lane, frame) in [(Lane::Journal, journal), (Lane::Ephemeral, ephemeral)] {
+            if let Some(frame) = frame {
+                collect(lane, frame, &mut entries);
+            }
+        }
+        entries.sort_by_key(|entry: &Entry| entry.record.offset);
+        self.tail.publish(entries, bytes);
+    }
+
+    /// Ends the log in order: the last thing in it says so.
+    fn close(&mut self) -> Result<(), Stop> {
+        self.ephemeral.seal().map_err(stop)?;
+        let (first, timestamp) = self.sequencer.take_last();
+        let closed = Input::from(v1::CleanShutdown { next: first.next().0 });
+        let (payloads, bytes) = sequencer::encode(&[closed]).expect("a shutdown record is small");
+        let last = Pending { lane: Lane::Journal, first, timestamp, payloads, bytes, lease_below: None };
+        let frame = self.write_lane(Lane::Journal, &[last])?;
+        self.publish(frame, None);
+        self.journal.seal().map_err(stop)
+    }
+}
+
+fn stop(error: WriteError) -> Stop {
+    match error {
+        WriteError::DiskFull => Stop::Failed("the disk is full".to_owned()),
+        WriteError::Failed(doing, error) => Stop::Failed(format!("{doing}: {error}")),
+    }
+}
+
+/// Encodes the appends of one lane into one frame.
+fn build(lane: Lane, appends: &[Pending]) -> Option<LaneCommit> {
+    let of_lane = || appends.iter().filter(move |append| append.lane == lane);
+    let first = of_lane().next()?;
+    let bytes = FRAME_HEADER_BYTES + of_lane().map(|append| append.bytes).sum::<usize>();
+    let mut builder = FrameBuilder::with_capacity(bytes);
+    let mut records = 0;
+    for append in of_lane() {
+        for (number, payload) in append.payloads.iter().enumerate() {
+            builder.push(&fields(append, number, payload), &payload.bytes);
+        }
+        records += append.payloads.len();
+    }
+    Some(LaneCommit { builder, records, bytes, first: first.first, timestamp: first.timestamp })
+}
+
+fn fields(append: &Pending, number: usize, payload: &Payload) -> RecordFields {
+    RecordFields {
+        offset: Offset(append.first.0 + number as u64),
+        timestamp: append.timestamp,
+        kind: payload.kind,
+        schema: payload.schema,
+        ends_append: number + 1 == append.payloads.len(),
+    }
+}
+
+/// Turns a written frame into records that share its bytes.
+fn collect(lane: Lane, frame: Frame, entries: &mut Vec<Entry>) {
+    let bytes = Arc::new(frame.bytes);
+    entries.reserve(frame.positions.len());
+    for position in &frame.positions {
+        let start = *position as usize;
+        let header = RecordHeader::parse(&bytes[start..]).expect("it was just encoded");
+        assert!(start + record_bytes(header.payload_bytes as usize) <= bytes.len(), "records lie inside their frame");
+        let payload = start + HEADER_BYTES..start + HEADER_BYTES + header.payload_bytes as usize;
+        let record =
+            Record::new(header.offset, header.timestamp, header.kind, header.schema, lane, bytes.clone(), payload);
+        entries.push(Entry { record, ends_append: header.ends_append });
+    }
+}

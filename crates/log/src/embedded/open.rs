@@ -1,0 +1,319 @@
+//! Opens the log: locks the directory, takes over what is there, begins a new segment.
+
+use std::io;
+use std::sync::Arc;
+
+use engram_log_format::input::{Input, InputRef};
+use engram_log_format::record::Chain;
+use engram_log_format::{Lane, Offset, TimestampMs, v1};
+use parking_lot::Mutex;
+
+use super::EmbeddedLog;
+use super::appender::Appender;
+use super::catalog::Catalog;
+use super::recover::{Found, recover};
+use super::sequencer::{Sequencer, SequencerOptions};
+use super::tail::Tail;
+use super::writer::{LaneOptions, LaneWriter, directory, seal_file};
+use crate::interface::{AppendError, Log, ReadError};
+use crate::limits;
+use crate::storage::{Lock, LockError, LockMode, Storage};
+
+/// How a log is written. The defaults are in [`limits`].
+#[derive(Clone, Debug)]
+pub struct Options {
+    /// Size of a journal segment.
+    pub segment_bytes: u64,
+    /// Size of an ephemeral segment.
+    pub ephemeral_segment_bytes: u64,
+    /// Number of offsets in a lease.
+    pub lease_step: u64,
+    /// Most bytes that wait for the disk.
+    pub queue_bytes_max: usize,
+    /// Most bytes of the newest records that stay in memory.
+    pub tail_bytes_max: usize,
+    /// How far ahead of small frames zeros are written.
+    pub zero_ahead_bytes: u64,
+    /// Age at which ephemeral records are dropped.
+    pub ephemeral_retention_ms: u64,
+    /// The server's name: fixed by the first opening.
+    pub server_name: String,
+    /// The version of the software, for the log's own records.
+    pub software: String,
+    /// The time.
+    pub now: TimestampMs,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Self {
+            segment_bytes: limits::SEGMENT_BYTES,
+            ephemeral_segment_bytes: limits::EPHEMERAL_SEGMENT_BYTES,
+            lease_step: limits::LEASE_STEP,
+            queue_bytes_max: limits::QUEUE_BYTES,
+            tail_bytes_max: limits::TAIL_BYTES,
+            zero_ahead_bytes: limits::ZERO_AHEAD_BYTES,
+            ephemeral_retention_ms: limits::EPHEMERAL_RETENTION_MS,
+            server_name: "localhost".to_owned(),
+            software: concat!("engram ", env!("CARGO_PKG_VERSION")).to_owned(),
+            now: TimestampMs(0),
+        }
+    }
+}
+
+/// Why a log cannot be opened. Nothing was changed.
+#[derive(Debug, thiserror::Error)]
+pub enum OpenError {
+    /// Another process uses the directory.
+    #[error(transparent)]
+    Locked(#[from] LockError),
+    /// A call failed.
+    #[error("cannot {doing}: {source}")]
+    Io {
+        /// What was being done.
+        doing: &'static str,
+        /// The failure.
+        source: io::Error,
+    },
+    /// Something that was acknowledged does not verify.
+    #[error(
+        "the log is damaged: segment {segment}, byte {position}, after record {after}: {reason}. Nothing was changed. \
+         Restore this file from a backup; `engramctl log verify` lists everything that is damaged"
+    )]
+    Damaged {
+        /// The file.
+        segment: String,
+        /// Where in it.
+        position: u64,
+        /// The last record before the damage.
+        after: Offset,
+        /// What is wrong.
+        reason: String,
+    },
+    /// The log was written by another version.
+    #[error("segment {segment} has format version {version}, which this version of the software cannot read")]
+    Version {
+        /// The file.
+        segment: String,
+        /// Its version.
+        version: u16,
+    },
+    /// There is no log to read.
+    #[error("there is no log in this directory")]
+    Empty,
+    /// The log belongs to another server.
+    #[error("this log belongs to the server {log}, but {configured} is configured; a log's server never changes")]
+    OtherServer {
+        /// Whose it is.
+        log: String,
+        /// What is configured.
+        configured: String,
+    },
+    /// The first records could not be written.
+    #[error("cannot begin to write: {0}")]
+    Append(#[from] AppendError),
+    /// A record that the log needs for itself cannot be read.
+    #[error(transparent)]
+    Read(#[from] ReadError),
+}
+
+impl OpenError {
+    pub(crate) fn io(doing: &'static str) -> impl Fn(io::Error) -> Self {
+        move |source| Self::Io { doing, source }
+    }
+}
+
+impl EmbeddedLog {
+    /// Opens the log of a data directory to write, or creates it. Recovers what a crash left.
+    pub fn open(storage: Arc<dyn Storage>, options: Options) -> Result<Arc<Self>, OpenError> {
+        let lock = storage.lock(LockMode::Exclusive)?;
+        for lane in [Lane::Journal, Lane::Ephemeral] {
+            storage.create_dir(directory(lane)).map_err(OpenError::io("create the log's directories"))?;
+        }
+        let journal = recover(&storage, Lane::Journal)?;
+        let ephemeral = recover(&storage, Lane::Ephemeral)?;
+        let start = Start::after(&journal, &ephemeral, &storage, &options)?;
+        let catalog = Arc::new(Catalog::new(storage.clone(), journal.segments.clone(), ephemeral.segments.clone()));
+        check_server(&catalog, &options)?;
+        for found in [&journal, &ephemeral] {
+            take_over(&storage, &catalog, found)?;
+        }
+        let log = Self::start(storage, catalog, &options, &start, [&journal, &ephemeral], lock)?;
+        log.write_first_records(&start, &options)?;
+        Ok(log)
+    }
+
+    /// Opens the log of a stopped server to read: appends are refused, and nothing on disk is changed.
+    pub fn open_read_only(storage: Arc<dyn Storage>) -> Result<Arc<Self>, OpenError> {
+        let lock = storage.lock(LockMode::Shared)?;
+        let journal = recover(&storage, Lane::Journal)?;
+        let ephemeral = recover(&storage, Lane::Ephemeral)?;
+        let log_id = journal.segments.first().ok_or(OpenError::Empty)?.header.log_id;
+        let end = journal.last.max(ephemeral.last);
+        let catalog = Arc::new(Catalog::new(storage, journal.segments, ephemeral.segments));
+        let options = SequencerOptions { lease_step: limits::LEASE_STEP, queue_bytes_max: 0 };
+        let sequencer = Sequencer::new(end.next(), TimestampMs(0), end.next().next(), options);
+        let tail = Tail::new(end, 0);
+        sequencer.stop(READ_ONLY);
+        tail.stop(READ_ONLY);
+        Ok(Arc::new(Self {
+            sequencer: Arc::new(sequencer),
+            tail: Arc::new(tail),
+            catalog,
+            log_id,
+            appender: Mutex::new(None),
+            lock: Mutex::new(Some(lock)),
+        }))
+    }
+
+    fn start(
+        storage: Arc<dyn Storage>,
+        catalog: Arc<Catalog>,
+        options: &Options,
+        start: &Start,
+        found: [&Found; 2],
+        lock: Lock,
+    ) -> Result<Arc<Self>, OpenError> {
+        let sequencer_options = SequencerOptions {
+            lease_step: start.lease_below.0 - start.next.0,
+            queue_bytes_max: options.queue_bytes_max,
+        };
+        let sequencer =
+            Arc::new(Sequencer::new(start.next, start.last_timestamp, start.lease_below, sequencer_options));
+        let tail = Arc::new(Tail::new(start.published, options.tail_bytes_max));
+        let [journal, ephemeral] = found;
+        let lane_writer = |lane, segment_bytes: u64, found: &Found| {
+            let lane_options = LaneOptions {
+                lane,
+                log_id: start.log_id,
+                segment_bytes: segment_bytes.clamp(limits::SEGMENT_BYTES_MIN, limits::SEGMENT_BYTES_MAX),
+                zero_ahead_bytes: if lane == Lane::Journal { options.zero_ahead_bytes } else { 0 },
+            };
+            let previous = found.segments.last().map_or(Offset::ZERO, |segment| segment.header.base);
+            let chain = found.chain.unwrap_or_else(|| Chain::start(start.log_id, lane));
+            LaneWriter::new(storage.clone(), catalog.clone(), lane_options, previous, chain)
+        };
+        let appender = Appender {
+            sequencer: sequencer.clone(),
+            tail: tail.clone(),
+            journal: lane_writer(Lane::Journal, options.segment_bytes, journal),
+            ephemeral: lane_writer(Lane::Ephemeral, options.ephemeral_segment_bytes, ephemeral),
+            ephemeral_retention_ms: options.ephemeral_retention_ms,
+        };
+        let thread = std::thread::Builder::new().name("engram-log".to_owned()).spawn(move || appender.run());
+        let thread = thread.map_err(OpenError::io("start the log's thread"))?;
+        Ok(Arc::new(Self {
+            sequencer,
+            tail,
+            catalog,
+            log_id: start.log_id,
+            appender: Mutex::new(Some(thread)),
+            lock: Mutex::new(Some(lock)),
+        }))
+    }
+
+    /// Says in the log whose it is, that a process has begun to write, and how far offsets may be shown.
+    fn write_first_records(&self, start: &Start, options: &Options) -> Result<(), OpenError> {
+        let mut inputs = Vec::new();
+        if start.published == Offset::ZERO {
+            let server_name = options.server_name.clone();
+            inputs.push(Input::from(v1::Genesis { server_name, software: options.software.clone() }));
+        }
+        let software = options.software.clone();
+        inputs.push(Input::from(v1::Started { software, after_unclean_stop: start.unclean }));
+        inputs.push(Input::from(v1::OffsetLease { below: start.lease_below.0 }));
+        let appended = self.append(Lane::Journal, &inputs, options.now)?;
+        self.wait_durable(appended.last)?;
+        Ok(())
+    }
+}
+
+const READ_ONLY: &str = "it was opened to read only";
+
+/// Smallest lease: room for the log's own records at the start, and for some more.
+const LEASE_STEP_MIN: u64 = 16;
+
+/// Where a new process goes on.
+struct Start {
+    log_id: [u8; 16],
+    next: Offset,
+    lease_below: Offset,
+    published: Offset,
+    last_timestamp: TimestampMs,
+    unclean: bool,
+}
+
+impl Start {
+    fn after(
+        journal: &Found,
+        ephemeral: &Found,
+        storage: &Arc<dyn Storage>,
+        options: &Options,
+    ) -> Result<Self, OpenError> {
+        let existing = journal.segments.first().map(|segment| segment.header.log_id);
+        let log_id = match existing {
+            Some(log_id) => log_id,
+            None => storage.unique_id().map_err(OpenError::io("draw the log's identity"))?,
+        };
+        if let Some(strange) = ephemeral.segments.iter().find(|segment| segment.header.log_id != log_id) {
+            return Err(OpenError::Damaged {
+                segment: strange.path.clone(),
+                position: 0,
+                after: Offset::ZERO,
+                reason: "it belongs to another log".to_owned(),
+            });
+        }
+        let published = journal.last.max(ephemeral.last);
+        let next = journal.closed_next.unwrap_or(journal.lease_below).max(Offset::FIRST);
+        if next <= published {
+            return Err(OpenError::Damaged {
+                segment: journal.segments.last().map_or_else(String::new, |segment| segment.path.clone()),
+                position: 0,
+                after: journal.last,
+                reason: format!("record {published} lies beyond the lease, which ends at {next}: a segment is missing"),
+            });
+        }
+        Ok(Self {
+            log_id,
+            next,
+            lease_below: Offset(next.0 + options.lease_step.max(LEASE_STEP_MIN)),
+            published,
+            last_timestamp: journal.last_timestamp.max(ephemeral.last_timestamp),
+            unclean: existing.is_some() && journal.closed_next.is_none(),
+        })
+    }
+}
+
+/// Removes leftovers, and seals the segment that a crash left open. Nothing of it is shown before.
+fn take_over(storage: &Arc<dyn Storage>, catalog: &Catalog, found: &Found) -> Result<(), OpenError> {
+    for leftover in &found.leftovers {
+        storage.remove(leftover).map_err(OpenError::io("remove a segment that was not finished"))?;
+    }
+    let Some(unsealed) = &found.unsealed else {
+        return Ok(());
+    };
+    let segment = &unsealed.segment;
+    if let Some(reason) = &unsealed.torn {
+        let (position, last) = (unsealed.totals.frames_end, unsealed.totals.last);
+        tracing::warn!(segment = segment.path, position, %last, reason, "cut an unfinished write off the log's end");
+    }
+    let file = storage.open(&segment.path, true).map_err(OpenError::io("open the newest segment"))?;
+    seal_file(&file, segment, &unsealed.totals).map_err(OpenError::io("seal the newest segment"))?;
+    catalog.seal(segment, unsealed.totals.footer().0);
+    Ok(())
+}
+
+/// Checks that the log belongs to the configured server.
+fn check_server(catalog: &Catalog, options: &Options) -> Result<(), OpenError> {
+    let Some(genesis) = catalog.first_record()? else {
+        return Ok(());
+    };
+    let Ok(InputRef::Genesis(genesis)) = genesis.input() else {
+        return Err(ReadError::Damaged("the first record does not say whose log this is".to_owned()).into());
+    };
+    if genesis.server_name.as_str() == options.server_name {
+        return Ok(());
+    }
+    let configured = options.server_name.clone();
+    Err(OpenError::OtherServer { log: genesis.server_name.to_string(), configured })
+}

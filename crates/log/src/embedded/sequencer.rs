@@ -1,0 +1,278 @@
+//! Assigns offsets, and keeps what waits for the appender.
+
+use std::time::Duration;
+
+use engram_log_format::{Input, Kind, Lane, Offset, TimestampMs, record};
+use parking_lot::{Condvar, Mutex};
+use rkyv::util::AlignedVec;
+
+use crate::interface::{AppendError, Appended};
+use crate::limits::{APPEND_BYTES_MAX, APPEND_RECORDS_MAX, RECORD_BYTES_MAX};
+
+/// An encoded input.
+pub(crate) struct Payload {
+    pub(crate) kind: Kind,
+    pub(crate) schema: u16,
+    pub(crate) bytes: AlignedVec,
+}
+
+/// One append that waits to be written.
+pub(crate) struct Pending {
+    pub(crate) lane: Lane,
+    pub(crate) first: Offset,
+    pub(crate) timestamp: TimestampMs,
+    pub(crate) payloads: Vec<Payload>,
+    /// Bytes of its records in a frame.
+    pub(crate) bytes: usize,
+    /// If it renews the lease: its end.
+    pub(crate) lease_below: Option<Offset>,
+}
+
+impl Pending {
+    pub(crate) fn last(&self) -> Offset {
+        Offset(self.first.0 + self.payloads.len() as u64 - 1)
+    }
+}
+
+/// How the log ends.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum End {
+    /// Seal, and say so in the log.
+    Clean,
+    /// Write what was taken, and no more.
+    Plain,
+}
+
+/// What the appender finds.
+pub(crate) enum Work {
+    /// Appends in offset order.
+    Appends(Vec<Pending>),
+    /// Nothing is left, and nothing will come.
+    End(End),
+}
+
+struct State {
+    next: Offset,
+    last_timestamp: TimestampMs,
+    lease_below: Offset,
+    lease_requested: Offset,
+    waiting: Vec<Pending>,
+    bytes: usize,
+    disk_full: bool,
+    end: Option<End>,
+    stopped: Option<String>,
+}
+
+/// The limits that are configured.
+#[derive(Clone, Copy)]
+pub(crate) struct SequencerOptions {
+    pub(crate) lease_step: u64,
+    pub(crate) queue_bytes_max: usize,
+}
+
+/// Assigns offsets.
+pub(crate) struct Sequencer {
+    state: Mutex<State>,
+    arrived: Condvar,
+    options: SequencerOptions,
+}
+
+/// Encodes the inputs of an append, and checks them against the limits.
+pub(crate) fn encode(inputs: &[Input]) -> Result<(Vec<Payload>, usize), AppendError> {
+    assert!(!inputs.is_empty(), "an empty append is a bug of the writer");
+    if inputs.len() > APPEND_RECORDS_MAX {
+        let bytes = inputs.len() * record::HEADER_BYTES;
+        return Err(AppendError::TooLarge { bytes, limit: APPEND_RECORDS_MAX * record::HEADER_BYTES });
+    }
+    let mut payloads = Vec::with_capacity(inputs.len());
+    let mut total = 0;
+    for input in inputs {
+        let payload = Payload { kind: input.kind(), schema: input.schema(), bytes: input.encode() };
+        if payload.bytes.len() > RECORD_BYTES_MAX {
+            return Err(AppendError::TooLarge { bytes: payload.bytes.len(), limit: RECORD_BYTES_MAX });
+        }
+        total += record::record_bytes(payload.bytes.len());
+        payloads.push(payload);
+    }
+    if total > APPEND_BYTES_MAX {
+        return Err(AppendError::TooLarge { bytes: total, limit: APPEND_BYTES_MAX });
+    }
+    Ok((payloads, total))
+}
+
+impl Sequencer {
+    pub(crate) fn new(
+        next: Offset,
+        last_timestamp: TimestampMs,
+        lease_below: Offset,
+        options: SequencerOptions,
+    ) -> Self {
+        assert!(next < lease_below, "offsets are handed out below the lease");
+        let state = State {
+            next,
+            last_timestamp,
+            lease_below,
+            lease_requested: lease_below,
+            waiting: Vec::new(),
+            bytes: 0,
+            disk_full: false,
+            end: None,
+            stopped: None,
+        };
+        Self { state: Mutex::new(state), arrived: Condvar::new(), options }
+    }
+
+    /// Takes an append: assigns its offsets and queues it.
+    pub(crate) fn append(&self, lane: Lane, inputs: &[Input], now: TimestampMs) -> Result<Appended, AppendError> {
+        let (payloads, bytes) = encode(inputs)?;
+        let mut state = self.state.lock();
+        state.check_running()?;
+        if state.bytes > 0 && state.bytes + bytes > self.options.queue_bytes_max {
+            return Err(AppendError::Busy);
+        }
+        self.renew_lease(&mut state, payloads.len() as u64, now);
+        // One offset is kept back for the record that closes the log.
+        if state.next.0 + payloads.len() as u64 >= state.lease_below.0 {
+            // The lease is on its way to the disk: the next attempt will find it there.
+            drop(state);
+            self.arrived.notify_one();
+            return Err(AppendError::Busy);
+        }
+        let appended = state.push(lane, payloads, bytes, now, None);
+        drop(state);
+        self.arrived.notify_one();
+        Ok(appended)
+    }
+
+    /// Queues a lease record once half of the lease is used, or an append needs more than is left.
+    fn renew_lease(&self, state: &mut State, needed: u64, now: TimestampMs) {
+        let left = state.lease_requested.0.saturating_sub(state.next.0);
+        if left >= (self.options.lease_step / 2).max(needed + 2) || state.lease_requested > state.lease_below {
+            return;
+        }
+        // The record itself takes an offset of the old lease; one is always left for it.
+        assert!(state.next < state.lease_below, "the lease is renewed before it is used up");
+        let below = Offset(state.next.0 + self.options.lease_step.max(2 * (needed + 2)));
+        let lease = Input::from(engram_log_format::v1::OffsetLease { below: below.0 });
+        let (payloads, bytes) = encode(&[lease]).expect("a lease is small");
+        state.lease_requested = below;
+        state.push(Lane::Journal, payloads, bytes, now, Some(below));
+    }
+
+    /// Notes that a lease is on stable storage.
+    pub(crate) fn lease_is_durable(&self, below: Offset) {
+        let mut state = self.state.lock();
+        assert!(below > state.lease_below, "leases grow");
+        state.lease_below = below;
+    }
+
+    /// The end of the durable lease.
+    pub(crate) fn lease_below(&self) -> Offset {
+        self.state.lock().lease_below
+    }
+
+    /// The next offset that will be assigned.
+    pub(crate) fn next_offset(&self) -> Offset {
+        self.state.lock().next
+    }
+
+    /// The next offset and the time for the log's last record. Nothing may be queued any more.
+    pub(crate) fn take_last(&self) -> (Offset, TimestampMs) {
+        let mut state = self.state.lock();
+        assert!(state.end.is_some() && state.waiting.is_empty(), "nothing follows the last record");
+        let offset = state.next;
+        state.next = offset.next();
+        assert!(state.next <= state.lease_below, "one offset of the lease is kept for the last record");
+        (offset, state.last_timestamp)
+    }
+
+    /// Waits for appends and takes them, in order, up to about `bytes_max`.
+    pub(crate) fn take(&self, bytes_max: usize) -> Work {
+        let mut state = self.state.lock();
+        loop {
+            if !state.waiting.is_empty() {
+                return Work::Appends(state.take(bytes_max));
+            }
+            if let Some(end) = state.end {
+                return Work::End(end);
+            }
+            self.arrived.wait(&mut state);
+        }
+    }
+
+    /// Refuses appends while there is no space, or takes them again.
+    pub(crate) fn set_disk_full(&self, full: bool) {
+        self.state.lock().disk_full = full;
+    }
+
+    /// Waits a while, or until the log is to end. Returns whether it is.
+    pub(crate) fn pause(&self, duration: Duration) -> bool {
+        let mut state = self.state.lock();
+        if state.end.is_none() {
+            self.arrived.wait_for(&mut state, duration);
+        }
+        state.end.is_some()
+    }
+
+    /// Takes no more appends; the appender ends after those that wait.
+    pub(crate) fn end(&self, end: End) {
+        let mut state = self.state.lock();
+        state.end.get_or_insert(end);
+        drop(state);
+        self.arrived.notify_one();
+    }
+
+    /// Takes no more appends for this reason.
+    pub(crate) fn stop(&self, reason: &str) {
+        let mut state = self.state.lock();
+        state.stopped.get_or_insert_with(|| reason.to_owned());
+        state.waiting.clear();
+    }
+}
+
+impl State {
+    fn check_running(&self) -> Result<(), AppendError> {
+        if let Some(reason) = &self.stopped {
+            return Err(AppendError::Stopped(reason.clone()));
+        }
+        if self.end.is_some() {
+            return Err(AppendError::Stopped("it is closed".to_owned()));
+        }
+        if self.disk_full {
+            return Err(AppendError::DiskFull);
+        }
+        Ok(())
+    }
+
+    fn push(
+        &mut self,
+        lane: Lane,
+        payloads: Vec<Payload>,
+        bytes: usize,
+        now: TimestampMs,
+        lease_below: Option<Offset>,
+    ) -> Appended {
+        let timestamp = now.max(self.last_timestamp);
+        let pending = Pending { lane, first: self.next, timestamp, payloads, bytes, lease_below };
+        let appended = Appended { first: pending.first, last: pending.last(), timestamp };
+        assert!(appended.last < self.lease_below, "an offset is handed out below the lease only");
+        self.next = appended.last.next();
+        self.last_timestamp = timestamp;
+        self.bytes += bytes;
+        self.waiting.push(pending);
+        appended
+    }
+
+    fn take(&mut self, bytes_max: usize) -> Vec<Pending> {
+        let mut bytes = 0;
+        let fits = self.waiting.iter().take_while(|pending| {
+            bytes += pending.bytes;
+            bytes <= bytes_max
+        });
+        let count = fits.count().max(1);
+        let rest = self.waiting.split_off(count);
+        let taken = std::mem::replace(&mut self.waiting, rest);
+        self.bytes -= taken.iter().map(|pending| pending.bytes).sum::<usize>();
+        taken
+    }
+}

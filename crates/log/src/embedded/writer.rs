@@ -1,0 +1,250 @@
+//! Writes one lane: frames into the active segment, and from one segment to the next.
+//!
+//! The order of steps is what recovery relies on: a segment is sealed and synced before the next is
+//! created; a segment has its header on stable storage before it gets its name, and its name before
+//! the first frame.
+
+use std::io;
+use std::sync::Arc;
+
+use engram_log_format::frame::{Frame, FrameBuilder};
+use engram_log_format::record::{Chain, RecordHeader};
+use engram_log_format::segment::{ALLOCATION_UNIT, IndexEntry, SEGMENT_HEADER_BYTES, SegmentHeader};
+use engram_log_format::{Lane, Offset, TimestampMs};
+
+use super::catalog::{Catalog, OpenSegment, Segment};
+use super::scan::Totals;
+use crate::storage::{File, Storage};
+
+/// The suffix of segments.
+pub(crate) const SUFFIX: &str = ".seg";
+/// The suffix of a segment that has no header yet. Removed when the log is opened.
+pub(crate) const NEW_SUFFIX: &str = ".seg.new";
+
+/// Frames at least this fraction of the zeroed stretch write their blocks themselves.
+const ZERO_AHEAD_FRACTION: u64 = 4;
+
+/// The directory of a lane.
+pub(crate) fn directory(lane: Lane) -> &'static str {
+    match lane {
+        Lane::Journal => "log/journal",
+        Lane::Ephemeral => "log/ephemeral",
+    }
+}
+
+/// The path of a lane's segment.
+pub(crate) fn path(lane: Lane, base: Offset) -> String {
+    format!("{}/{:020}{SUFFIX}", directory(lane), base.0)
+}
+
+/// Why a lane cannot be written.
+#[derive(Debug)]
+pub(crate) enum WriteError {
+    /// There is no space for a new segment. Nothing was written; it can be tried again.
+    DiskFull,
+    /// A call failed: nothing is known about what is on disk. The log must stop.
+    Failed(&'static str, io::Error),
+}
+
+/// What does not change while a lane is written.
+pub(crate) struct LaneOptions {
+    pub(crate) lane: Lane,
+    pub(crate) log_id: [u8; 16],
+    pub(crate) segment_bytes: u64,
+    pub(crate) zero_ahead_bytes: u64,
+}
+
+/// Writes one lane.
+pub(crate) struct LaneWriter {
+    storage: Arc<dyn Storage>,
+    catalog: Arc<Catalog>,
+    options: LaneOptions,
+    previous: Offset,
+    chain: Chain,
+    active: Option<Active>,
+}
+
+struct Active {
+    segment: Arc<Segment>,
+    open: Arc<OpenSegment>,
+    totals: Totals,
+    zeroed_to: u64,
+}
+
+impl LaneWriter {
+    /// Goes on after the segment with base `previous`, at the end of which the chain has the value `chain`.
+    pub(crate) fn new(
+        storage: Arc<dyn Storage>,
+        catalog: Arc<Catalog>,
+        options: LaneOptions,
+        previous: Offset,
+        chain: Chain,
+    ) -> Self {
+        Self { storage, catalog, options, previous, chain, active: None }
+    }
+
+    /// Makes sure that a frame of this size fits into the active segment; seals that and begins another
+    /// if it does not. After an error for lack of space it can be called again.
+    pub(crate) fn prepare(
+        &mut self,
+        frame_bytes: usize,
+        records: usize,
+        base: Offset,
+        lease_below: Offset,
+        now: TimestampMs,
+    ) -> Result<(), WriteError> {
+        if let Some(active) = &self.active {
+            let needed = active.totals.sealed_bytes(records) + frame_bytes as u64;
+            if needed <= active.segment.header.allocated_bytes {
+                return Ok(());
+            }
+            self.seal()?;
+        }
+        let needed = Totals::new(SEGMENT_HEADER_BYTES as u64, self.chain).sealed_bytes(records) + frame_bytes as u64;
+        let header = SegmentHeader {
+            lane: self.options.lane,
+            log_id: self.options.log_id,
+            base,
+            previous: self.previous,
+            lease_below,
+            created: now,
+            allocated_bytes: needed.max(self.options.segment_bytes).next_multiple_of(ALLOCATION_UNIT),
+            chain: self.chain,
+        };
+        self.begin(header)
+    }
+
+    /// Creates a segment.
+    fn begin(&mut self, header: SegmentHeader) -> Result<(), WriteError> {
+        let directory = directory(self.options.lane);
+        let path = path(self.options.lane, header.base);
+        let new_path = path.replace(SUFFIX, NEW_SUFFIX);
+        let zeroed_to = self.options.zero_ahead_bytes.min(header.allocated_bytes);
+        let file = match self.create(&new_path, &header, zeroed_to) {
+            Err(error) if is_full(&error) => {
+                // Best effort: what is left is replaced by the next attempt or removed at the next start.
+                let _ = self.storage.remove(&new_path);
+                return Err(WriteError::DiskFull);
+            }
+            result => result.map_err(|error| WriteError::Failed("cannot create a segment", error))?,
+        };
+        let named = self.storage.rename(&new_path, &path).and_then(|()| self.storage.sync_dir(directory));
+        named.map_err(|error| WriteError::Failed("cannot name a segment", error))?;
+        let open = OpenSegment::new(file, Vec::new(), SEGMENT_HEADER_BYTES as u64);
+        let totals = Totals::new(SEGMENT_HEADER_BYTES as u64, header.chain);
+        self.previous = header.base;
+        let segment = Segment::unsealed(header, path, open.clone());
+        self.catalog.add(self.options.lane, segment.clone());
+        self.active = Some(Active { segment, open, totals, zeroed_to });
+        Ok(())
+    }
+
+    fn create(&self, path: &str, header: &SegmentHeader, zeroed_to: u64) -> io::Result<Arc<dyn File>> {
+        let file = self.storage.create(path)?;
+        file.allocate(header.allocated_bytes)?;
+        let mut start = header.encode().to_vec();
+        start.resize(start.len().max(zeroed_to as usize), 0);
+        file.write_at(&start, 0)?;
+        file.sync_data()?;
+        Ok(file)
+    }
+
+    /// Writes a frame, for which [`LaneWriter::prepare`] has made room. With `sync` it is on stable storage
+    /// afterwards. Nothing is visible before [`LaneWriter::publish`].
+    pub(crate) fn write(&mut self, builder: FrameBuilder, sync: bool) -> Result<Frame, WriteError> {
+        let active = self.active.as_mut().expect("prepare was called");
+        let frame = builder.finish(&active.segment.key, &mut self.chain);
+        let position = active.totals.frames_end;
+        let end = position + frame.bytes.len() as u64;
+        assert!(end <= active.segment.header.allocated_bytes, "prepare made room");
+        let written = active
+            .zero_ahead(end, frame.bytes.len() as u64, self.options.zero_ahead_bytes)
+            .and_then(|()| active.open.file.write_at(&frame.bytes, position));
+        written.map_err(|error| WriteError::Failed("cannot write a frame", error))?;
+        if sync {
+            active.open.file.sync_data().map_err(|error| WriteError::Failed("cannot sync a frame", error))?;
+        }
+        active.note(&frame, self.chain);
+        Ok(frame)
+    }
+
+    /// Makes what was written visible to readers.
+    pub(crate) fn publish(&self) {
+        let Some(active) = &self.active else { return };
+        let published = active.open.records();
+        active.open.publish(&active.totals.index[published..], active.totals.frames_end);
+    }
+
+    /// Seals the active segment: index and footer, exact length, synced.
+    pub(crate) fn seal(&mut self) -> Result<(), WriteError> {
+        let Some(active) = self.active.take() else {
+            return Ok(());
+        };
+        seal_file(&active.open.file, &active.segment, &active.totals)
+            .map_err(|error| WriteError::Failed("cannot seal a segment", error))?;
+        self.catalog.seal(&active.segment, active.totals.footer().0);
+        Ok(())
+    }
+
+    /// Drops sealed segments whose last record is older than `before`.
+    pub(crate) fn drop_older_than(&self, before: TimestampMs) -> Result<(), WriteError> {
+        let lane = self.options.lane;
+        assert!(lane == Lane::Ephemeral, "the journal is kept");
+        for segment in self.catalog.segments(lane) {
+            let old = segment.footer().is_some_and(|footer| footer.last_timestamp < before);
+            if !old {
+                break;
+            }
+            let removed = self.storage.remove(&segment.path);
+            removed.map_err(|error| WriteError::Failed("cannot remove an old segment", error))?;
+            self.catalog.drop_oldest(lane);
+        }
+        Ok(())
+    }
+}
+
+impl Active {
+    /// Writes zeros ahead of small frames. A block that was only allocated has to be marked as written when
+    /// it is first synced, which costs a metadata commit; this pays for many frames at once.
+    fn zero_ahead(&mut self, end: u64, frame_bytes: u64, zero_ahead_bytes: u64) -> io::Result<()> {
+        if end <= self.zeroed_to {
+            return Ok(());
+        }
+        if frame_bytes * ZERO_AHEAD_FRACTION >= zero_ahead_bytes {
+            self.zeroed_to = end;
+            return Ok(());
+        }
+        let to = (end + zero_ahead_bytes).next_multiple_of(ALLOCATION_UNIT).min(self.segment.header.allocated_bytes);
+        self.open.file.write_at(&vec![0; (to - end) as usize], end)?;
+        self.zeroed_to = to;
+        Ok(())
+    }
+
+    fn note(&mut self, frame: &Frame, chain: Chain) {
+        let start = self.totals.frames_end;
+        for (number, position) in frame.positions.iter().enumerate() {
+            let header = RecordHeader::parse(&frame.bytes[*position as usize..]).expect("it was just encoded");
+            let at = start + u64::from(*position);
+            let entry = IndexEntry::new(self.segment.header.base, header.offset, at, number == 0);
+            self.totals.note(entry, header.offset, header.timestamp);
+        }
+        self.totals.frames += 1;
+        self.totals.frames_end = start + frame.bytes.len() as u64;
+        self.totals.chain = chain;
+    }
+}
+
+/// Writes index and footer behind the frames, cuts the file there, and syncs it.
+pub(crate) fn seal_file(file: &Arc<dyn File>, segment: &Segment, totals: &Totals) -> io::Result<()> {
+    let (footer, mut end) = totals.footer();
+    end.extend_from_slice(&footer.encode(&segment.key));
+    assert!(footer.frames_end + end.len() as u64 == footer.file_bytes(), "the footer ends the file");
+    file.write_at(&end, footer.frames_end)?;
+    file.truncate(footer.file_bytes())?;
+    file.sync_data()
+}
+
+/// Whether a call failed for lack of space.
+fn is_full(error: &io::Error) -> bool {
+    matches!(error.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded)
+}

@@ -1,0 +1,254 @@
+//! The commit frame: what one group commit wrote to one lane, whole appends only.
+//!
+//! ```text
+//!  0             4                     8              12     16                 32
+//!  ├ frame bytes ┼ frame bytes ^ MASK ┼ record count ┼ link ┼ checksum (16)    ┼ records …
+//! ```
+//!
+//! The checksum is BLAKE3, keyed with the segment's digest and cut to 16 bytes, over bytes 0..16 and
+//! every record header. The headers hold the digests of their payloads, so it covers everything but
+//! padding, which must be zero. The key keeps frames of other segments, and bytes that somebody
+//! has sent as a message, from being taken for a frame of this one.
+
+use rkyv::util::AlignedVec;
+
+use crate::bytes::{array_at, put, u32_at};
+use crate::record::{
+    self, ALIGNMENT, Chain, HEADER_BYTES, RecordError, RecordFields, RecordHeader,
+};
+use crate::types::Offset;
+
+/// Bytes of a frame header.
+pub const FRAME_HEADER_BYTES: usize = 32;
+/// The largest frame, an oversize append included.
+pub const FRAME_BYTES_MAX: usize = 1 << 30;
+
+/// `length ^ MASK` beside the length: tells a frame from zeros, and a damaged length from a good one.
+const MASK: u32 = u32::from_le_bytes(*b"ENGR");
+const COUNT_AT: usize = 8;
+const LINK_AT: usize = 12;
+const CHECKSUM_AT: usize = 16;
+
+/// The digest of a segment's header: the key of its frames' checksums.
+pub type SegmentKey = [u8; 32];
+
+/// What is wrong with a frame.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum FrameError {
+    /// No frame begins here: the length and its check disagree, or are no possible length.
+    #[error("no frame begins here")]
+    NotAFrame,
+    /// The frame is longer than what is there.
+    #[error("a frame of {needed} bytes and {present} are there")]
+    Short {
+        /// What it needs.
+        needed: usize,
+        /// What is there.
+        present: usize,
+    },
+    /// The frame's header or a record's header differs from what was written.
+    #[error("the frame's checksum does not match")]
+    Checksum,
+    /// The records do not fill the frame exactly, or their offsets do not ascend.
+    #[error("the frame's records do not fit: {0}")]
+    Layout(&'static str),
+    /// A record does not verify.
+    #[error("record {index} of the frame, at byte {position} of it: {source}")]
+    Record {
+        /// Which one, from zero.
+        index: u32,
+        /// Where it begins, from the frame's start.
+        position: usize,
+        /// What is wrong.
+        source: RecordError,
+    },
+    /// The frame does not follow the one before it: something between them is missing or was exchanged.
+    #[error("the frame does not continue the chain of the records before it")]
+    Link,
+}
+
+/// Collects whole appends and makes a frame of them.
+#[derive(Debug)]
+pub struct FrameBuilder {
+    bytes: AlignedVec,
+    positions: Vec<u32>,
+    last: Offset,
+}
+
+/// A finished frame.
+#[derive(Debug)]
+pub struct Frame {
+    /// Its bytes.
+    pub bytes: AlignedVec,
+    /// Where each record begins, from the frame's start.
+    pub positions: Vec<u32>,
+}
+
+impl FrameBuilder {
+    /// An empty frame with room for `bytes`.
+    pub fn with_capacity(bytes: usize) -> Self {
+        let mut buffer = AlignedVec::with_capacity(bytes.max(FRAME_HEADER_BYTES));
+        buffer.resize(FRAME_HEADER_BYTES, 0);
+        Self {
+            bytes: buffer,
+            positions: Vec::new(),
+            last: Offset::ZERO,
+        }
+    }
+
+    /// Whether it holds no record.
+    pub fn is_empty(&self) -> bool {
+        self.positions.is_empty()
+    }
+
+    /// Adds a record.
+    pub fn push(&mut self, fields: &RecordFields, payload: &[u8]) {
+        assert!(fields.offset > self.last, "offsets ascend");
+        self.last = fields.offset;
+        self.positions.push(self.bytes.len() as u32);
+        record::push(&mut self.bytes, fields, payload);
+    }
+
+    /// Seals the frame, and moves the chain past its records.
+    pub fn finish(self, key: &SegmentKey, chain: &mut Chain) -> Frame {
+        let Self {
+            mut bytes,
+            positions,
+            ..
+        } = self;
+        assert!(!positions.is_empty(), "a frame holds at least one record");
+        assert!(
+            bytes.len() <= FRAME_BYTES_MAX,
+            "the writer keeps to the limits of an append"
+        );
+        let length = bytes.len() as u32;
+        put(&mut bytes, 0, &length.to_le_bytes());
+        put(&mut bytes, 4, &(length ^ MASK).to_le_bytes());
+        put(
+            &mut bytes,
+            COUNT_AT,
+            &(positions.len() as u32).to_le_bytes(),
+        );
+        put(&mut bytes, LINK_AT, &chain.link().to_le_bytes());
+        let mut hasher = blake3::Hasher::new_keyed(key);
+        hasher.update(&bytes[..CHECKSUM_AT]);
+        for position in &positions {
+            let header = &bytes[*position as usize..][..HEADER_BYTES];
+            hasher.update(header);
+            *chain = chain.after(header);
+        }
+        let checksum = hasher.finalize();
+        put(&mut bytes, CHECKSUM_AT, &checksum.as_bytes()[..16]);
+        Frame { bytes, positions }
+    }
+}
+
+/// The length of the frame that begins at `bytes`, if one seems to: nothing else is checked.
+pub fn frame_bytes(bytes: &[u8]) -> Result<usize, FrameError> {
+    if bytes.len() < FRAME_HEADER_BYTES {
+        return Err(FrameError::Short {
+            needed: FRAME_HEADER_BYTES,
+            present: bytes.len(),
+        });
+    }
+    let length = u32_at(bytes, 0);
+    let plausible = length as usize >= FRAME_HEADER_BYTES + HEADER_BYTES
+        && length as usize <= FRAME_BYTES_MAX
+        && (length as usize).is_multiple_of(ALIGNMENT);
+    if !plausible || length ^ MASK != u32_at(bytes, 4) {
+        return Err(FrameError::NotAFrame);
+    }
+    Ok(length as usize)
+}
+
+/// One verified record of a frame.
+#[derive(Clone, Debug)]
+pub struct FrameRecord {
+    /// Where its header begins, from the frame's start.
+    pub position: usize,
+    /// Its header.
+    pub header: RecordHeader,
+}
+
+/// Verifies the frame that begins at `bytes`, every byte of it, and returns its length.
+///
+/// With a chain also that it follows the records before it; the chain is moved past its records then.
+/// Calls `each` for every record; if the result is an error, what `each` saw is void.
+pub fn verify(
+    bytes: &[u8],
+    key: &SegmentKey,
+    chain: Option<&mut Chain>,
+    mut each: impl FnMut(FrameRecord),
+) -> Result<usize, FrameError> {
+    let length = frame_bytes(bytes)?;
+    if bytes.len() < length {
+        return Err(FrameError::Short {
+            needed: length,
+            present: bytes.len(),
+        });
+    }
+    let bytes = &bytes[..length];
+    check_shape(bytes, key)?;
+    let mut following = chain.as_deref().copied();
+    if following.is_some_and(|chain| chain.link() != u32_at(bytes, LINK_AT)) {
+        return Err(FrameError::Link);
+    }
+    let mut position = FRAME_HEADER_BYTES;
+    for index in 0..u32_at(bytes, COUNT_AT) {
+        let record = &bytes[position..];
+        let header = record::check(record).map_err(|source| FrameError::Record {
+            index,
+            position,
+            source,
+        })?;
+        following = following.map(|chain| chain.after(record));
+        let next = position + header.record_bytes();
+        each(FrameRecord { position, header });
+        position = next;
+    }
+    if let (Some(chain), Some(following)) = (chain, following) {
+        *chain = following;
+    }
+    Ok(length)
+}
+
+/// Checks the checksum, and that the records fill the frame with ascending offsets.
+fn check_shape(bytes: &[u8], key: &SegmentKey) -> Result<(), FrameError> {
+    let mut hasher = blake3::Hasher::new_keyed(key);
+    hasher.update(&bytes[..CHECKSUM_AT]);
+    let mut position = FRAME_HEADER_BYTES;
+    let mut last = Offset::ZERO;
+    let mut ends_append = false;
+    for index in 0..u32_at(bytes, COUNT_AT) {
+        let Some(record) = bytes
+            .get(position..)
+            .filter(|rest| rest.len() >= HEADER_BYTES)
+        else {
+            return Err(FrameError::Layout("more records are counted than fit"));
+        };
+        let header = RecordHeader::parse(record).map_err(|source| FrameError::Record {
+            index,
+            position,
+            source,
+        })?;
+        hasher.update(&record[..HEADER_BYTES]);
+        if header.offset <= last {
+            return Err(FrameError::Layout("offsets do not ascend"));
+        }
+        last = header.offset;
+        ends_append = header.ends_append;
+        position += header.record_bytes();
+    }
+    if hasher.finalize().as_bytes()[..16] != array_at::<16>(bytes, CHECKSUM_AT) {
+        return Err(FrameError::Checksum);
+    }
+    if position != bytes.len() {
+        return Err(FrameError::Layout(
+            "the records do not end where the frame does",
+        ));
+    }
+    if !ends_append {
+        return Err(FrameError::Layout("the last append is not complete"));
+    }
+    Ok(())
+}

@@ -1,0 +1,264 @@
+//! The record header: 64 bytes before every payload, and the chain that runs over them.
+//!
+//! ```text
+//!  0        4                  36       40       48         56     58     60    62    64
+//!  ├ stored ┼ digest (32)      ┼ length ┼ offset ┼ timestamp ┼ kind ┼schema┼flags┼ 0  ┼ payload … ┼ 0…
+//!           └──────────────── the chain covers 4..64 ───────────────────────────┘
+//!                              └─────────── the digest covers 36..64 and the payload ───┘
+//! ```
+//!
+//! The digest covers the fields beside the payload, so that a record read alone proves itself; the
+//! chain covers the digest and not the payload, so that it survives the payload's erasure.
+//! `stored` alone is outside both: it is what an erasure changes.
+
+use rkyv::util::AlignedVec;
+
+use crate::bytes::{array_at, put, u16_at, u32_at, u64_at};
+use crate::types::{Kind, Lane, Offset, TimestampMs};
+
+/// Bytes of a record header.
+pub const HEADER_BYTES: usize = 64;
+/// Frames, record headers and payloads start at multiples of this.
+pub const ALIGNMENT: usize = 16;
+/// The largest payload: far below what an archive with 32-bit pointers can hold.
+pub const PAYLOAD_BYTES_MAX: usize = 64 << 20;
+
+const DIGEST_AT: usize = 4;
+const LENGTH_AT: usize = 36;
+const OFFSET_AT: usize = 40;
+const TIMESTAMP_AT: usize = 48;
+const KIND_AT: usize = 56;
+const SCHEMA_AT: usize = 58;
+const FLAGS_AT: usize = 60;
+const RESERVED_AT: usize = 62;
+
+const FLAG_ENDS_APPEND: u16 = 1;
+const STORED_WHOLE: u32 = 0;
+/// Far from zero, so that no single flipped bit makes a payload look erased.
+const STORED_ERASED: u32 = u32::from_le_bytes(*b"GONE");
+
+/// Whether the payload is still there.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Stored {
+    /// The payload follows the header.
+    Whole,
+    /// The payload was erased: no bytes follow the header, its digest stays.
+    Erased,
+}
+
+/// A record's header.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RecordHeader {
+    /// Whether the payload is still there.
+    pub stored: Stored,
+    /// BLAKE3 over the fields below and the payload.
+    pub digest: [u8; 32],
+    /// Length of the payload as it was written.
+    pub payload_bytes: u32,
+    /// Position in the one order of the node.
+    pub offset: Offset,
+    /// When it was appended.
+    pub timestamp: TimestampMs,
+    /// What the payload is.
+    pub kind: Kind,
+    /// Version of the payload's type.
+    pub schema: u16,
+    /// Whether this is the last record of its atomic append.
+    pub ends_append: bool,
+}
+
+/// What a writer says about a record; the rest of the header follows from the payload.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct RecordFields {
+    /// Position in the one order of the node.
+    pub offset: Offset,
+    /// When it was appended.
+    pub timestamp: TimestampMs,
+    /// What the payload is.
+    pub kind: Kind,
+    /// Version of the payload's type.
+    pub schema: u16,
+    /// Whether this is the last record of its atomic append.
+    pub ends_append: bool,
+}
+
+/// What is wrong with a record.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum RecordError {
+    /// Fewer bytes than the record needs.
+    #[error("a record needs {needed} bytes and {present} are there")]
+    Short {
+        /// What it needs.
+        needed: usize,
+        /// What is there.
+        present: usize,
+    },
+    /// The header has a value that no writer of this version produces.
+    #[error("the record header's {0} is not a value of this format version")]
+    Header(&'static str),
+    /// Header or payload differ from what was written.
+    #[error("the digest of record {offset} does not match its bytes")]
+    Digest {
+        /// The offset that the header names, which may be damaged itself.
+        offset: Offset,
+    },
+    /// The bytes that fill up to the alignment are not zero.
+    #[error("the padding after record {offset} is not zero")]
+    Padding {
+        /// The record's offset.
+        offset: Offset,
+    },
+}
+
+impl RecordHeader {
+    /// Reads a header. Says nothing about whether it is what was written: see [`check`].
+    pub fn parse(bytes: &[u8]) -> Result<Self, RecordError> {
+        if bytes.len() < HEADER_BYTES {
+            return Err(RecordError::Short {
+                needed: HEADER_BYTES,
+                present: bytes.len(),
+            });
+        }
+        let stored = match u32_at(bytes, 0) {
+            STORED_WHOLE => Stored::Whole,
+            STORED_ERASED => Stored::Erased,
+            _ => return Err(RecordError::Header("storage state")),
+        };
+        let flags = u16_at(bytes, FLAGS_AT);
+        if flags & !FLAG_ENDS_APPEND != 0 {
+            return Err(RecordError::Header("flags"));
+        }
+        if u16_at(bytes, RESERVED_AT) != 0 {
+            return Err(RecordError::Header("reserved field"));
+        }
+        let payload_bytes = u32_at(bytes, LENGTH_AT);
+        if payload_bytes as usize > PAYLOAD_BYTES_MAX {
+            return Err(RecordError::Header("payload length"));
+        }
+        Ok(Self {
+            stored,
+            digest: array_at(bytes, DIGEST_AT),
+            payload_bytes,
+            offset: Offset(u64_at(bytes, OFFSET_AT)),
+            timestamp: TimestampMs(u64_at(bytes, TIMESTAMP_AT)),
+            kind: Kind(u16_at(bytes, KIND_AT)),
+            schema: u16_at(bytes, SCHEMA_AT),
+            ends_append: flags & FLAG_ENDS_APPEND != 0,
+        })
+    }
+
+    /// Bytes of payload that follow the header.
+    pub fn stored_bytes(&self) -> usize {
+        match self.stored {
+            Stored::Whole => self.payload_bytes as usize,
+            Stored::Erased => 0,
+        }
+    }
+
+    /// Bytes from this header to the next.
+    pub fn record_bytes(&self) -> usize {
+        HEADER_BYTES + self.stored_bytes().next_multiple_of(ALIGNMENT)
+    }
+}
+
+/// Bytes that a record with a payload of this length takes in a frame.
+pub const fn record_bytes(payload_bytes: usize) -> usize {
+    HEADER_BYTES + payload_bytes.next_multiple_of(ALIGNMENT)
+}
+
+/// Appends a record, its digest computed, its payload padded, to `frame`.
+pub fn push(frame: &mut AlignedVec, fields: &RecordFields, payload: &[u8]) {
+    assert!(
+        payload.len() <= PAYLOAD_BYTES_MAX,
+        "the writer checks the limit before it takes an append"
+    );
+    let start = frame.len();
+    assert!(start.is_multiple_of(ALIGNMENT), "records start aligned");
+    let mut header = [0; HEADER_BYTES];
+    put(
+        &mut header,
+        LENGTH_AT,
+        &(payload.len() as u32).to_le_bytes(),
+    );
+    put(&mut header, OFFSET_AT, &fields.offset.0.to_le_bytes());
+    put(&mut header, TIMESTAMP_AT, &fields.timestamp.0.to_le_bytes());
+    put(&mut header, KIND_AT, &fields.kind.0.to_le_bytes());
+    put(&mut header, SCHEMA_AT, &fields.schema.to_le_bytes());
+    put(
+        &mut header,
+        FLAGS_AT,
+        &u16::from(fields.ends_append).to_le_bytes(),
+    );
+    frame.extend_from_slice(&header);
+    frame.extend_from_slice(payload);
+    let digest = blake3::hash(&frame[start + LENGTH_AT..]);
+    put(frame, start + DIGEST_AT, digest.as_bytes());
+    frame.extend_from_slice(
+        &[0; ALIGNMENT][..payload.len().next_multiple_of(ALIGNMENT) - payload.len()],
+    );
+    assert!(
+        frame.len() == start + record_bytes(payload.len()),
+        "a record has the length that was computed for it"
+    );
+}
+
+/// Checks a record that starts at `bytes`, payload and padding included, and returns its header.
+///
+/// Of an erased record nothing but the shape can be checked here: the chain vouches for its header.
+pub fn check(bytes: &[u8]) -> Result<RecordHeader, RecordError> {
+    let header = RecordHeader::parse(bytes)?;
+    let needed = header.record_bytes();
+    if bytes.len() < needed {
+        return Err(RecordError::Short {
+            needed,
+            present: bytes.len(),
+        });
+    }
+    if header.stored == Stored::Erased {
+        return Ok(header);
+    }
+    let payload_end = HEADER_BYTES + header.payload_bytes as usize;
+    if blake3::hash(&bytes[LENGTH_AT..payload_end]).as_bytes() != &header.digest {
+        return Err(RecordError::Digest {
+            offset: header.offset,
+        });
+    }
+    if bytes[payload_end..needed].iter().any(|byte| *byte != 0) {
+        return Err(RecordError::Padding {
+            offset: header.offset,
+        });
+    }
+    Ok(header)
+}
+
+/// The value of the chain after some record of a lane: it vouches for every header before it.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub struct Chain(pub [u8; 32]);
+
+impl Chain {
+    /// The value before the first record of a lane.
+    pub fn start(log_id: [u8; 16], lane: Lane) -> Self {
+        let context = match lane {
+            Lane::Journal => "engram log v1 chain journal",
+            Lane::Ephemeral => "engram log v1 chain ephemeral",
+        };
+        Self(blake3::derive_key(context, &log_id))
+    }
+
+    /// The value after the record whose header begins `record`.
+    #[must_use]
+    pub fn after(self, record: &[u8]) -> Self {
+        Self(*blake3::keyed_hash(&self.0, &record[DIGEST_AT..HEADER_BYTES]).as_bytes())
+    }
+
+    /// The first four bytes, by which a frame names its predecessor.
+    pub fn link(self) -> u32 {
+        u32_at(&self.0, 0)
+    }
+}
+
+impl std::fmt::Debug for Chain {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(formatter, "Chain({:08x}…)", self.link().swap_bytes())
+    }
+}
