@@ -62,10 +62,7 @@ pub fn auth_types(
         return types;
     }
     let pair = |event_type: &str, state_key: &str| (event_type.to_owned(), state_key.to_owned());
-    let mut types = vec![
-        pair("m.room.power_levels", ""),
-        pair("m.room.member", sender),
-    ];
+    let mut types = vec![pair("m.room.power_levels", ""), pair("m.room.member", sender)];
     if !version.create_is_room_id() {
         types.push(pair("m.room.create", ""));
     }
@@ -81,20 +78,9 @@ fn member_auth_types(
     let sender = <&UserId>::try_from(sender).ok()?;
     let content: &RawValue = serde_json::from_str(content).ok()?;
     let rules = &version.rules().authorization;
-    let types = state_res::auth_types_for_event(
-        &TimelineEventType::RoomMember,
-        sender,
-        state_key,
-        content,
-        rules,
-    )
-    .ok()?;
-    Some(
-        types
-            .into_iter()
-            .map(|(event_type, state_key)| (event_type.to_string(), state_key))
-            .collect(),
-    )
+    let types =
+        state_res::auth_types_for_event(&TimelineEventType::RoomMember, sender, state_key, content, rules).ok()?;
+    Some(types.into_iter().map(|(event_type, state_key)| (event_type.to_string(), state_key)).collect())
 }
 
 /// All rules of the room version: those on the event and its `auth_events`, and those on the state.
@@ -118,19 +104,13 @@ pub fn check_independent(
         check_declared_version(version, event)?;
     }
     let rules = &version.rules().authorization;
-    state_res::check_state_independent_auth_rules(rules, event, |id| fetch_event(id.as_str()))
-        .map_err(Denied)
+    state_res::check_state_independent_auth_rules(rules, event, |id| fetch_event(id.as_str())).map_err(Denied)
 }
 
 /// The rules that look at a state of the room; to be checked against each of the states that matter.
-pub fn check_dependent(
-    version: &RoomVersion,
-    event: &Pdu,
-    state: &dyn StateMap,
-) -> Result<(), Denied> {
+pub fn check_dependent(version: &RoomVersion, event: &Pdu, state: &dyn StateMap) -> Result<(), Denied> {
     let rules = &version.rules().authorization;
-    let fetch_state =
-        |event_type: &StateEventType, key: &str| state.get(&event_type.to_string(), key);
+    let fetch_state = |event_type: &StateEventType, key: &str| state.get(&event_type.to_string(), key);
     state_res::check_state_dependent_auth_rules(rules, event, fetch_state).map_err(Denied)
 }
 
@@ -146,10 +126,7 @@ fn check_declared_version(version: &RoomVersion, create: &Pdu) -> Result<(), Den
     if declared == version.id() {
         return Ok(());
     }
-    Err(Denied(format!(
-        "create event declares room version {declared:?} where {:?} applies",
-        version.id()
-    )))
+    Err(Denied(format!("create event declares room version {declared:?} where {:?} applies", version.id())))
 }
 
 #[cfg(test)]

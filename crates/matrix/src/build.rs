@@ -123,58 +123,26 @@ pub fn build(
     }
     let event_id = match position.event_id {
         Some(event_id) => event_id.to_owned(),
-        None => format!(
-            "${}",
-            hash::encode_reference_hash(version, &Sha256::digest(&redacted).into())
-        ),
+        None => format!("${}", hash::encode_reference_hash(version, &Sha256::digest(&redacted).into())),
     };
     let room_id = match position.room_id {
         Some(room_id) => room_id.to_owned(),
         None => pdu::room_id_of_create(&event_id).ok_or(BuildError::Identifier("event_id"))?,
     };
-    Ok(BuiltEvent {
-        event_id,
-        room_id,
-        json,
-    })
+    Ok(BuiltEvent { event_id, room_id, json })
 }
 
-fn check(
-    version: &RoomVersion,
-    draft: &Draft<'_>,
-    position: &Position<'_>,
-) -> Result<(), BuildError> {
+fn check(version: &RoomVersion, draft: &Draft<'_>, position: &Position<'_>) -> Result<(), BuildError> {
     within("type", draft.event_type.len(), limits::ID_BYTES_MAX)?;
-    within(
-        "state_key",
-        draft.state_key.map_or(0, str::len),
-        limits::ID_BYTES_MAX,
-    )?;
+    within("state_key", draft.state_key.map_or(0, str::len), limits::ID_BYTES_MAX)?;
     within("sender", draft.sender.len(), limits::ID_BYTES_MAX)?;
-    within(
-        "room_id",
-        position.room_id.map_or(0, str::len),
-        limits::ID_BYTES_MAX,
-    )?;
-    within(
-        "event_id",
-        position.event_id.map_or(0, str::len),
-        limits::ID_BYTES_MAX,
-    )?;
-    within(
-        "prev_events",
-        position.prev_events.len(),
-        limits::PREV_EVENTS_MAX,
-    )?;
-    within(
-        "auth_events",
-        position.auth_events.len(),
-        limits::AUTH_EVENTS_MAX,
-    )?;
+    within("room_id", position.room_id.map_or(0, str::len), limits::ID_BYTES_MAX)?;
+    within("event_id", position.event_id.map_or(0, str::len), limits::ID_BYTES_MAX)?;
+    within("prev_events", position.prev_events.len(), limits::PREV_EVENTS_MAX)?;
+    within("auth_events", position.auth_events.len(), limits::AUTH_EVENTS_MAX)?;
     <&UserId>::try_from(draft.sender).map_err(|_| BuildError::Identifier("sender"))?;
-    let create_makes_room = version.create_is_room_id()
-        && draft.event_type == "m.room.create"
-        && draft.state_key == Some("");
+    let create_makes_room =
+        version.create_is_room_id() && draft.event_type == "m.room.create" && draft.state_key == Some("");
     match position.room_id {
         Some(_) if create_makes_room => return Err(BuildError::Position("room_id")),
         Some(id) => drop(<&RoomId>::try_from(id).map_err(|_| BuildError::Identifier("room_id"))?),
@@ -184,12 +152,7 @@ fn check(
     if version.event_id_in_event() != position.event_id.is_some() {
         return Err(BuildError::Position("event_id"));
     }
-    let named = position
-        .prev_events
-        .iter()
-        .chain(position.auth_events)
-        .chain(&position.event_id)
-        .chain(&draft.redacts);
+    let named = position.prev_events.iter().chain(position.auth_events).chain(&position.event_id).chain(&draft.redacts);
     if !named.copied().all(ids::is_event_id) {
         return Err(BuildError::Identifier("event_id"));
     }
@@ -200,11 +163,7 @@ fn check(
 }
 
 fn within(field: &'static str, length: usize, max: usize) -> Result<(), BuildError> {
-    if length <= max {
-        Ok(())
-    } else {
-        Err(BuildError::TooLong { field, length, max })
-    }
+    if length <= max { Ok(()) } else { Err(BuildError::TooLong { field, length, max }) }
 }
 
 /// The pieces of the event's text; see the picture on top.
@@ -245,10 +204,7 @@ impl Parts {
 
         let mut middle = String::with_capacity(64 + position.prev_events.len() * 56);
         middle.push_str(",\"origin_server_ts\":");
-        push_integer(
-            &mut middle,
-            i64::try_from(position.origin_server_ts).map_err(|_| BuildError::Timestamp)?,
-        );
+        push_integer(&mut middle, i64::try_from(position.origin_server_ts).map_err(|_| BuildError::Timestamp)?);
         middle.push_str(",\"prev_events\":");
         push_references(&mut middle, version, position, position.prev_events)?;
 
@@ -264,15 +220,7 @@ impl Parts {
         push_field(&mut tail, "state_key", draft.state_key);
         push_field(&mut tail, "type", Some(draft.event_type));
         tail.push('}');
-        Ok(Self {
-            before_content,
-            content: content_text,
-            after_content,
-            middle,
-            redacts,
-            origin,
-            tail,
-        })
+        Ok(Self { before_content, content: content_text, after_content, middle, redacts, origin, tail })
     }
 
     /// The `hashes` entry with the content hash.
@@ -297,24 +245,12 @@ impl Parts {
     }
 
     /// The redacted event without signatures: what is signed, and what the reference hash covers.
-    fn redacted(
-        &self,
-        version: &RoomVersion,
-        event_type: &str,
-        content: &mut Object<'_>,
-        hashes: &str,
-    ) -> String {
+    fn redacted(&self, version: &RoomVersion, event_type: &str, content: &mut Object<'_>, hashes: &str) -> String {
         redact::redact_content(version, event_type, content);
         let mut text = String::with_capacity(self.len());
         text.push_str(&self.before_content);
         content.write(&mut text);
-        for part in [
-            &self.after_content,
-            hashes,
-            &self.middle,
-            &self.origin,
-            &self.tail,
-        ] {
+        for part in [&self.after_content, hashes, &self.middle, &self.origin, &self.tail] {
             text.push_str(part);
         }
         text

@@ -32,11 +32,7 @@ pub enum CanonicalError {
 
 impl From<serde_json::Error> for CanonicalError {
     fn from(error: serde_json::Error) -> Self {
-        if error.is_data() {
-            Self::Number(error)
-        } else {
-            Self::Syntax(error)
-        }
+        if error.is_data() { Self::Number(error) } else { Self::Syntax(error) }
     }
 }
 
@@ -96,12 +92,7 @@ fn canonical_number(number: &serde_json::Number) -> Result<i64, CanonicalError> 
     number
         .as_i64()
         .filter(|value| value.unsigned_abs() <= limits::INTEGER_MAX.unsigned_abs())
-        .or_else(|| {
-            number
-                .as_f64()
-                .filter(|_| number.is_f64())
-                .and_then(integral)
-        })
+        .or_else(|| number.as_f64().filter(|_| number.is_f64()).and_then(integral))
         .ok_or_else(|| CanonicalError::NotInteger(number.to_string()))
 }
 

@@ -70,11 +70,7 @@ pub fn stripped(pdu: &Pdu) -> String {
 /// Older room versions keep `redacts` at the top level only; clients of newer ones look in the content.
 fn push_content(out: &mut String, pdu: &Pdu) {
     let content = pdu.content_str();
-    let Some(redacts) = pdu
-        .redacts
-        .as_ref()
-        .filter(|_| !pdu.version().redacts_in_content())
-    else {
+    let Some(redacts) = pdu.redacts.as_ref().filter(|_| !pdu.version().redacts_in_content()) else {
         out.push_str(content);
         return;
     };
@@ -83,10 +79,7 @@ fn push_content(out: &mut String, pdu: &Pdu) {
         out.push_str(content);
         return;
     };
-    object.insert(
-        "redacts",
-        crate::canonical::Tree::String(redacts.as_str().into()),
-    );
+    object.insert("redacts", crate::canonical::Tree::String(redacts.as_str().into()));
     object.write(out);
 }
 

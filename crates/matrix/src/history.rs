@@ -51,26 +51,13 @@ mod tests {
         let mut room = TestRoom::new("11");
         assert_eq!(HistoryVisibility::in_state(None), HistoryVisibility::Shared);
         for (content, expected) in [
-            (
-                r#"{"history_visibility":"world_readable"}"#,
-                HistoryVisibility::WorldReadable,
-            ),
-            (
-                r#"{"history_visibility":"joined"}"#,
-                HistoryVisibility::Joined,
-            ),
-            (
-                r#"{"history_visibility":"whoever"}"#,
-                HistoryVisibility::Shared,
-            ),
+            (r#"{"history_visibility":"world_readable"}"#, HistoryVisibility::WorldReadable),
+            (r#"{"history_visibility":"joined"}"#, HistoryVisibility::Joined),
+            (r#"{"history_visibility":"whoever"}"#, HistoryVisibility::Shared),
             ("{}", HistoryVisibility::Shared),
         ] {
             let event = room.make(ALICE, "m.room.history_visibility", Some(""), content);
-            assert_eq!(
-                HistoryVisibility::in_state(Some(&event)),
-                expected,
-                "{content}"
-            );
+            assert_eq!(HistoryVisibility::in_state(Some(&event)), expected, "{content}");
         }
     }
 }

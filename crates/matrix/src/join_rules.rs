@@ -41,9 +41,7 @@ struct Condition {
 impl JoinRule {
     /// The rule by the room's state: without an event, or with a malformed one, `Invite`.
     pub fn in_state(event: Option<&Pdu>) -> Self {
-        event
-            .and_then(|event| Self::parse(event.content_str()))
-            .unwrap_or(Self::Invite)
+        event.and_then(|event| Self::parse(event.content_str())).unwrap_or(Self::Invite)
     }
 
     /// The rule in the content of `m.room.join_rules`.
@@ -105,10 +103,7 @@ mod tests {
                 {"type":"org.other","room_id":"!b:x"},{"type":"m.room_membership"}]}"#,
         );
         assert_eq!(rule, Some(JoinRule::Restricted(vec!["!a:x".to_owned()])));
-        assert_eq!(
-            JoinRule::parse(r#"{"join_rule":"knock","allow":7}"#),
-            Some(JoinRule::Knock)
-        );
+        assert_eq!(JoinRule::parse(r#"{"join_rule":"knock","allow":7}"#), Some(JoinRule::Knock));
         assert_eq!(JoinRule::parse(r#"{"join_rule":7}"#), None);
         assert_eq!(JoinRule::in_state(None), JoinRule::Invite);
     }

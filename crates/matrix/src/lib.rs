@@ -29,8 +29,6 @@ pub mod verify;
 #[cfg(test)]
 mod testing;
 
-pub use ruma::{
-    EventId, OwnedEventId, OwnedRoomId, OwnedServerName, OwnedUserId, RoomId, ServerName, UserId,
-};
+pub use ruma::{EventId, OwnedEventId, OwnedRoomId, OwnedServerName, OwnedUserId, RoomId, ServerName, UserId};
 
 pub use crate::{pdu::Pdu, room_version::RoomVersion};

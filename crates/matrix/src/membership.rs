@@ -35,15 +35,9 @@ impl Membership {
 
     /// The membership of this word.
     pub fn parse(word: &str) -> Option<Self> {
-        [
-            Self::Join,
-            Self::Invite,
-            Self::Knock,
-            Self::Leave,
-            Self::Ban,
-        ]
-        .into_iter()
-        .find(|membership| membership.as_str() == word)
+        [Self::Join, Self::Invite, Self::Knock, Self::Leave, Self::Ban]
+            .into_iter()
+            .find(|membership| membership.as_str() == word)
     }
 
     /// The membership that a member event gives its user; `None` if the event does not say it properly.
@@ -52,10 +46,7 @@ impl Membership {
         struct Content {
             membership: Membership,
         }
-        member
-            .content::<Content>()
-            .ok()
-            .map(|content| content.membership)
+        member.content::<Content>().ok().map(|content| content.membership)
     }
 
     /// The membership by the room's state: without an event, `Leave`.
@@ -96,9 +87,7 @@ impl<'a> MemberContent<'a> {
     }
 }
 
-fn lenient_string<'de, D: serde::Deserializer<'de>>(
-    deserializer: D,
-) -> Result<Option<String>, D::Error> {
+fn lenient_string<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<Option<String>, D::Error> {
     let raw = <&RawValue>::deserialize(deserializer)?;
     Ok(serde_json::from_str(raw.get()).ok())
 }
@@ -115,10 +104,7 @@ mod tests {
     #[test]
     fn words_round_trip() {
         for word in ["join", "invite", "knock", "leave", "ban"] {
-            assert_eq!(
-                Membership::parse(word).expect("a membership").as_str(),
-                word
-            );
+            assert_eq!(Membership::parse(word).expect("a membership").as_str(), word);
         }
         assert_eq!(Membership::parse("Join"), None);
     }
@@ -130,10 +116,7 @@ mod tests {
         )
         .expect("parses");
         assert_eq!(content.membership, Membership::Invite);
-        assert_eq!(
-            (content.display_name, content.avatar_url, content.is_direct),
-            (None, None, false)
-        );
+        assert_eq!((content.display_name, content.avatar_url, content.is_direct), (None, None, false));
         assert_eq!(content.reason.as_deref(), Some("why \"not\""));
         MemberContent::parse(r#"{"membership":"maybe"}"#).expect_err("unknown membership");
     }

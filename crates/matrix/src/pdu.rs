@@ -152,8 +152,7 @@ impl Pdu {
 
     /// The JSON text of `content`, an object.
     pub fn content_str(&self) -> &str {
-        std::str::from_utf8(&self.json[self.content.clone()])
-            .expect("parsing has checked that the event is UTF-8")
+        std::str::from_utf8(&self.json[self.content.clone()]).expect("parsing has checked that the event is UTF-8")
     }
 
     /// The content as a type of the caller's; fields the type does not name are skipped.
@@ -209,12 +208,10 @@ impl From<CanonicalError> for PduError {
     fn from(error: CanonicalError) -> Self {
         match error {
             CanonicalError::Syntax(error) | CanonicalError::Number(error) => Self::Json(error),
-            CanonicalError::NotObject => {
-                Self::Json(serde::de::Error::custom("an event is a JSON object"))
+            CanonicalError::NotObject => Self::Json(serde::de::Error::custom("an event is a JSON object")),
+            CanonicalError::NotInteger(number) => {
+                Self::Json(serde::de::Error::custom(format_args!("number {number} has no canonical form")))
             }
-            CanonicalError::NotInteger(number) => Self::Json(serde::de::Error::custom(
-                format_args!("number {number} has no canonical form"),
-            )),
         }
     }
 }

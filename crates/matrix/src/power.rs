@@ -83,26 +83,17 @@ impl Creation {
             }
             _ => creators.push(create.sender.as_str().into()),
         }
-        if let Some(additional) = content
-            .additional_creators
-            .filter(|_| rules.additional_room_creators)
-        {
+        if let Some(additional) = content.additional_creators.filter(|_| rules.additional_room_creators) {
             creators.extend(serde_json::from_str::<Vec<Box<str>>>(additional.get())?);
         }
         creators.sort_unstable();
         creators.dedup();
-        Ok(Self {
-            sender: create.sender.as_str().into(),
-            creators,
-            federate: content.federate.unwrap_or(true),
-        })
+        Ok(Self { sender: create.sender.as_str().into(), creators, federate: content.federate.unwrap_or(true) })
     }
 
     /// Whether the user is a creator.
     pub fn is_creator(&self, user_id: &str) -> bool {
-        self.creators
-            .binary_search_by(|creator| (**creator).cmp(user_id))
-            .is_ok()
+        self.creators.binary_search_by(|creator| (**creator).cmp(user_id)).is_ok()
     }
 }
 
@@ -129,11 +120,7 @@ pub struct PowerLevels {
 
 impl PowerLevels {
     /// The levels by the room's power levels event, if it has one, and its creators.
-    pub fn parse(
-        version: &RoomVersion,
-        event: Option<&Pdu>,
-        creation: &Creation,
-    ) -> Result<Self, PowerError> {
+    pub fn parse(version: &RoomVersion, event: Option<&Pdu>, creation: &Creation) -> Result<Self, PowerError> {
         let rules = &version.rules().authorization;
         let mut levels = match event {
             Some(event) if rules.integer_power_levels => Self::read::<Exact>(event.content_str())?,
@@ -143,25 +130,16 @@ impl PowerLevels {
         if rules.explicitly_privilege_room_creators {
             levels.unlimited.clone_from(&creation.creators);
         } else if event.is_none() {
-            levels.users = creation
-                .creators
-                .iter()
-                .map(|creator| (creator.clone(), 100))
-                .collect();
+            levels.users = creation.creators.iter().map(|creator| (creator.clone(), 100)).collect();
         }
         Ok(levels)
     }
 
-    fn read<'a, N: Deserialize<'a> + Into<i64> + 'static>(
-        content: &'a str,
-    ) -> Result<Self, PowerError> {
+    fn read<'a, N: Deserialize<'a> + Into<i64> + 'static>(content: &'a str) -> Result<Self, PowerError> {
         let content: Content<N> = serde_json::from_str(content)?;
         let number = |value: Option<N>, default: i64| value.map_or(default, Into::into);
         let map = |map: Option<BTreeMap<Box<str>, N>>| {
-            map.unwrap_or_default()
-                .into_iter()
-                .map(|(key, value)| (key, value.into()))
-                .collect()
+            map.unwrap_or_default().into_iter().map(|(key, value)| (key, value.into())).collect()
         };
         Ok(Self {
             users: map(content.users),
@@ -180,28 +158,15 @@ impl PowerLevels {
 
     /// The power of a user.
     pub fn user_level(&self, user_id: &str) -> Level {
-        if self
-            .unlimited
-            .binary_search_by(|creator| (**creator).cmp(user_id))
-            .is_ok()
-        {
+        if self.unlimited.binary_search_by(|creator| (**creator).cmp(user_id)).is_ok() {
             return Level::Infinite;
         }
-        Level::Finite(
-            self.users
-                .get(user_id)
-                .copied()
-                .unwrap_or(self.users_default),
-        )
+        Level::Finite(self.users.get(user_id).copied().unwrap_or(self.users_default))
     }
 
     /// The level needed to send an event of a type.
     pub fn required_for(&self, event_type: &str, is_state: bool) -> i64 {
-        let default = if is_state {
-            self.state_default
-        } else {
-            self.events_default
-        };
+        let default = if is_state { self.state_default } else { self.events_default };
         self.events.get(event_type).copied().unwrap_or(default)
     }
 
@@ -321,31 +286,16 @@ impl<'de> Deserialize<'de> for Loose {
 
 /// Checks power levels that a client wants to set: integers only, in every room version; user IDs as keys of `users`; no
 /// creator among them where creators have unlimited power. Whether the sender may make the change is for [`crate::auth`].
-pub fn check_client_content(
-    version: &RoomVersion,
-    content: &str,
-    creation: &Creation,
-) -> Result<(), PowerError> {
-    let content =
-        Object::parse(content).map_err(|error| PowerError::Content(de::Error::custom(error)))?;
-    for key in [
-        "users_default",
-        "events_default",
-        "state_default",
-        "ban",
-        "kick",
-        "invite",
-        "redact",
-    ] {
+pub fn check_client_content(version: &RoomVersion, content: &str, creation: &Creation) -> Result<(), PowerError> {
+    let content = Object::parse(content).map_err(|error| PowerError::Content(de::Error::custom(error)))?;
+    for key in ["users_default", "events_default", "state_default", "ban", "kick", "invite", "redact"] {
         check_integer(key.into(), content.get(key))?;
     }
     for key in ["users", "events", "notifications"] {
         let Some(value) = content.get(key) else {
             continue;
         };
-        let map = value
-            .as_object()
-            .ok_or_else(|| PowerError::NotObject(key.to_owned()))?;
+        let map = value.as_object().ok_or_else(|| PowerError::NotObject(key.to_owned()))?;
         for (name, level) in map.iter() {
             check_integer(format!("{key}.{name}").into(), Some(level))?;
         }
@@ -355,12 +305,7 @@ pub fn check_client_content(
         if !ids::is_user_id(user_id) {
             return Err(PowerError::UserId(user_id.to_owned()));
         }
-        if version
-            .rules()
-            .authorization
-            .explicitly_privilege_room_creators
-            && creation.is_creator(user_id)
-        {
+        if version.rules().authorization.explicitly_privilege_room_creators && creation.is_creator(user_id) {
             return Err(PowerError::Creator(user_id.to_owned()));
         }
     }

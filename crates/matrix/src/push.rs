@@ -13,14 +13,9 @@ mod tests {
     #[test]
     fn default_rules_name_the_user() {
         let rules: serde_json::Value =
-            serde_json::from_str(&super::server_default("@alice:x.org").expect("a user"))
-                .expect("JSON");
+            serde_json::from_str(&super::server_default("@alice:x.org").expect("a user")).expect("JSON");
         let has = |kind: &str, id: &str| {
-            rules[kind]
-                .as_array()
-                .expect("rules of the kind")
-                .iter()
-                .any(|rule| rule["rule_id"] == id)
+            rules[kind].as_array().expect("rules of the kind").iter().any(|rule| rule["rule_id"] == id)
         };
         assert!(has("override", ".m.rule.master"));
         assert!(has("override", ".m.rule.is_user_mention"));

@@ -20,16 +20,12 @@ pub fn redact(version: &RoomVersion, json: &[u8]) -> Result<Vec<u8>, CanonicalEr
 pub fn redact_object(version: &RoomVersion, event: &mut Object<'_>) {
     let keep_old_keys = version.rules().redaction.keep_origin_membership_prev_state;
     event.retain(|key| match key {
-        "event_id" | "type" | "room_id" | "sender" | "state_key" | "content" | "hashes"
-        | "signatures" | "depth" | "prev_events" | "auth_events" | "origin_server_ts" => true,
+        "event_id" | "type" | "room_id" | "sender" | "state_key" | "content" | "hashes" | "signatures" | "depth"
+        | "prev_events" | "auth_events" | "origin_server_ts" => true,
         "origin" | "membership" | "prev_state" => keep_old_keys,
         _ => false,
     });
-    let event_type = event
-        .get("type")
-        .and_then(Tree::as_str)
-        .unwrap_or_default()
-        .to_owned();
+    let event_type = event.get("type").and_then(Tree::as_str).unwrap_or_default().to_owned();
     if let Some(content) = event.get_mut("content").and_then(Tree::as_object_mut) {
         redact_content(version, &event_type, content);
     }
@@ -42,29 +38,23 @@ pub fn redact_content(version: &RoomVersion, event_type: &str, content: &mut Obj
         "m.room.member" => {
             content.retain(|key| match key {
                 "membership" => true,
-                "join_authorised_via_users_server" => {
-                    rules.keep_room_member_join_authorised_via_users_server
-                }
+                "join_authorised_via_users_server" => rules.keep_room_member_join_authorised_via_users_server,
                 "third_party_invite" => rules.keep_room_member_third_party_invite_signed,
                 _ => false,
             });
-            if let Some(invite) = content
-                .get_mut("third_party_invite")
-                .and_then(Tree::as_object_mut)
-            {
+            if let Some(invite) = content.get_mut("third_party_invite").and_then(Tree::as_object_mut) {
                 invite.retain(|key| key == "signed");
             }
         }
         "m.room.create" if rules.keep_room_create_content => {}
         "m.room.create" => content.retain(|key| key == "creator"),
         "m.room.join_rules" => {
-            content.retain(|key| {
-                key == "join_rule" || (key == "allow" && rules.keep_room_join_rules_allow)
-            });
+            content.retain(|key| key == "join_rule" || (key == "allow" && rules.keep_room_join_rules_allow));
         }
         "m.room.power_levels" => content.retain(|key| match key {
-            "ban" | "events" | "events_default" | "kick" | "redact" | "state_default" | "users"
-            | "users_default" => true,
+            "ban" | "events" | "events_default" | "kick" | "redact" | "state_default" | "users" | "users_default" => {
+                true
+            }
             "invite" => rules.keep_room_power_levels_invite,
             _ => false,
         }),

@@ -51,38 +51,19 @@ pub fn resolve(
         return Ok(first.clone());
     }
     let rules = version.rules();
-    let resolution = rules
-        .state_res
-        .v2_rules()
-        .ok_or(ResolveError::Unsupported(version.id()))?;
+    let resolution = rules.state_res.v2_rules().ok_or(ResolveError::Unsupported(version.id()))?;
     let maps: Vec<_> = states.iter().map(to_ruma).collect();
-    let chains = auth_chains
-        .into_iter()
-        .map(|chain| chain.into_iter().collect::<EventIdSet<_>>())
-        .collect();
+    let chains = auth_chains.into_iter().map(|chain| chain.into_iter().collect::<EventIdSet<_>>()).collect();
     let subgraph = |conflicted: &state_res::StateMap<Vec<OwnedEventId>>| {
         let events: BTreeSet<_> = conflicted.values().flatten().cloned().collect();
         Some(conflicted_subgraph(&events, fetch).into_iter().collect())
     };
-    let resolved = state_res::resolve(
-        &rules.authorization,
-        resolution,
-        &maps,
-        chains,
-        fetch,
-        subgraph,
-    )?;
-    Ok(resolved
-        .into_iter()
-        .map(|((event_type, key), id)| ((event_type.to_string(), key), id))
-        .collect())
+    let resolved = state_res::resolve(&rules.authorization, resolution, &maps, chains, fetch, subgraph)?;
+    Ok(resolved.into_iter().map(|((event_type, key), id)| ((event_type.to_string(), key), id)).collect())
 }
 
 /// The events reachable from `events` over `auth_events`, themselves included. Events that `fetch` lacks end their branch.
-pub fn auth_chain<'a>(
-    events: impl IntoIterator<Item = &'a OwnedEventId>,
-    fetch: &Fetch<'_>,
-) -> AuthChain {
+pub fn auth_chain<'a>(events: impl IntoIterator<Item = &'a OwnedEventId>, fetch: &Fetch<'_>) -> AuthChain {
     let mut pending: Vec<OwnedEventId> = events.into_iter().cloned().collect();
     let mut chain = AuthChain::new();
     while let Some(id) = pending.pop() {
@@ -90,13 +71,7 @@ pub fn auth_chain<'a>(
             continue;
         }
         if let Some(event) = fetch(&id) {
-            pending.extend(
-                event
-                    .auth_events
-                    .iter()
-                    .filter(|id| !chain.contains(*id))
-                    .cloned(),
-            );
+            pending.extend(event.auth_events.iter().filter(|id| !chain.contains(*id)).cloned());
         }
         chain.insert(id);
     }
@@ -104,15 +79,11 @@ pub fn auth_chain<'a>(
 }
 
 /// All events on paths over `auth_events` that lead from one conflicted event to another, ends included.
-fn conflicted_subgraph(
-    conflicted: &BTreeSet<OwnedEventId>,
-    fetch: &Fetch<'_>,
-) -> BTreeSet<OwnedEventId> {
+fn conflicted_subgraph(conflicted: &BTreeSet<OwnedEventId>, fetch: &Fetch<'_>) -> BTreeSet<OwnedEventId> {
     // Everything visited is reached from a conflicted event; what also reaches one lies between two. A first visit
     // queues an event's auth events before its own second visit, at which all of them are decided.
     let mut reaches: BTreeMap<OwnedEventId, bool> = BTreeMap::new();
-    let mut pending: Vec<(OwnedEventId, bool)> =
-        conflicted.iter().map(|id| (id.clone(), false)).collect();
+    let mut pending: Vec<(OwnedEventId, bool)> = conflicted.iter().map(|id| (id.clone(), false)).collect();
     while let Some((id, auth_events_done)) = pending.pop() {
         let Some(event) = fetch(&id) else {
             reaches.insert(id.clone(), conflicted.contains(&id));
@@ -126,28 +97,17 @@ fn conflicted_subgraph(
             // A malformed cycle finds its own mark here and ends.
             reaches.insert(id.clone(), conflicted.contains(&id));
             pending.push((id, true));
-            let unseen = event
-                .auth_events
-                .iter()
-                .filter(|id| !reaches.contains_key(*id));
+            let unseen = event.auth_events.iter().filter(|id| !reaches.contains_key(*id));
             pending.extend(unseen.map(|id| (id.clone(), false)));
         }
     }
-    reaches
-        .into_iter()
-        .filter_map(|(id, reached)| reached.then_some(id))
-        .collect()
+    reaches.into_iter().filter_map(|(id, reached)| reached.then_some(id)).collect()
 }
 
 fn to_ruma(state: &State) -> HashMap<(StateEventType, String), OwnedEventId> {
     state
         .iter()
-        .map(|((event_type, key), id)| {
-            (
-                (StateEventType::from(event_type.as_str()), key.clone()),
-                id.clone(),
-            )
-        })
+        .map(|((event_type, key), id)| ((StateEventType::from(event_type.as_str()), key.clone()), id.clone()))
         .collect()
 }
 

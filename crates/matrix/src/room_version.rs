@@ -12,54 +12,18 @@ pub struct RoomVersion {
 }
 
 static TABLE: [RoomVersion; 12] = [
-    RoomVersion {
-        id: "1",
-        rules: RoomVersionRules::V1,
-    },
-    RoomVersion {
-        id: "2",
-        rules: RoomVersionRules::V2,
-    },
-    RoomVersion {
-        id: "3",
-        rules: RoomVersionRules::V3,
-    },
-    RoomVersion {
-        id: "4",
-        rules: RoomVersionRules::V4,
-    },
-    RoomVersion {
-        id: "5",
-        rules: RoomVersionRules::V5,
-    },
-    RoomVersion {
-        id: "6",
-        rules: RoomVersionRules::V6,
-    },
-    RoomVersion {
-        id: "7",
-        rules: RoomVersionRules::V7,
-    },
-    RoomVersion {
-        id: "8",
-        rules: RoomVersionRules::V8,
-    },
-    RoomVersion {
-        id: "9",
-        rules: RoomVersionRules::V9,
-    },
-    RoomVersion {
-        id: "10",
-        rules: RoomVersionRules::V10,
-    },
-    RoomVersion {
-        id: "11",
-        rules: RoomVersionRules::V11,
-    },
-    RoomVersion {
-        id: "12",
-        rules: RoomVersionRules::V12,
-    },
+    RoomVersion { id: "1", rules: RoomVersionRules::V1 },
+    RoomVersion { id: "2", rules: RoomVersionRules::V2 },
+    RoomVersion { id: "3", rules: RoomVersionRules::V3 },
+    RoomVersion { id: "4", rules: RoomVersionRules::V4 },
+    RoomVersion { id: "5", rules: RoomVersionRules::V5 },
+    RoomVersion { id: "6", rules: RoomVersionRules::V6 },
+    RoomVersion { id: "7", rules: RoomVersionRules::V7 },
+    RoomVersion { id: "8", rules: RoomVersionRules::V8 },
+    RoomVersion { id: "9", rules: RoomVersionRules::V9 },
+    RoomVersion { id: "10", rules: RoomVersionRules::V10 },
+    RoomVersion { id: "11", rules: RoomVersionRules::V11 },
+    RoomVersion { id: "12", rules: RoomVersionRules::V12 },
 ];
 
 impl RoomVersion {
@@ -108,11 +72,7 @@ impl RoomVersion {
 
     /// The largest `depth` an event may have.
     pub fn depth_max(&self) -> u64 {
-        if self.rules.authorization.strict_canonical_json {
-            limits::DEPTH_MAX
-        } else {
-            limits::DEPTH_MAX_BEFORE_V6
-        }
+        if self.rules.authorization.strict_canonical_json { limits::DEPTH_MAX } else { limits::DEPTH_MAX_BEFORE_V6 }
     }
 }
 
@@ -131,12 +91,7 @@ mod tests {
     #[test]
     fn all_stable_versions_and_no_others() {
         let ids: Vec<_> = RoomVersion::supported().map(RoomVersion::id).collect();
-        assert_eq!(
-            ids,
-            [
-                "1", "2", "3", "4", "5", "6", "7", "8", "9", "10", "11", "12"
-            ]
-        );
+        assert_eq!(ids, ["1", "2", "3", "4", "5", "6", "7", "8", "9", "10", "11", "12"]);
         for id in ["0", "13", "", "01", "12 ", "org.matrix.msc2870"] {
             assert!(RoomVersion::parse(id).is_none(), "{id:?}");
         }
@@ -145,12 +100,8 @@ mod tests {
 
     #[test]
     fn format_changes_happen_at_their_versions() {
-        let first = |test: fn(&RoomVersion) -> bool| {
-            RoomVersion::supported()
-                .find(|v| test(v))
-                .expect("some version")
-                .id()
-        };
+        let first =
+            |test: fn(&RoomVersion) -> bool| RoomVersion::supported().find(|v| test(v)).expect("some version").id();
         assert_eq!(first(|v| !v.event_id_in_event()), "3");
         assert_eq!(first(|v| !v.references_with_hashes()), "3");
         assert_eq!(first(|v| v.depth_max() == (1 << 53) - 1), "6");

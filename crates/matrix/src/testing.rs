@@ -42,8 +42,7 @@ pub(crate) struct TestRoom {
 
 impl StateMap for BTreeMap<(String, String), Arc<Pdu>> {
     fn get(&self, event_type: &str, state_key: &str) -> Option<Arc<Pdu>> {
-        self.get(&(event_type.to_owned(), state_key.to_owned()))
-            .cloned()
+        self.get(&(event_type.to_owned(), state_key.to_owned())).cloned()
     }
 }
 
@@ -67,14 +66,7 @@ impl TestRoom {
         let version = version(version_id);
         let room_id = (!version.create_is_room_id()).then(|| "!room:x.org".to_owned());
         let (events, state) = (BTreeMap::new(), BTreeMap::new());
-        let mut room = Self {
-            version,
-            room_id,
-            events,
-            state,
-            head: None,
-            ts: 1_000,
-        };
+        let mut room = Self { version, room_id, events, state, head: None, ts: 1_000 };
         let mut content: Value = serde_json::from_str(extra).expect("JSON");
         content["room_version"] = version_id.into();
         if !version.rules().authorization.use_room_create_sender {
@@ -84,15 +76,8 @@ impl TestRoom {
         room
     }
 
-    pub(crate) fn state(
-        &mut self,
-        sender: &str,
-        event_type: &str,
-        state_key: &str,
-        content: &str,
-    ) -> Arc<Pdu> {
-        self.send(sender, event_type, Some(state_key), content)
-            .expect("allowed")
+    pub(crate) fn state(&mut self, sender: &str, event_type: &str, state_key: &str, content: &str) -> Arc<Pdu> {
+        self.send(sender, event_type, Some(state_key), content).expect("allowed")
     }
 
     /// Builds an event on the head, and adds it if the rules allow it.
@@ -108,49 +93,25 @@ impl TestRoom {
         auth::check(self.version, &pdu, &self.state, &fetch)?;
         self.head = Some(pdu.event_id.to_string());
         self.room_id = Some(pdu.room_id.to_string());
-        self.events
-            .insert(pdu.event_id.to_string(), Arc::clone(&pdu));
+        self.events.insert(pdu.event_id.to_string(), Arc::clone(&pdu));
         if let Some(key) = state_key {
-            self.state
-                .insert((event_type.to_owned(), key.to_owned()), Arc::clone(&pdu));
+            self.state.insert((event_type.to_owned(), key.to_owned()), Arc::clone(&pdu));
         }
         Ok(pdu)
     }
 
     /// Builds an event on the head, allowed or not.
-    pub(crate) fn make(
-        &mut self,
-        sender: &str,
-        event_type: &str,
-        state_key: Option<&str>,
-        content: &str,
-    ) -> Arc<Pdu> {
-        let built = self.build(&Draft {
-            sender,
-            event_type,
-            state_key,
-            content,
-            redacts: None,
-        });
-        let pdu = Pdu::parse(self.version, &built.event_id, &built.room_id, built.json)
-            .expect("what is built parses");
+    pub(crate) fn make(&mut self, sender: &str, event_type: &str, state_key: Option<&str>, content: &str) -> Arc<Pdu> {
+        let built = self.build(&Draft { sender, event_type, state_key, content, redacts: None });
+        let pdu = Pdu::parse(self.version, &built.event_id, &built.room_id, built.json).expect("what is built parses");
         Arc::new(pdu)
     }
 
     pub(crate) fn build(&mut self, draft: &Draft<'_>) -> BuiltEvent {
         self.ts += 1;
-        let types = auth::auth_types(
-            self.version,
-            draft.event_type,
-            draft.sender,
-            draft.state_key,
-            draft.content,
-        );
-        let auth: Vec<_> = types
-            .iter()
-            .filter_map(|key| self.state.get(key))
-            .map(|pdu| pdu.event_id.to_string())
-            .collect();
+        let types = auth::auth_types(self.version, draft.event_type, draft.sender, draft.state_key, draft.content);
+        let auth: Vec<_> =
+            types.iter().filter_map(|key| self.state.get(key)).map(|pdu| pdu.event_id.to_string()).collect();
         let auth: Vec<&str> = auth.iter().map(String::as_str).collect();
         let prev: Vec<&str> = self.head.iter().map(String::as_str).collect();
         let hashes: Vec<_> = auth.iter().chain(&prev).map(|id| (*id, "aGFzaA")).collect();

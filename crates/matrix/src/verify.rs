@@ -27,10 +27,7 @@ impl PublicKeys {
         let Ok(key) = Base64::parse(public_base64) else {
             return false;
         };
-        self.0
-            .entry(server_name.to_owned())
-            .or_default()
-            .insert(key_id.to_owned(), key);
+        self.0.entry(server_name.to_owned()).or_default().insert(key_id.to_owned(), key);
         true
     }
 }
@@ -66,11 +63,7 @@ pub fn content_hash_matches(json: &[u8]) -> Result<bool, crate::canonical::Canon
 }
 
 /// Verifies the signatures that the room version requires of the event, and its content hash.
-pub fn verify_event(
-    version: &RoomVersion,
-    json: &[u8],
-    keys: &PublicKeys,
-) -> Result<Verified, VerifyError> {
+pub fn verify_event(version: &RoomVersion, json: &[u8], keys: &PublicKeys) -> Result<Verified, VerifyError> {
     let object: CanonicalJsonObject = serde_json::from_slice(json)?;
     match signatures::verify_event(&keys.0, &object, &rules_for(version, &object))? {
         signatures::Verified::All => Ok(Verified::Whole),
@@ -83,10 +76,7 @@ pub fn required_signers(version: &RoomVersion, json: &[u8]) -> Result<Vec<String
     let object: CanonicalJsonObject = serde_json::from_slice(json)?;
     let rules = rules_for(version, &object).signatures;
     let servers = signatures::required_server_signatures_to_verify_event(&object, &rules)?;
-    Ok(servers
-        .into_iter()
-        .map(|server| server.to_string())
-        .collect())
+    Ok(servers.into_iter().map(|server| server.to_string()).collect())
 }
 
 /// Only member events are authorised by another server; ruma asks for that server's signature wherever the content has
@@ -113,55 +103,34 @@ mod tests {
     };
 
     fn built(event_type: &str, state_key: Option<&str>, content: &str) -> Vec<u8> {
-        let draft = Draft {
-            sender: ALICE,
-            event_type,
-            state_key,
-            content,
-            redacts: None,
-        };
+        let draft = Draft { sender: ALICE, event_type, state_key, content, redacts: None };
         TestRoom::new("11").build(&draft).json
     }
 
     #[test]
     fn changed_content_leaves_the_redacted_form_and_changed_routing_nothing() {
         let version = crate::testing::version("11");
-        let text =
-            String::from_utf8(built("m.room.message", None, r#"{"body":"hi"}"#)).expect("UTF-8");
+        let text = String::from_utf8(built("m.room.message", None, r#"{"body":"hi"}"#)).expect("UTF-8");
         let verify = |text: &str, keys: &PublicKeys| verify_event(version, text.as_bytes(), keys);
-        assert_eq!(
-            verify(&text, &public_keys()).expect("good"),
-            Verified::Whole
-        );
+        assert_eq!(verify(&text, &public_keys()).expect("good"), Verified::Whole);
         let content = text.replace("\"hi\"", "\"ho\"");
-        assert_eq!(
-            verify(&content, &public_keys()).expect("signed"),
-            Verified::RedactedOnly
-        );
+        assert_eq!(verify(&content, &public_keys()).expect("signed"), Verified::RedactedOnly);
         assert!(!super::content_hash_matches(content.as_bytes()).expect("an event"));
         verify(&text.replace("@alice", "@alicf"), &public_keys()).expect_err("another sender");
         verify(&text, &PublicKeys::new()).expect_err("no keys");
         let mut wrong = PublicKeys::new();
-        assert!(wrong.insert(
-            SERVER,
-            "ed25519:a_test",
-            crate::keys::tests::spec_key().public_base64()
-        ));
+        assert!(wrong.insert(SERVER, "ed25519:a_test", crate::keys::tests::spec_key().public_base64()));
         verify(&text, &wrong).expect_err("another key");
     }
 
     #[test]
     fn only_member_events_need_the_authorising_server() {
         let version = crate::testing::version("11");
-        let content =
-            r#"{"membership":"join","join_authorised_via_users_server":"@bob:other.org"}"#;
+        let content = r#"{"membership":"join","join_authorised_via_users_server":"@bob:other.org"}"#;
         let signers = |event_type, state_key| {
             required_signers(version, &built(event_type, state_key, content)).expect("well-formed")
         };
-        assert_eq!(
-            signers("m.room.member", Some(ALICE)),
-            ["other.org", "x.org"]
-        );
+        assert_eq!(signers("m.room.member", Some(ALICE)), ["other.org", "x.org"]);
         assert_eq!(signers("m.room.message", None), ["x.org"]);
     }
 

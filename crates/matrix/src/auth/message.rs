@@ -7,9 +7,7 @@ use crate::{Pdu, RoomVersion, ids, membership::Membership, power::Creation};
 pub fn is_ordinary(version: &RoomVersion, event_type: &str) -> bool {
     let rules = &version.rules().authorization;
     match event_type {
-        "m.room.create" | "m.room.member" | "m.room.power_levels" | "m.room.third_party_invite" => {
-            false
-        }
+        "m.room.create" | "m.room.member" | "m.room.power_levels" | "m.room.third_party_invite" => false,
         "m.room.aliases" => !rules.special_case_room_aliases,
         "m.room.redaction" => !rules.special_case_room_redaction,
         _ => true,
@@ -28,16 +26,10 @@ pub fn check_ordinary(
     power: &PowerLevels,
     sender_membership: Membership,
 ) -> Result<(), Denied> {
-    assert!(
-        is_ordinary(event.version(), &event.event_type),
-        "{} has rules of its own",
-        event.event_type
-    );
+    assert!(is_ordinary(event.version(), &event.event_type), "{} has rules of its own", event.event_type);
     let sender = event.sender.as_str();
     if !creation.federate && ids::server_name_of(sender) != ids::server_name_of(&creation.sender) {
-        return Err(Denied::new(
-            "the room is not federated and the sender is of another server than its creator",
-        ));
+        return Err(Denied::new("the room is not federated and the sender is of another server than its creator"));
     }
     if sender_membership != Membership::Join {
         return Err(Denied::new("the sender is not joined to the room"));
@@ -49,14 +41,8 @@ pub fn check_ordinary(
             event.event_type
         )));
     }
-    if event
-        .state_key
-        .as_deref()
-        .is_some_and(|key| key.starts_with('@') && key != sender)
-    {
-        return Err(Denied::new(
-            "a state key that is a user ID can only be used by that user",
-        ));
+    if event.state_key.as_deref().is_some_and(|key| key.starts_with('@') && key != sender) {
+        return Err(Denied::new("a state key that is a user ID can only be used by that user"));
     }
     Ok(())
 }

@@ -7,8 +7,7 @@ use ruma::{UserId, events::TimelineEventType, state_res};
 use serde_json::{Value, json};
 
 use super::{
-    Creation, PowerLevels, StateMap, auth_types, check_dependent, check_independent,
-    check_ordinary, is_ordinary,
+    Creation, PowerLevels, StateMap, auth_types, check_dependent, check_independent, check_ordinary, is_ordinary,
 };
 use crate::{
     Pdu, RoomVersion,
@@ -23,28 +22,16 @@ const JOIN: &str = r#"{"membership":"join"}"#;
 fn a_room_in_every_version() {
     for version in RoomVersion::supported() {
         let mut room = TestRoom::new(version.id());
-        room.send(BOB, "m.room.message", None, "{}")
-            .expect_err("Bob has not joined");
-        room.send(ALICE, "m.room.member", Some(BOB), JOIN)
-            .expect_err("nobody joins for another");
+        room.send(BOB, "m.room.message", None, "{}").expect_err("Bob has not joined");
+        room.send(ALICE, "m.room.member", Some(BOB), JOIN).expect_err("nobody joins for another");
         room.state(BOB, "m.room.member", BOB, JOIN);
-        room.send(BOB, "m.room.message", None, "{}")
-            .expect("joined members may speak");
-        room.send(BOB, "m.room.topic", Some(""), "{}")
-            .expect_err("state needs 50");
-        room.send(
-            BOB,
-            "m.room.power_levels",
-            Some(""),
-            &json!({"users": {BOB: 100}}).to_string(),
-        )
-        .expect_err("0 < 50");
+        room.send(BOB, "m.room.message", None, "{}").expect("joined members may speak");
+        room.send(BOB, "m.room.topic", Some(""), "{}").expect_err("state needs 50");
+        room.send(BOB, "m.room.power_levels", Some(""), &json!({"users": {BOB: 100}}).to_string()).expect_err("0 < 50");
         room.state(ALICE, "m.room.member", BOB, r#"{"membership":"ban"}"#);
-        room.send(BOB, "m.room.member", Some(BOB), JOIN)
-            .expect_err("banned");
+        room.send(BOB, "m.room.member", Some(BOB), JOIN).expect_err("banned");
         if !version.create_is_room_id() {
-            room.send(ALICE, "m.room.create", Some(""), "{}")
-                .expect_err("one create event is enough");
+            room.send(ALICE, "m.room.create", Some(""), "{}").expect_err("one create event is enough");
         }
     }
 }
@@ -54,14 +41,7 @@ fn rooms_that_are_not_federated_keep_others_out() {
     let mut room = TestRoom::empty("11", r#"{"m.federate":false}"#);
     room.state(ALICE, "m.room.member", ALICE, JOIN);
     room.state(ALICE, "m.room.join_rules", "", r#"{"join_rule":"public"}"#);
-    let error = room
-        .send(
-            "@eve:other.org",
-            "m.room.member",
-            Some("@eve:other.org"),
-            JOIN,
-        )
-        .expect_err("other server");
+    let error = room.send("@eve:other.org", "m.room.member", Some("@eve:other.org"), JOIN).expect_err("other server");
     assert!(error.reason().contains("federated"), "{error}");
     room.state(BOB, "m.room.member", BOB, JOIN);
 }
@@ -70,17 +50,10 @@ fn rooms_that_are_not_federated_keep_others_out() {
 fn auth_events_are_judged_on_their_own() {
     let mut room = TestRoom::new("11");
     let message = room.make(ALICE, "m.room.message", None, "{}");
-    let check = |tamper: &dyn Fn(&str) -> Option<Arc<Pdu>>| {
-        check_independent(room.version, &message, tamper)
-    };
+    let check = |tamper: &dyn Fn(&str) -> Option<Arc<Pdu>>| check_independent(room.version, &message, tamper);
     check(&|id| room.events.get(id).cloned()).expect("all are there");
     check(&|_| None).expect_err("none is there");
-    check(&|id| {
-        room.events
-            .get(id)
-            .map(|pdu| Arc::new((**pdu).clone().into_rejected()))
-    })
-    .expect_err("rejected");
+    check(&|id| room.events.get(id).map(|pdu| Arc::new((**pdu).clone().into_rejected()))).expect_err("rejected");
     let join_rules = room.state[&("m.room.join_rules".to_owned(), String::new())].clone();
     check(&|_| Some(join_rules.clone())).expect_err("join rules do not permit a message");
 }
@@ -92,16 +65,10 @@ fn create_must_name_its_version() {
     check_independent(version("11"), &create, &|_| None).expect("as declared");
     check_independent(version("10"), &create, &|_| None).expect_err("declares 11");
     room.head = None;
-    let draft = |content| Draft {
-        sender: ALICE,
-        event_type: "m.room.create",
-        state_key: Some(""),
-        content,
-        redacts: None,
-    };
+    let draft =
+        |content| Draft { sender: ALICE, event_type: "m.room.create", state_key: Some(""), content, redacts: None };
     let built = room.build(&draft(r#"{"room_version":"made.up"}"#));
-    let create =
-        Pdu::parse(room.version, &built.event_id, &built.room_id, built.json).expect("parses");
+    let create = Pdu::parse(room.version, &built.event_id, &built.room_id, built.json).expect("parses");
     check_independent(version("11"), &create, &|_| None).expect_err("unknown version");
 }
 
@@ -114,37 +81,19 @@ fn auth_types_equal_ruma() {
             ("m.room.message", None, "{}"),
             ("m.room.power_levels", Some(""), "{}"),
             ("m.room.member", Some(ALICE), JOIN),
-            (
-                "m.room.member",
-                Some(BOB),
-                r#"{"membership":"invite","third_party_invite":{"signed":{"token":"t"}}}"#,
-            ),
-            (
-                "m.room.member",
-                Some(ALICE),
-                r#"{"membership":"join","join_authorised_via_users_server":"@bob:x.org"}"#,
-            ),
+            ("m.room.member", Some(BOB), r#"{"membership":"invite","third_party_invite":{"signed":{"token":"t"}}}"#),
+            ("m.room.member", Some(ALICE), r#"{"membership":"join","join_authorised_via_users_server":"@bob:x.org"}"#),
             ("m.room.member", Some(BOB), r#"{"membership":"ban"}"#),
         ] {
             let raw = serde_json::from_str(content).expect("JSON");
             let kind = TimelineEventType::from(event_type);
             let rules = &version.rules().authorization;
-            let theirs = state_res::auth_types_for_event(&kind, user, state_key, raw, rules)
-                .expect("well-formed");
-            let theirs: Vec<_> = theirs
-                .into_iter()
-                .map(|(kind, key)| (kind.to_string(), key))
-                .collect();
-            assert_eq!(
-                auth_types(version, event_type, ALICE, state_key, content),
-                theirs
-            );
+            let theirs = state_res::auth_types_for_event(&kind, user, state_key, raw, rules).expect("well-formed");
+            let theirs: Vec<_> = theirs.into_iter().map(|(kind, key)| (kind.to_string(), key)).collect();
+            assert_eq!(auth_types(version, event_type, ALICE, state_key, content), theirs);
         }
     }
-    assert_eq!(
-        auth_types(version("11"), "m.room.member", ALICE, Some(ALICE), "{}").len(),
-        3
-    );
+    assert_eq!(auth_types(version("11"), "m.room.member", ALICE, Some(ALICE), "{}").len(), 3);
 }
 
 /// A state with exactly these events, allowed or not.
@@ -161,11 +110,7 @@ const PEOPLE: [&str; 3] = [ALICE, BOB, "@eve:other.org"];
 
 fn any_levels(stringy: bool) -> impl Strategy<Value = Value> {
     let level = (-2_i64..=2, any::<bool>()).prop_map(move |(level, text)| {
-        if stringy && text {
-            Value::from(format!(" {level:+} "))
-        } else {
-            level.into()
-        }
+        if stringy && text { Value::from(format!(" {level:+} ")) } else { level.into() }
     });
     let map = |keys: &'static [&'static str], level: BoxedStrategy<Value>| {
         prop::collection::btree_map(prop::sample::select(keys), level, 0..3)

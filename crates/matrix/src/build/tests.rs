@@ -16,10 +16,7 @@ use crate::{
 #[test]
 fn spec_vectors_for_event_hashes_and_signatures() {
     let check = |event: &str, content_hash: &str, signature: &str| {
-        assert_eq!(
-            hash::content_hash(event.as_bytes()).expect("an event"),
-            content_hash
-        );
+        assert_eq!(hash::content_hash(event.as_bytes()).expect("an event"), content_hash);
         let mut event = canonical::Object::parse(event).expect("an object");
         let mut hashes = canonical::Object::default();
         hashes.insert("sha256", canonical::Tree::String(content_hash.into()));
@@ -53,20 +50,11 @@ fn cross_check(version: &'static RoomVersion, built: &super::BuiltEvent) {
         let hash = signatures::reference_hash(&object, version.rules()).expect("hashes");
         assert_eq!(built.event_id, format!("${hash}"));
     }
-    assert_eq!(
-        pdu::event_id(version, &built.json).expect("an event"),
-        built.event_id
-    );
+    assert_eq!(pdu::event_id(version, &built.json).expect("an event"), built.event_id);
     let verified = verify::verify_event(version, &built.json, &public_keys()).expect("verifies");
     assert_eq!(verified, Verified::Whole);
     assert!(verify::content_hash_matches(&built.json).expect("an event"));
-    Pdu::parse(
-        version,
-        &built.event_id,
-        &built.room_id,
-        built.json.as_slice(),
-    )
-    .expect("parses");
+    Pdu::parse(version, &built.event_id, &built.room_id, built.json.as_slice()).expect("parses");
 }
 
 #[test]
@@ -75,54 +63,17 @@ fn every_version_verifies_with_ruma() {
         let mut room = TestRoom::new(version.id());
         let redacts = room.head.clone().expect("the room has events");
         for (event_type, state_key, content, redacts) in [
-            (
-                "m.room.message",
-                None,
-                r#"{"body":"hi \u0007 ☃","msgtype":"m.text","n":-0}"#,
-                None,
-            ),
-            (
-                "m.room.redaction",
-                None,
-                r#"{"reason":"spam"}"#,
-                Some(redacts.as_str()),
-            ),
-            (
-                "m.room.member",
-                Some(ALICE),
-                r#"{"membership":"join","displayname":"A","reason":"x"}"#,
-                None,
-            ),
-            (
-                "m.room.join_rules",
-                Some(""),
-                r#"{"join_rule":"restricted","allow":[],"x":1}"#,
-                None,
-            ),
-            (
-                "m.room.power_levels",
-                Some(""),
-                r#"{"users":{},"invite":1,"notifications":{"room":1}}"#,
-                None,
-            ),
+            ("m.room.message", None, r#"{"body":"hi \u0007 ☃","msgtype":"m.text","n":-0}"#, None),
+            ("m.room.redaction", None, r#"{"reason":"spam"}"#, Some(redacts.as_str())),
+            ("m.room.member", Some(ALICE), r#"{"membership":"join","displayname":"A","reason":"x"}"#, None),
+            ("m.room.join_rules", Some(""), r#"{"join_rule":"restricted","allow":[],"x":1}"#, None),
+            ("m.room.power_levels", Some(""), r#"{"users":{},"invite":1,"notifications":{"room":1}}"#, None),
             ("m.room.topic", Some("k\"ey\n"), r#"{"topic":"t"}"#, None),
         ] {
-            let built = room.build(&Draft {
-                sender: ALICE,
-                event_type,
-                state_key,
-                content,
-                redacts,
-            });
+            let built = room.build(&Draft { sender: ALICE, event_type, state_key, content, redacts });
             cross_check(version, &built);
-            let pdu =
-                Pdu::parse(version, &built.event_id, &built.room_id, built.json).expect("parses");
-            assert_eq!(
-                pdu.redacts.as_ref().map(|id| id.as_str()),
-                redacts,
-                "version {}",
-                version.id()
-            );
+            let pdu = Pdu::parse(version, &built.event_id, &built.room_id, built.json).expect("parses");
+            assert_eq!(pdu.redacts.as_ref().map(|id| id.as_str()), redacts, "version {}", version.id());
         }
         for event in room.events.values() {
             let built = super::BuiltEvent {
@@ -140,24 +91,12 @@ fn version_12_create_names_its_room() {
     let room = TestRoom::empty("12", "{}");
     let create = room.events.values().next().expect("the create event");
     assert_eq!(create.room_id.as_str()[1..], create.event_id.as_str()[1..]);
-    assert!(
-        !std::str::from_utf8(create.json())
-            .expect("UTF-8")
-            .contains("room_id")
-    );
-    assert_eq!(
-        pdu::create_event_id_of_room(create.room_id.as_str()).as_deref(),
-        Some(create.event_id.as_str())
-    );
+    assert!(!std::str::from_utf8(create.json()).expect("UTF-8").contains("room_id"));
+    assert_eq!(pdu::create_event_id_of_room(create.room_id.as_str()).as_deref(), Some(create.event_id.as_str()));
 }
 
-const MESSAGE: Draft<'static> = Draft {
-    sender: ALICE,
-    event_type: "m.room.message",
-    state_key: None,
-    content: "{}",
-    redacts: None,
-};
+const MESSAGE: Draft<'static> =
+    Draft { sender: ALICE, event_type: "m.room.message", state_key: None, content: "{}", redacts: None };
 const PLACE: Position<'static> = Position {
     room_id: Some("!room:x.org"),
     prev_events: &[],
@@ -174,116 +113,29 @@ fn build_11(draft: &Draft<'_>, position: &Position<'_>) -> Result<super::BuiltEv
 
 #[test]
 fn sizes_are_bytes_and_exact() {
-    let empty = build_11(
-        &Draft {
-            content: r#"{"body":""}"#,
-            ..MESSAGE
-        },
-        &PLACE,
-    )
-    .expect("builds")
-    .json
-    .len();
+    let empty = build_11(&Draft { content: r#"{"body":""}"#, ..MESSAGE }, &PLACE).expect("builds").json.len();
     let with_body = |bytes: usize| format!(r#"{{"body":"{}"}}"#, "a".repeat(bytes));
     let largest = with_body(65_536 - empty);
-    assert_eq!(
-        build_11(
-            &Draft {
-                content: &largest,
-                ..MESSAGE
-            },
-            &PLACE
-        )
-        .expect("fits")
-        .json
-        .len(),
-        65_536
-    );
+    assert_eq!(build_11(&Draft { content: &largest, ..MESSAGE }, &PLACE).expect("fits").json.len(), 65_536);
     let over = with_body(65_537 - empty);
-    assert!(matches!(
-        build_11(
-            &Draft {
-                content: &over,
-                ..MESSAGE
-            },
-            &PLACE
-        ),
-        Err(BuildError::TooLarge(65_537))
-    ));
+    assert!(matches!(build_11(&Draft { content: &over, ..MESSAGE }, &PLACE), Err(BuildError::TooLarge(65_537))));
 
     let key_255 = "é".repeat(127) + "a";
-    build_11(
-        &Draft {
-            state_key: Some(&key_255),
-            ..MESSAGE
-        },
-        &PLACE,
-    )
-    .expect("255 bytes fit");
+    build_11(&Draft { state_key: Some(&key_255), ..MESSAGE }, &PLACE).expect("255 bytes fit");
     let key_256 = "é".repeat(128);
-    let error = build_11(
-        &Draft {
-            state_key: Some(&key_256),
-            ..MESSAGE
-        },
-        &PLACE,
-    )
-    .expect_err("256 bytes");
-    assert!(matches!(
-        error,
-        BuildError::TooLong {
-            field: "state_key",
-            length: 256,
-            max: 255
-        }
-    ));
+    let error = build_11(&Draft { state_key: Some(&key_256), ..MESSAGE }, &PLACE).expect_err("256 bytes");
+    assert!(matches!(error, BuildError::TooLong { field: "state_key", length: 256, max: 255 }));
     let kind = "a".repeat(256);
-    build_11(
-        &Draft {
-            event_type: &kind,
-            ..MESSAGE
-        },
-        &PLACE,
-    )
-    .expect_err("type too long");
+    build_11(&Draft { event_type: &kind, ..MESSAGE }, &PLACE).expect_err("type too long");
 }
 
 #[test]
 fn reference_counts_and_depth() {
     let ids = ["$a"; 21];
-    build_11(
-        &MESSAGE,
-        &Position {
-            prev_events: &ids[..20],
-            auth_events: &ids[..10],
-            ..PLACE
-        },
-    )
-    .expect("within limits");
-    build_11(
-        &MESSAGE,
-        &Position {
-            prev_events: &ids,
-            ..PLACE
-        },
-    )
-    .expect_err("21 previous events");
-    build_11(
-        &MESSAGE,
-        &Position {
-            auth_events: &ids[..11],
-            ..PLACE
-        },
-    )
-    .expect_err("11 auth events");
-    let built = build_11(
-        &MESSAGE,
-        &Position {
-            depth: u64::MAX,
-            ..PLACE
-        },
-    )
-    .expect("capped");
+    build_11(&MESSAGE, &Position { prev_events: &ids[..20], auth_events: &ids[..10], ..PLACE }).expect("within limits");
+    build_11(&MESSAGE, &Position { prev_events: &ids, ..PLACE }).expect_err("21 previous events");
+    build_11(&MESSAGE, &Position { auth_events: &ids[..11], ..PLACE }).expect_err("11 auth events");
+    let built = build_11(&MESSAGE, &Position { depth: u64::MAX, ..PLACE }).expect("capped");
     let text = String::from_utf8(built.json).expect("UTF-8");
     assert!(text.contains("\"depth\":9007199254740991,"), "{text}");
 }
@@ -292,48 +144,13 @@ fn reference_counts_and_depth() {
 fn malformed_drafts_are_refused() {
     for content in ["[]", "7", "{", r#"{"a":1.5}"#, r#"{"a":9007199254740992}"#] {
         let result = build_11(&Draft { content, ..MESSAGE }, &PLACE);
-        assert!(
-            matches!(result, Err(BuildError::Content(_))),
-            "{content}: {result:?}"
-        );
+        assert!(matches!(result, Err(BuildError::Content(_))), "{content}: {result:?}");
     }
-    build_11(
-        &Draft {
-            sender: "alice",
-            ..MESSAGE
-        },
-        &PLACE,
-    )
-    .expect_err("no user ID");
-    build_11(
-        &Draft {
-            redacts: Some("nothing"),
-            ..MESSAGE
-        },
-        &PLACE,
-    )
-    .expect_err("no event ID");
-    build_11(
-        &MESSAGE,
-        &Position {
-            room_id: None,
-            ..PLACE
-        },
-    )
-    .expect_err("no room");
-    build_11(
-        &MESSAGE,
-        &Position {
-            event_id: Some("$own:x.org"),
-            ..PLACE
-        },
-    )
-    .expect_err("version 11 derives IDs");
-    let create = Draft {
-        event_type: "m.room.create",
-        state_key: Some(""),
-        ..MESSAGE
-    };
+    build_11(&Draft { sender: "alice", ..MESSAGE }, &PLACE).expect_err("no user ID");
+    build_11(&Draft { redacts: Some("nothing"), ..MESSAGE }, &PLACE).expect_err("no event ID");
+    build_11(&MESSAGE, &Position { room_id: None, ..PLACE }).expect_err("no room");
+    build_11(&MESSAGE, &Position { event_id: Some("$own:x.org"), ..PLACE }).expect_err("version 11 derives IDs");
+    let create = Draft { event_type: "m.room.create", state_key: Some(""), ..MESSAGE };
     build(version("12"), &create, &PLACE, SERVER, &key()).expect_err("version 12 derives the room");
     build(version("1"), &MESSAGE, &PLACE, SERVER, &key()).expect_err("version 1 needs an ID");
 }
@@ -379,15 +196,10 @@ const KEYS: [&str; 26] = [
 ];
 
 fn any_object() -> impl Strategy<Value = serde_json::Value> {
-    let leaf = prop_oneof![
-        any::<i32>().prop_map(serde_json::Value::from),
-        ".{0,6}".prop_map(serde_json::Value::from)
-    ];
+    let leaf = prop_oneof![any::<i32>().prop_map(serde_json::Value::from), ".{0,6}".prop_map(serde_json::Value::from)];
     let key = prop::sample::select(&KEYS[..]).prop_map(str::to_owned);
     let object = move |value: BoxedStrategy<serde_json::Value>| {
-        prop::collection::vec((key.clone(), value), 0..8)
-            .prop_map(|entries| entries.into_iter().collect())
-            .boxed()
+        prop::collection::vec((key.clone(), value), 0..8).prop_map(|entries| entries.into_iter().collect()).boxed()
     };
     let inner = object(leaf.boxed());
     object(prop_oneof![inner, any::<i32>().prop_map(serde_json::Value::from)].boxed())

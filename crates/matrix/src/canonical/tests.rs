@@ -17,10 +17,7 @@ fn check(input: &str, expected: &str) {
 #[test]
 fn examples_of_the_appendices() {
     check("{}", "{}");
-    check(
-        "{\n  \"one\": 1,\n  \"two\": \"Two\"\n}",
-        r#"{"one":1,"two":"Two"}"#,
-    );
+    check("{\n  \"one\": 1,\n  \"two\": \"Two\"\n}", r#"{"one":1,"two":"Two"}"#);
     check(r#"{"b":"2","a":"1"}"#, r#"{"a":"1","b":"2"}"#);
     check(
         r#"{"auth":{"success":true,"mxid":"@john.doe:example.com","profile":{"display_name":"John Doe",
@@ -36,10 +33,7 @@ fn examples_of_the_appendices() {
 
 #[test]
 fn keys_sort_by_code_point_not_by_utf16_unit() {
-    check(
-        "{\"\u{1F600}\":1,\"\u{FFFD}\":2}",
-        "{\"\u{FFFD}\":2,\"\u{1F600}\":1}",
-    );
+    check("{\"\u{1F600}\":1,\"\u{FFFD}\":2}", "{\"\u{FFFD}\":2,\"\u{1F600}\":1}");
 }
 
 #[test]
@@ -57,18 +51,10 @@ fn the_last_of_duplicate_keys_counts() {
 
 #[test]
 fn integers_end_at_two_to_the_53() {
-    check(
-        "[9007199254740991,-9007199254740991]",
-        "[9007199254740991,-9007199254740991]",
-    );
-    for text in [
-        "9007199254740992",
-        "-9007199254740992",
-        "18446744073709551615",
-        "1.5",
-        "1e300",
-        "-9223372036854775808",
-    ] {
+    check("[9007199254740991,-9007199254740991]", "[9007199254740991,-9007199254740991]");
+    for text in
+        ["9007199254740992", "-9007199254740992", "18446744073709551615", "1.5", "1e300", "-9223372036854775808"]
+    {
         canonicalize_str(text).expect_err(text);
         to_canonical(&serde_json::from_str(text).expect("JSON")).expect_err(text);
     }
@@ -76,18 +62,9 @@ fn integers_end_at_two_to_the_53() {
 
 #[test]
 fn broken_text_is_told_from_bad_numbers() {
-    assert!(matches!(
-        canonicalize_str("{"),
-        Err(super::CanonicalError::Syntax(_))
-    ));
-    assert!(matches!(
-        canonicalize_str("\"\\ud800\""),
-        Err(super::CanonicalError::Syntax(_))
-    ));
-    assert!(matches!(
-        canonicalize_str("[0.5]"),
-        Err(super::CanonicalError::Number(_))
-    ));
+    assert!(matches!(canonicalize_str("{"), Err(super::CanonicalError::Syntax(_))));
+    assert!(matches!(canonicalize_str("\"\\ud800\""), Err(super::CanonicalError::Syntax(_))));
+    assert!(matches!(canonicalize_str("[0.5]"), Err(super::CanonicalError::Number(_))));
     canonicalize_str(&"[".repeat(100_000)).expect_err("nested too deeply");
 }
 

@@ -62,29 +62,17 @@ impl<'a> Tree<'a> {
 
     /// The string, if it is one.
     pub fn as_str(&self) -> Option<&str> {
-        if let Self::String(string) = self {
-            Some(string)
-        } else {
-            None
-        }
+        if let Self::String(string) = self { Some(string) } else { None }
     }
 
     /// The object, if it is one.
     pub fn as_object(&self) -> Option<&Object<'a>> {
-        if let Self::Object(object) = self {
-            Some(object)
-        } else {
-            None
-        }
+        if let Self::Object(object) = self { Some(object) } else { None }
     }
 
     /// The object for change, if it is one.
     pub fn as_object_mut(&mut self) -> Option<&mut Object<'a>> {
-        if let Self::Object(object) = self {
-            Some(object)
-        } else {
-            None
-        }
+        if let Self::Object(object) = self { Some(object) } else { None }
     }
 }
 
@@ -153,8 +141,7 @@ impl<'a> Object<'a> {
     }
 
     fn position(&self, key: &str) -> Result<usize, usize> {
-        self.0
-            .binary_search_by(|(candidate, _)| (**candidate).cmp(key))
+        self.0.binary_search_by(|(candidate, _)| (**candidate).cmp(key))
     }
 
     /// Sorts by key; of entries with one key the last stays.
@@ -208,9 +195,7 @@ impl<'de> Visitor<'de> for TreeVisitor {
     }
 
     fn visit_f64<E: Error>(self, value: f64) -> Result<Self::Value, E> {
-        integral(value)
-            .map(Tree::Integer)
-            .ok_or_else(|| E::invalid_value(Unexpected::Float(value), &self))
+        integral(value).map(Tree::Integer).ok_or_else(|| E::invalid_value(Unexpected::Float(value), &self))
     }
 
     fn visit_borrowed_str<E: Error>(self, value: &'de str) -> Result<Self::Value, E> {

@@ -16,9 +16,7 @@ fn rendered(pdu: &Pdu, with_room_id: bool, unsigned: &Unsigned<'_>) -> Value {
 #[test]
 fn exactly_the_fields_of_the_client_format() {
     let mut room = TestRoom::new("11");
-    let pdu = room
-        .send(ALICE, "m.room.message", None, r#"{"body":"\"x\""}"#)
-        .expect("allowed");
+    let pdu = room.send(ALICE, "m.room.message", None, r#"{"body":"\"x\""}"#).expect("allowed");
     let expected = json!({
         "content": {"body": "\"x\""}, "event_id": pdu.event_id, "origin_server_ts": pdu.origin_server_ts,
         "sender": ALICE, "type": "m.room.message",
@@ -26,10 +24,7 @@ fn exactly_the_fields_of_the_client_format() {
     assert_eq!(rendered(&pdu, false, &Unsigned::default()), expected);
     let topic = room.state(ALICE, "m.room.topic", "", r#"{"topic":"t"}"#);
     let value = rendered(&topic, true, &Unsigned::default());
-    assert_eq!(
-        (&value["room_id"], &value["state_key"]),
-        (&json!("!room:x.org"), &json!(""))
-    );
+    assert_eq!((&value["room_id"], &value["state_key"]), (&json!("!room:x.org"), &json!("")));
     assert_eq!(
         serde_json::from_str::<Value>(&stripped(&topic)).expect("JSON"),
         json!({"content": {"topic": "t"}, "sender": ALICE, "state_key": "", "type": "m.room.topic"})
@@ -39,26 +34,10 @@ fn exactly_the_fields_of_the_client_format() {
 #[test]
 fn unsigned_holds_what_is_given() {
     let mut room = TestRoom::new("11");
-    let pdu = room
-        .send(ALICE, "m.room.message", None, "{}")
-        .expect("allowed");
-    let only_age = rendered(
-        &pdu,
-        false,
-        &Unsigned {
-            age: Some(-5),
-            ..Unsigned::default()
-        },
-    );
+    let pdu = room.send(ALICE, "m.room.message", None, "{}").expect("allowed");
+    let only_age = rendered(&pdu, false, &Unsigned { age: Some(-5), ..Unsigned::default() });
     assert_eq!(only_age["unsigned"], json!({"age": -5}));
-    let only_text = rendered(
-        &pdu,
-        false,
-        &Unsigned {
-            transaction_id: Some("t\"1"),
-            ..Unsigned::default()
-        },
-    );
+    let only_text = rendered(&pdu, false, &Unsigned { transaction_id: Some("t\"1"), ..Unsigned::default() });
     assert_eq!(only_text["unsigned"], json!({"transaction_id": "t\"1"}));
     let unsigned = Unsigned {
         age: Some(1),
@@ -97,9 +76,6 @@ fn redactions_name_their_target_in_both_places_in_every_version() {
         let pdu = Pdu::parse(version, &built.event_id, &built.room_id, built.json).expect("parses");
         let value = rendered(&pdu, false, &Unsigned::default());
         assert_eq!(value["redacts"], json!(target));
-        assert_eq!(
-            value["content"],
-            json!({"reason": "spam", "redacts": target})
-        );
+        assert_eq!(value["content"], json!({"reason": "spam", "redacts": target}));
     }
 }

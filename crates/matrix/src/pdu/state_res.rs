@@ -1,8 +1,7 @@
 //! A [`Pdu`] as ruma's authorization rules and state resolution see it.
 
 use ruma::{
-    MilliSecondsSinceUnixEpoch, OwnedEventId, RoomId, UInt, UserId, events::TimelineEventType,
-    state_res::Event,
+    MilliSecondsSinceUnixEpoch, OwnedEventId, RoomId, UInt, UserId, events::TimelineEventType, state_res::Event,
 };
 use serde_json::value::RawValue;
 
@@ -32,8 +31,7 @@ impl Event for Pdu {
     }
 
     fn content(&self) -> &RawValue {
-        serde_json::from_str(self.content_str())
-            .expect("parsing has checked that the content is JSON")
+        serde_json::from_str(self.content_str()).expect("parsing has checked that the content is JSON")
     }
 
     fn state_key(&self) -> Option<&str> {

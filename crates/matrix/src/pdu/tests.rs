@@ -16,12 +16,7 @@ fn event() -> Value {
 }
 
 fn parse(version_id: &str, value: &Value) -> Result<Pdu, PduError> {
-    Pdu::parse(
-        version(version_id),
-        ID,
-        "!r:x.org",
-        value.to_string().into_bytes(),
-    )
+    Pdu::parse(version(version_id), ID, "!r:x.org", value.to_string().into_bytes())
 }
 
 #[derive(serde::Deserialize)]
@@ -35,20 +30,8 @@ fn fields_and_exact_bytes() {
     assert_eq!(pdu.event_id.as_str(), ID);
     assert_eq!(pdu.sender.as_str(), ALICE);
     assert_eq!((pdu.depth, pdu.origin_server_ts), (5, 1_700_000_000_000));
-    assert_eq!(
-        pdu.auth_events
-            .iter()
-            .map(|id| id.as_str())
-            .collect::<Vec<_>>(),
-        ["$a", "$b"]
-    );
-    assert_eq!(
-        pdu.prev_events
-            .iter()
-            .map(|id| id.as_str())
-            .collect::<Vec<_>>(),
-        ["$c"]
-    );
+    assert_eq!(pdu.auth_events.iter().map(|id| id.as_str()).collect::<Vec<_>>(), ["$a", "$b"]);
+    assert_eq!(pdu.prev_events.iter().map(|id| id.as_str()).collect::<Vec<_>>(), ["$c"]);
     assert_eq!(pdu.content_str(), r#"{"body":"x\"{","n":[1]}"#);
     assert_eq!(pdu.json(), event().to_string().as_bytes());
     assert!(!pdu.is_state() && !pdu.rejected && pdu.redacts.is_none());
@@ -61,21 +44,9 @@ fn pairs_of_versions_1_and_2() {
     value["auth_events"] = json!([["$a:x.org", {"sha256": "h"}], ["$b:x.org", {}]]);
     value["event_id"] = ID.into();
     let pdu = parse("1", &value).expect("parses");
-    assert_eq!(
-        pdu.auth_events
-            .iter()
-            .map(|id| id.as_str())
-            .collect::<Vec<_>>(),
-        ["$a:x.org", "$b:x.org"]
-    );
+    assert_eq!(pdu.auth_events.iter().map(|id| id.as_str()).collect::<Vec<_>>(), ["$a:x.org", "$b:x.org"]);
     value["event_id"] = "$other:x.org".into();
-    assert!(matches!(
-        parse("1", &value),
-        Err(PduError::Mismatch {
-            field: "event_id",
-            ..
-        })
-    ));
+    assert!(matches!(parse("1", &value), Err(PduError::Mismatch { field: "event_id", .. })));
 }
 
 #[test]
@@ -84,12 +55,7 @@ fn redacts_is_where_the_version_puts_it() {
     value["type"] = "m.room.redaction".into();
     value["redacts"] = "$top".into();
     value["content"] = json!({"redacts": "$content"});
-    let redacts = |id: &str, value: &Value| {
-        parse(id, value)
-            .expect("parses")
-            .redacts
-            .map(|id| id.to_string())
-    };
+    let redacts = |id: &str, value: &Value| parse(id, value).expect("parses").redacts.map(|id| id.to_string());
     assert_eq!(redacts("10", &value).as_deref(), Some("$top"));
     assert_eq!(redacts("11", &value).as_deref(), Some("$content"));
     value["content"]["redacts"] = 7.into();
@@ -121,34 +87,19 @@ fn limits_and_shapes() {
     refused("5", "depth", (1_u64 << 63).into());
     refused("11", "origin_server_ts", (1_u64 << 53).into());
     refused("11", "content", json!({"body": "a".repeat(65_536)}));
-    for key in [
-        "room_id",
-        "sender",
-        "type",
-        "content",
-        "depth",
-        "prev_events",
-        "auth_events",
-        "origin_server_ts",
-    ] {
+    for key in ["room_id", "sender", "type", "content", "depth", "prev_events", "auth_events", "origin_server_ts"] {
         let mut event = event();
         event.as_object_mut().expect("an object").remove(key);
         parse("11", &event).expect_err(key);
     }
     let mut deep = event();
     deep["depth"] = (1_u64 << 53).into();
-    assert_eq!(
-        parse("5", &deep).expect("version 5 allows it").depth,
-        1 << 53
-    );
+    assert_eq!(parse("5", &deep).expect("version 5 allows it").depth, 1 << 53);
 }
 
 #[test]
 fn a_field_given_twice_is_refused() {
-    let text =
-        event()
-            .to_string()
-            .replacen("\"depth\":5", "\"depth\":5,\"sender\":\"@eve:x.org\"", 1);
+    let text = event().to_string().replacen("\"depth\":5", "\"depth\":5,\"sender\":\"@eve:x.org\"", 1);
     Pdu::parse(version("11"), ID, "!r:x.org", text.into_bytes()).expect_err("two senders");
     Pdu::parse(version("11"), ID, "!r:x.org", *b"\xff{}").expect_err("not UTF-8");
 }
@@ -159,9 +110,5 @@ fn create_of_version_12_has_a_room_all_the_same() {
     let room = TestRoom::empty("12", "{}");
     let create = room.events.values().next().expect("create");
     assert_eq!(Some(create.room_id.as_str()), room.room_id.as_deref());
-    assert_eq!(
-        Event::room_id(&**create),
-        None,
-        "the rules see that the event names no room"
-    );
+    assert_eq!(Event::room_id(&**create), None, "the rules see that the event names no room");
 }

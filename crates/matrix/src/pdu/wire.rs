@@ -44,18 +44,9 @@ impl<'a> Wire<'a> {
     }
 
     /// Checks identities and limits; does not look into the content.
-    pub(super) fn check(
-        &self,
-        version: &RoomVersion,
-        event_id: &str,
-        room_id: &str,
-    ) -> Result<(), PduError> {
+    pub(super) fn check(&self, version: &RoomVersion, event_id: &str, room_id: &str) -> Result<(), PduError> {
         if version.event_id_in_event() {
-            same(
-                "event_id",
-                self.event_id.as_deref().unwrap_or_default(),
-                event_id,
-            )?;
+            same("event_id", self.event_id.as_deref().unwrap_or_default(), event_id)?;
         }
         let create_without_room = version.create_is_room_id() && self.is_create();
         match self.room_id.as_deref() {
@@ -64,22 +55,10 @@ impl<'a> Wire<'a> {
             None => same("room_id", "", room_id)?,
         }
         within("type", self.event_type.len(), limits::ID_BYTES_MAX)?;
-        within(
-            "state_key",
-            self.state_key.as_deref().map_or(0, str::len),
-            limits::ID_BYTES_MAX,
-        )?;
+        within("state_key", self.state_key.as_deref().map_or(0, str::len), limits::ID_BYTES_MAX)?;
         within("sender", self.sender.len(), limits::ID_BYTES_MAX)?;
-        within(
-            "prev_events",
-            self.prev_events.0.len(),
-            limits::PREV_EVENTS_MAX,
-        )?;
-        within(
-            "auth_events",
-            self.auth_events.0.len(),
-            limits::AUTH_EVENTS_MAX,
-        )?;
+        within("prev_events", self.prev_events.0.len(), limits::PREV_EVENTS_MAX)?;
+        within("auth_events", self.auth_events.0.len(), limits::AUTH_EVENTS_MAX)?;
         if self.depth > version.depth_max() {
             return Err(PduError::OutOfRange("depth"));
         }
@@ -110,15 +89,10 @@ impl<'a> Wire<'a> {
             return Ok(None);
         }
         if !version.redacts_in_content() {
-            return Ok(self
-                .redacts
-                .as_deref()
-                .and_then(|id| EventId::parse(id).ok()));
+            return Ok(self.redacts.as_deref().and_then(|id| EventId::parse(id).ok()));
         }
         let content: Redacts<'_> = serde_json::from_str(self.content.get())?;
-        let id = content
-            .redacts
-            .and_then(|Tolerant(raw)| serde_json::from_str::<String>(raw.get()).ok());
+        let id = content.redacts.and_then(|Tolerant(raw)| serde_json::from_str::<String>(raw.get()).ok());
         Ok(id.and_then(|id| EventId::parse(id).ok()))
     }
 
@@ -149,9 +123,7 @@ impl<'de: 'a, 'a> Deserialize<'de> for Text<'a> {
 }
 
 /// A field that may be missing but not `null`.
-fn present<'de: 'a, 'a, D: Deserializer<'de>>(
-    deserializer: D,
-) -> Result<Option<Text<'a>>, D::Error> {
+fn present<'de: 'a, 'a, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Text<'a>>, D::Error> {
     Text::deserialize(deserializer).map(Some)
 }
 
@@ -201,9 +173,7 @@ impl<'de> Deserialize<'de> for Reference {
             }
 
             fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<Reference, A::Error> {
-                let reference = seq
-                    .next_element()?
-                    .ok_or_else(|| A::Error::invalid_length(0, &self))?;
+                let reference = seq.next_element()?.ok_or_else(|| A::Error::invalid_length(0, &self))?;
                 while seq.next_element::<IgnoredAny>()?.is_some() {}
                 Ok(reference)
             }
@@ -216,40 +186,23 @@ fn same(field: &'static str, found: &str, expected: &str) -> Result<(), PduError
     if found == expected {
         return Ok(());
     }
-    Err(PduError::Mismatch {
-        field,
-        found: found.to_owned(),
-        expected: expected.to_owned(),
-    })
+    Err(PduError::Mismatch { field, found: found.to_owned(), expected: expected.to_owned() })
 }
 
 fn within(field: &'static str, length: usize, max: usize) -> Result<(), PduError> {
-    if length <= max {
-        Ok(())
-    } else {
-        Err(PduError::TooLong { field, length, max })
-    }
+    if length <= max { Ok(()) } else { Err(PduError::TooLong { field, length, max }) }
 }
 
 pub(super) fn event_id(field: &'static str, value: &str) -> Result<OwnedEventId, PduError> {
     within(field, value.len(), limits::ID_BYTES_MAX)?;
-    EventId::parse(value).map_err(|_| PduError::Identifier {
-        field,
-        value: value.to_owned(),
-    })
+    EventId::parse(value).map_err(|_| PduError::Identifier { field, value: value.to_owned() })
 }
 
 pub(super) fn room_id(value: &str) -> Result<OwnedRoomId, PduError> {
     within("room_id", value.len(), limits::ID_BYTES_MAX)?;
-    RoomId::parse(value).map_err(|_| PduError::Identifier {
-        field: "room_id",
-        value: value.to_owned(),
-    })
+    RoomId::parse(value).map_err(|_| PduError::Identifier { field: "room_id", value: value.to_owned() })
 }
 
 pub(super) fn user_id(field: &'static str, value: &str) -> Result<OwnedUserId, PduError> {
-    UserId::parse(value).map_err(|_| PduError::Identifier {
-        field,
-        value: value.to_owned(),
-    })
+    UserId::parse(value).map_err(|_| PduError::Identifier { field, value: value.to_owned() })
 }

@@ -20,24 +20,11 @@ fn without_an_event_the_creator_rules() {
     for id in ["1", "11", "12"] {
         let room = TestRoom::empty(id, "{}");
         let power = PowerLevels::parse(version(id), None, &creation(&room)).expect("defaults");
-        let expected = if id == "12" {
-            Level::Infinite
-        } else {
-            Level::Finite(100)
-        };
+        let expected = if id == "12" { Level::Infinite } else { Level::Finite(100) };
         assert_eq!(power.user_level(ALICE), expected);
         assert_eq!(power.user_level(BOB), 0);
-        assert_eq!(
-            (power.ban, power.kick, power.redact, power.invite),
-            (50, 50, 50, 0)
-        );
-        assert_eq!(
-            (
-                power.required_for("x", true),
-                power.required_for("x", false)
-            ),
-            (50, 0)
-        );
+        assert_eq!((power.ban, power.kick, power.redact, power.invite), (50, 50, 50, 0));
+        assert_eq!((power.required_for("x", true), power.required_for("x", false)), (50, 0));
         assert!(power.can_kick(ALICE, BOB) && !power.can_kick(BOB, ALICE));
     }
 }
@@ -46,17 +33,11 @@ fn without_an_event_the_creator_rules() {
 fn version_12_creators_are_above_all_numbers() {
     let room = TestRoom::empty("12", &json!({"additional_creators": [BOB]}).to_string());
     let creation = creation(&room);
-    assert!(
-        creation.is_creator(ALICE) && creation.is_creator(BOB) && !creation.is_creator("@c:x.org")
-    );
+    assert!(creation.is_creator(ALICE) && creation.is_creator(BOB) && !creation.is_creator("@c:x.org"));
     let mut room = room;
     let top = i64::from(i32::MAX);
-    let event = room.make(
-        ALICE,
-        "m.room.power_levels",
-        Some(""),
-        &json!({"users": {"@c:x.org": top}, "ban": top}).to_string(),
-    );
+    let event =
+        room.make(ALICE, "m.room.power_levels", Some(""), &json!({"users": {"@c:x.org": top}, "ban": top}).to_string());
     let power = PowerLevels::parse(version("12"), Some(&event), &creation).expect("well-formed");
     assert!(power.can_ban(BOB, "@c:x.org"));
     assert!(!power.can_ban(BOB, ALICE), "creators are equals");
@@ -79,40 +60,15 @@ fn strings_and_floats_by_version() {
 fn clients_set_integers_for_users() {
     let room = TestRoom::empty("12", "{}");
     let creation = creation(&room);
-    let check = |id: &str, content: serde_json::Value| {
-        check_client_content(version(id), &content.to_string(), &creation)
-    };
-    check(
-        "9",
-        json!({"users": {ALICE: 100, BOB: 0}, "ban": 50, "events": {"x": 1}, "other": "y"}),
-    )
-    .expect("fine");
-    assert!(
-        matches!(check("9", json!({"ban": "50"})), Err(PowerError::NotInteger(key)) if key == "ban")
-    );
-    assert!(matches!(
-        check("9", json!({"users": {BOB: "1"}})),
-        Err(PowerError::NotInteger(_))
-    ));
-    assert!(matches!(
-        check("11", json!({"notifications": {"room": true}})),
-        Err(PowerError::NotInteger(_))
-    ));
-    assert!(matches!(
-        check("11", json!({"users": []})),
-        Err(PowerError::NotObject(_))
-    ));
-    assert!(matches!(
-        check("11", json!({"users": {"bob": 1}})),
-        Err(PowerError::UserId(_))
-    ));
-    assert!(matches!(
-        check("12", json!({"users": {ALICE: 1}})),
-        Err(PowerError::Creator(_))
-    ));
+    let check =
+        |id: &str, content: serde_json::Value| check_client_content(version(id), &content.to_string(), &creation);
+    check("9", json!({"users": {ALICE: 100, BOB: 0}, "ban": 50, "events": {"x": 1}, "other": "y"})).expect("fine");
+    assert!(matches!(check("9", json!({"ban": "50"})), Err(PowerError::NotInteger(key)) if key == "ban"));
+    assert!(matches!(check("9", json!({"users": {BOB: "1"}})), Err(PowerError::NotInteger(_))));
+    assert!(matches!(check("11", json!({"notifications": {"room": true}})), Err(PowerError::NotInteger(_))));
+    assert!(matches!(check("11", json!({"users": []})), Err(PowerError::NotObject(_))));
+    assert!(matches!(check("11", json!({"users": {"bob": 1}})), Err(PowerError::UserId(_))));
+    assert!(matches!(check("12", json!({"users": {ALICE: 1}})), Err(PowerError::Creator(_))));
     check("11", json!({"users": {ALICE: 1}})).expect("before version 12 creators have entries");
-    assert!(matches!(
-        check("11", json!({"kick": 0.5})),
-        Err(PowerError::Content(_))
-    ));
+    assert!(matches!(check("11", json!({"kick": 0.5})), Err(PowerError::Content(_))));
 }

@@ -11,24 +11,15 @@ use crate::{
 };
 
 fn ids(room: &TestRoom) -> State {
-    room.state
-        .iter()
-        .map(|(key, pdu)| (key.clone(), pdu.event_id.clone()))
-        .collect()
+    room.state.iter().map(|(key, pdu)| (key.clone(), pdu.event_id.clone())).collect()
 }
 
 fn resolve_branches(branches: &[&TestRoom]) -> Result<State, ResolveError> {
-    let events: BTreeMap<OwnedEventId, Arc<Pdu>> = branches
-        .iter()
-        .flat_map(|room| room.events.values())
-        .map(|pdu| (pdu.event_id.clone(), pdu.clone()))
-        .collect();
+    let events: BTreeMap<OwnedEventId, Arc<Pdu>> =
+        branches.iter().flat_map(|room| room.events.values()).map(|pdu| (pdu.event_id.clone(), pdu.clone())).collect();
     let fetch = |id: &EventId| events.get(id).cloned();
     let states: Vec<_> = branches.iter().map(|room| ids(room)).collect();
-    let chains = states
-        .iter()
-        .map(|state| auth_chain(state.values(), &fetch))
-        .collect();
+    let chains = states.iter().map(|state| auth_chain(state.values(), &fetch)).collect();
     resolve(branches[0].version, &states, chains, &fetch)
 }
 
@@ -55,15 +46,8 @@ fn a_ban_wins_over_what_the_banned_does_meanwhile() {
         other.state(BOB, "m.room.topic", "", r#"{"topic":"mine"}"#);
         for branches in [[&one, &other], [&other, &one]] {
             let resolved = resolve_branches(&branches).expect("resolves");
-            assert_eq!(
-                resolved[&("m.room.member".to_owned(), BOB.to_owned())],
-                ban.event_id,
-                "version {version}"
-            );
-            assert!(
-                !resolved.contains_key(&("m.room.topic".to_owned(), String::new())),
-                "version {version}"
-            );
+            assert_eq!(resolved[&("m.room.member".to_owned(), BOB.to_owned())], ban.event_id, "version {version}");
+            assert!(!resolved.contains_key(&("m.room.topic".to_owned(), String::new())), "version {version}");
         }
     }
 }
@@ -74,12 +58,8 @@ fn equal_states_need_no_algorithm_and_version_1_has_none() {
     assert_eq!(resolve_branches(&[&one, &one]).expect("equal"), ids(&one));
     let mut other = one.clone();
     other.state(ALICE, "m.room.topic", "", "{}");
-    assert!(matches!(
-        resolve_branches(&[&one, &other]),
-        Err(ResolveError::Unsupported("1"))
-    ));
-    let nothing =
-        resolve(one.version, &[], Vec::new(), &|_: &EventId| None).expect("nothing to do");
+    assert!(matches!(resolve_branches(&[&one, &other]), Err(ResolveError::Unsupported("1"))));
+    let nothing = resolve(one.version, &[], Vec::new(), &|_: &EventId| None).expect("nothing to do");
     assert!(nothing.is_empty());
 }
 
@@ -87,22 +67,12 @@ fn equal_states_need_no_algorithm_and_version_1_has_none() {
 fn the_subgraph_is_what_lies_between() {
     let room = joined_room("12");
     let fetch = |id: &EventId| room.events.get(id.as_str()).cloned();
-    let id = |event_type: &str, key: &str| {
-        room.state[&(event_type.to_owned(), key.to_owned())]
-            .event_id
-            .clone()
-    };
-    let (levels, alice, rules) = (
-        id("m.room.power_levels", ""),
-        id("m.room.member", ALICE),
-        id("m.room.join_rules", ""),
-    );
+    let id = |event_type: &str, key: &str| room.state[&(event_type.to_owned(), key.to_owned())].event_id.clone();
+    let (levels, alice, rules) =
+        (id("m.room.power_levels", ""), id("m.room.member", ALICE), id("m.room.join_rules", ""));
     // Join rules are permitted by the power levels, these by Alice's membership.
     let ends = [rules.clone(), alice.clone()].into_iter().collect();
-    assert_eq!(
-        conflicted_subgraph(&ends, &fetch),
-        [levels, rules, alice.clone()].into_iter().collect()
-    );
+    assert_eq!(conflicted_subgraph(&ends, &fetch), [levels, rules, alice.clone()].into_iter().collect());
     let alone = [alice].into_iter().collect();
     assert_eq!(conflicted_subgraph(&alone, &fetch), alone);
 }
