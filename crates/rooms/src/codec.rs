@@ -126,9 +126,15 @@ pub(crate) fn room_name_key(room: RoomNumber, name: &str) -> Vec<u8> {
     key
 }
 
-/// Names, each but the last followed by a zero byte. No Matrix identifier contains one.
+/// Names, each but the last after its length, so that no choice of names collides with another.
 pub(crate) fn names_key(names: &[&str]) -> Vec<u8> {
-    names.join("\0").into_bytes()
+    let mut key = Vec::with_capacity(names.iter().map(|name| name.len() + 2).sum());
+    let (last, first) = names.split_last().expect("a key has at least one name");
+    for name in first {
+        put_bytes(&mut key, name.as_bytes());
+    }
+    key.extend_from_slice(last.as_bytes());
+    key
 }
 
 /// User ID, 0x00, room number.

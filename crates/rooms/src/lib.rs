@@ -9,6 +9,7 @@ mod counters;
 pub mod delta;
 pub mod projector;
 pub mod query;
+mod rows;
 pub mod state;
 pub mod tables;
 pub mod types;

@@ -1,13 +1,15 @@
 //! The tables of the room server's view, with their encodings. All integers are big-endian in keys; in values
-//! they are LEB128 varints unless a width is given.
+//! they are LEB128 varints unless a width is given. Texts that are followed by something have their length before them,
+//! as a varint, unless a terminator is given.
 
 use engram_views::{Table, Tuning};
 
-/// `name` → u32: the next free number of `room` and of `pair`.
+/// name → u32: the last number given out (`room`, `pair`, `node`), or how much was passed over (`malformed`,
+/// `unresolved`).
 pub static COUNTERS: Table = Table::new(0, "rooms.counters", Tuning::Points);
 /// room ID → room number (u32).
 pub static IDS: Table = Table::new(1, "rooms.ids", Tuning::Misses);
-/// room number → create event's offset (u64), room version, room ID (length-prefixed strings).
+/// room number → create event's offset, room version, room ID.
 pub static INFO: Table = Table::new(2, "rooms.info", Tuning::Points);
 /// room number → [`crate::query::Head`].
 pub static HEADS: Table = Table::new(3, "rooms.heads", Tuning::Points);
@@ -17,28 +19,32 @@ pub static EVENTS: Table = Table::new(4, "rooms.events", Tuning::Scans);
 pub static EVENT_IDS: Table = Table::new(5, "rooms.event_ids", Tuning::Misses);
 /// Nodes of the state tries; see [`crate::state`].
 pub static TRIE: Table = Table::new(6, "rooms.trie", Tuning::Points);
-/// event type, 0x00, state key → pair number (u32).
+/// event type, state key → pair number (u32).
 pub static PAIRS: Table = Table::new(7, "rooms.pairs", Tuning::Points);
-/// pair number → event type, 0x00, state key.
+/// pair number → event type, state key.
 pub static PAIR_NAMES: Table = Table::new(8, "rooms.pair_names", Tuning::Points);
 /// room number, user ID → membership (u8), offset of the member event: the current members.
 pub static MEMBERS: Table = Table::new(9, "rooms.members", Tuning::Scans);
-/// user ID, 0x00, room number → membership (u8), forgotten (u8), offset of the member event.
+/// user ID, 0x00, room number (u32) → membership (u8), forgotten (u8), offset of the member event.
 pub static USER_ROOMS: Table = Table::new(10, "rooms.user_rooms", Tuning::Scans);
-/// room number, offset → state root after the state event at that offset.
+/// room number, offset → state root (32 bytes) after the event at that offset, if it is a state event or joins branches whose
+/// states differ; with 0x00 at the end of the key the root before an event that joins branches.
 pub static ROOTS: Table = Table::new(11, "rooms.roots", Tuning::Points);
 /// redacted event's ID (as in `event_ids`) → offset of a redaction that came before its target.
 pub static PENDING_REDACTIONS: Table = Table::new(12, "rooms.pending_redactions", Tuning::Misses);
-/// user ID, 0x00, device ID, 0x00, transaction ID → room number, offset.
+/// user ID, device ID, transaction ID → room number, offset.
 pub static TRANSACTIONS: Table = Table::new(13, "rooms.transactions", Tuning::Misses);
-/// alias → room ID, 0x00, creator.
+/// alias → room ID, creator.
 pub static ALIASES: Table = Table::new(14, "rooms.aliases", Tuning::Points);
-/// room ID, 0x00, alias → nothing.
+/// room ID, alias → nothing.
 pub static ROOM_ALIASES: Table = Table::new(15, "rooms.room_aliases", Tuning::Scans);
 /// room ID → nothing: the published rooms.
 pub static PUBLISHED: Table = Table::new(16, "rooms.published", Tuning::Scans);
-/// room number, offset → changed pairs: changes of current state that no shown event at that offset explains.
+/// room number, offset → current state from there on (root, 32 bytes), then the pairs that changed (u32 each): where
+/// `roots` does not hold the current state, after state resolution or for a state event that did not take effect.
 pub static STATE_CHANGES: Table = Table::new(17, "rooms.state_changes", Tuning::Scans);
+/// room number, offset → why an event was rejected, soft-failed or kept apart, in words.
+pub static REASONS: Table = Table::new(18, "rooms.reasons", Tuning::Points);
 
 /// All of them.
 pub static ALL: &[&Table] = &[
@@ -60,4 +66,5 @@ pub static ALL: &[&Table] = &[
     &ROOM_ALIASES,
     &PUBLISHED,
     &STATE_CHANGES,
+    &REASONS,
 ];

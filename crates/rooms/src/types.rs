@@ -1,5 +1,8 @@
 //! Small types that the whole crate shares.
 
+use engram_matrix::membership::Membership as MatrixMembership;
+use engram_matrix::pdu::Pdu;
+
 /// A room's internal number, in the order in which rooms came to be known. Big-endian in keys.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct RoomNumber(pub u32);
@@ -44,6 +47,11 @@ impl Membership {
         }
     }
 
+    /// The membership that a member event gives its user; none if it does not say it properly.
+    pub fn of(event: &Pdu) -> Option<Self> {
+        MatrixMembership::of(event).map(Self::from)
+    }
+
     /// From the byte in a row.
     pub const fn from_byte(byte: u8) -> Option<Self> {
         Some(match byte {
@@ -54,5 +62,29 @@ impl Membership {
             4 => Self::Leave,
             _ => return None,
         })
+    }
+}
+
+impl From<MatrixMembership> for Membership {
+    fn from(membership: MatrixMembership) -> Self {
+        match membership {
+            MatrixMembership::Ban => Self::Ban,
+            MatrixMembership::Invite => Self::Invite,
+            MatrixMembership::Join => Self::Join,
+            MatrixMembership::Knock => Self::Knock,
+            MatrixMembership::Leave => Self::Leave,
+        }
+    }
+}
+
+impl From<Membership> for MatrixMembership {
+    fn from(membership: Membership) -> Self {
+        match membership {
+            Membership::Ban => Self::Ban,
+            Membership::Invite => Self::Invite,
+            Membership::Join => Self::Join,
+            Membership::Knock => Self::Knock,
+            Membership::Leave => Self::Leave,
+        }
     }
 }

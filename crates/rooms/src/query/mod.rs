@@ -1,12 +1,35 @@
 //! Reading rooms: from a snapshot of the views, or from inside a projector.
+//!
+//! The values are here; the questions are in files of one idea each: `rooms` for a room and its head, `members`,
+//! `events` and the `timeline`, `states`, who may see what in `visibility`, the client format in `render`, and the
+//! `directory` of aliases and published rooms.
+
+mod directory;
+mod events;
+mod members;
+mod render;
+mod rooms;
+mod states;
+mod timeline;
+mod visibility;
 
 use std::sync::Arc;
 
 use engram_log::Offset;
 use engram_matrix::pdu::Pdu;
 use engram_matrix::room_version::RoomVersion;
-use engram_views::{Read, ViewError};
 
+pub use self::directory::{alias, alias_creator, aliases, is_published};
+pub(crate) use self::events::parse;
+pub use self::events::{event, locate, meta, pdu, reason, transaction};
+pub use self::members::{members, membership, rooms_of};
+pub use self::render::{render, stripped_state};
+pub(crate) use self::rooms::malformed;
+pub use self::rooms::{head, room, room_by_number};
+pub(crate) use self::states::root_at;
+pub use self::states::{state_after, state_at, state_before, state_entry};
+pub use self::timeline::timeline;
+pub use self::visibility::{may_see, membership_at};
 use crate::state::Root;
 use crate::types::{Membership, RoomNumber};
 
@@ -65,7 +88,7 @@ pub enum Verdict {
 }
 
 /// The row of an event.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct EventMeta {
     /// The verdict.
     pub verdict: Verdict,
@@ -73,10 +96,21 @@ pub struct EventMeta {
     pub is_state: bool,
     /// Its depth.
     pub depth: u64,
-    /// Position of the state event whose root (table `roots`) is the state before this event; zero for the empty state.
+    /// Position of the event whose root (table `roots`) is the state before this event; zero for the empty state.
     pub state_before: Offset,
+    /// The state before this event was resolved from several branches; `state_before` is then its own position.
+    pub state_is_resolved: bool,
     /// The redaction that took its content away.
     pub redacted_by: Option<Offset>,
+    /// A redaction that is not shown, since its target is not known or not the sender's to redact (AUTH-19).
+    pub is_withheld: bool,
+}
+
+impl EventMeta {
+    /// Whether the event is part of the timeline that clients see.
+    pub fn is_shown(&self) -> bool {
+        self.verdict == Verdict::Accepted && !self.is_withheld
+    }
 }
 
 /// An event with its row.
@@ -127,155 +161,4 @@ pub struct Viewer<'a> {
     pub device_id: Option<&'a str>,
     /// The time, for `unsigned.age`.
     pub now_ms: u64,
-}
-
-/// A room by its ID.
-pub fn room(_reader: &dyn Read, _room_id: &str) -> Result<Option<RoomInfo>, ViewError> {
-    todo!()
-}
-
-/// A room by its number.
-pub fn room_by_number(_reader: &dyn Read, _room: RoomNumber) -> Result<RoomInfo, ViewError> {
-    todo!()
-}
-
-/// The room's head.
-pub fn head(_reader: &dyn Read, _room: RoomNumber) -> Result<Head, ViewError> {
-    todo!()
-}
-
-/// A user's current membership and the event that made it.
-pub fn membership(
-    _reader: &dyn Read,
-    _room: RoomNumber,
-    _user_id: &str,
-) -> Result<Option<(Membership, Offset)>, ViewError> {
-    todo!()
-}
-
-/// Every room in which a user has or had a membership.
-pub fn rooms_of(_reader: &dyn Read, _user_id: &str) -> Result<Vec<UserRoom>, ViewError> {
-    todo!()
-}
-
-/// The current members, by user ID; only those with one of the memberships, or all.
-pub fn members(_reader: &dyn Read, _room: RoomNumber, _only: Option<&[Membership]>) -> Result<Vec<Member>, ViewError> {
-    todo!()
-}
-
-/// Where an event is.
-pub fn locate(_reader: &dyn Read, _event_id: &str) -> Result<Option<(RoomNumber, Offset)>, ViewError> {
-    todo!()
-}
-
-/// The row of an event.
-pub fn meta(_reader: &dyn Read, _room: RoomNumber, _offset: Offset) -> Result<Option<EventMeta>, ViewError> {
-    todo!()
-}
-
-/// An event with its body.
-pub fn event(_reader: &dyn Read, _room: RoomNumber, _offset: Offset) -> Result<Option<StoredEvent>, ViewError> {
-    todo!()
-}
-
-/// Just the body of an event, parsed, by its offset.
-pub fn pdu(_reader: &dyn Read, _offset: Offset) -> Result<Arc<Pdu>, ViewError> {
-    todo!()
-}
-
-/// The state before an event.
-pub fn state_before(_reader: &dyn Read, _room: RoomNumber, _meta: &EventMeta) -> Result<Root, ViewError> {
-    todo!()
-}
-
-/// The state after an event.
-pub fn state_after(
-    _reader: &dyn Read,
-    _room: RoomNumber,
-    _offset: Offset,
-    _meta: &EventMeta,
-) -> Result<Root, ViewError> {
-    todo!()
-}
-
-/// The room's current state as it was at a position: after the last event or change at or before it.
-pub fn state_at(_reader: &dyn Read, _room: RoomNumber, _at: Offset) -> Result<Root, ViewError> {
-    todo!()
-}
-
-/// The entry of a state.
-pub fn state_entry(
-    _reader: &dyn Read,
-    _root: Root,
-    _event_type: &str,
-    _state_key: &str,
-) -> Result<Option<Offset>, ViewError> {
-    todo!()
-}
-
-/// Rows of shown events in `after < offset <= through`, newest first if `backwards`, at most `limit`.
-pub fn timeline(
-    _reader: &dyn Read,
-    _room: RoomNumber,
-    _after: Offset,
-    _through: Offset,
-    _backwards: bool,
-    _limit: usize,
-) -> Result<Vec<(Offset, EventMeta)>, ViewError> {
-    todo!()
-}
-
-/// Whether a user may see an event, by the history visibility and their membership at the event (HIST-01 to HIST-05).
-pub fn may_see(_reader: &dyn Read, _event: &StoredEvent, _user_id: &str) -> Result<bool, ViewError> {
-    todo!()
-}
-
-/// The event in the client format, redactions applied, with `unsigned` for this viewer.
-pub fn render(
-    _reader: &dyn Read,
-    _event: &StoredEvent,
-    _viewer: Viewer<'_>,
-    _with_room_id: bool,
-) -> Result<String, ViewError> {
-    todo!()
-}
-
-/// Stripped state of the room for an invite or a knock (SYNC-12, SYNC-13), as JSON objects.
-pub fn stripped_state(
-    _reader: &dyn Read,
-    _room: RoomNumber,
-    _user_id: &str,
-    _member_event: Offset,
-) -> Result<Vec<String>, ViewError> {
-    todo!()
-}
-
-/// The room of a local alias.
-pub fn alias(_reader: &dyn Read, _alias: &str) -> Result<Option<String>, ViewError> {
-    todo!()
-}
-
-/// The local aliases of a room.
-pub fn aliases(_reader: &dyn Read, _room_id: &str) -> Result<Vec<String>, ViewError> {
-    todo!()
-}
-
-/// Whether the room is in the directory.
-pub fn is_published(_reader: &dyn Read, _room_id: &str) -> Result<bool, ViewError> {
-    todo!()
-}
-
-/// The event that a transaction of a device made.
-pub fn transaction(
-    _reader: &dyn Read,
-    _user_id: &str,
-    _device_id: &str,
-    _transaction_id: &str,
-) -> Result<Option<(RoomNumber, Offset)>, ViewError> {
-    todo!()
-}
-
-/// Who made a local alias.
-pub fn alias_creator(_reader: &dyn Read, _alias: &str) -> Result<Option<String>, ViewError> {
-    todo!()
 }

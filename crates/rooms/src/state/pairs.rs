@@ -19,9 +19,10 @@ pub fn pair(reader: &dyn Read, event_type: &str, state_key: &str) -> Result<Opti
 pub fn pair_name(reader: &dyn Read, pair: Pair) -> Result<(String, String), ViewError> {
     let malformed = |what| ViewError::Row { table: PAIR_NAMES.name, what };
     let row = reader.get(&PAIR_NAMES, &pair.0.to_be_bytes())?.ok_or(malformed("a pair has no name"))?;
-    let name = std::str::from_utf8(&row).map_err(|_| malformed("text is not UTF-8"))?;
-    let (event_type, state_key) = name.split_once('\0').ok_or(malformed("the separator is missing"))?;
-    Ok((event_type.to_owned(), state_key.to_owned()))
+    let mut reader = Reader::new(PAIR_NAMES.name, &row);
+    let event_type = reader.text()?.to_owned();
+    let state_key = reader.rest();
+    Ok((event_type, reader.utf8(state_key)?.to_owned()))
 }
 
 /// The pair's number, given out now if it was never seen.

@@ -1,0 +1,97 @@
+//! Single events: where they are, what was decided about them, and their bodies.
+
+use std::sync::Arc;
+
+use engram_log::{InputRef, Offset, ReadError, Record};
+use engram_log_format::v1;
+use engram_matrix::pdu::{Pdu, PduError};
+use engram_matrix::room_version::RoomVersion;
+use engram_views::{Read, ViewError};
+
+use super::{EventMeta, StoredEvent};
+use crate::codec::{names_key, room_offset_key};
+use crate::rows;
+use crate::tables::{EVENT_IDS, EVENTS, REASONS, TRANSACTIONS};
+use crate::types::RoomNumber;
+
+/// Where an event is.
+pub fn locate(reader: &dyn Read, event_id: &str) -> Result<Option<(RoomNumber, Offset)>, ViewError> {
+    let row = reader.get(&EVENT_IDS, &rows::event_id_key(event_id))?;
+    row.map(|row| rows::decode_place(EVENT_IDS.name, &row)).transpose()
+}
+
+/// The row of an event.
+pub fn meta(reader: &dyn Read, room: RoomNumber, offset: Offset) -> Result<Option<EventMeta>, ViewError> {
+    let row = reader.get(&EVENTS, &room_offset_key(room, offset))?;
+    row.map(|row| rows::decode_meta(offset, &row)).transpose()
+}
+
+/// Why an event was rejected, soft-failed or kept apart, in words; none for an accepted one.
+pub fn reason(reader: &dyn Read, room: RoomNumber, offset: Offset) -> Result<Option<String>, ViewError> {
+    let row = reader.get(&REASONS, &room_offset_key(room, offset))?;
+    Ok(row.map(|row| String::from_utf8_lossy(&row).into_owned()))
+}
+
+/// An event with its body.
+pub fn event(reader: &dyn Read, room: RoomNumber, offset: Offset) -> Result<Option<StoredEvent>, ViewError> {
+    let Some(meta) = meta(reader, room, offset)? else { return Ok(None) };
+    let record = reader.record(offset)?;
+    let archived = archived(&record)?;
+    let transaction = archived.transaction.as_ref().map(|transaction| {
+        (
+            transaction.user_id.as_str().to_owned(),
+            transaction.device_id.as_str().to_owned(),
+            transaction.transaction_id.as_str().to_owned(),
+        )
+    });
+    let pdu = Arc::new(parse(archived).map_err(|error| damaged(offset, &error))?);
+    Ok(Some(StoredEvent { room, offset, meta, pdu, transaction }))
+}
+
+/// Just the body of an event, parsed, by its offset.
+pub fn pdu(reader: &dyn Read, offset: Offset) -> Result<Arc<Pdu>, ViewError> {
+    let record = reader.record(offset)?;
+    parse(archived(&record)?).map(Arc::new).map_err(|error| damaged(offset, &error))
+}
+
+/// The event that a transaction of a device made.
+pub fn transaction(
+    reader: &dyn Read,
+    user_id: &str,
+    device_id: &str,
+    transaction_id: &str,
+) -> Result<Option<(RoomNumber, Offset)>, ViewError> {
+    let row = reader.get(&TRANSACTIONS, &names_key(&[user_id, device_id, transaction_id]))?;
+    row.map(|row| rows::decode_place(TRANSACTIONS.name, &row)).transpose()
+}
+
+/// Why the payload of a PDU record is no event.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum BadRecord {
+    /// The room version is not one that this server speaks.
+    #[error("unknown room version {0:?}")]
+    Version(String),
+    /// The bytes are not an event.
+    #[error(transparent)]
+    Pdu(#[from] PduError),
+}
+
+/// The event in a record.
+pub(crate) fn parse(archived: &v1::ArchivedInput<v1::Pdu>) -> Result<Pdu, BadRecord> {
+    let version = archived.room_version.as_str();
+    let version = RoomVersion::parse(version).ok_or_else(|| BadRecord::Version(version.to_owned()))?;
+    Ok(Pdu::parse(version, &archived.event_id, &archived.room_id, archived.json.as_slice())?)
+}
+
+fn archived(record: &Record) -> Result<&v1::ArchivedInput<v1::Pdu>, ViewError> {
+    match record.input() {
+        Ok(InputRef::Pdu(pdu)) => Ok(pdu),
+        Ok(_) => Err(damaged(record.offset, &"the record is no event")),
+        Err(error) => Err(damaged(record.offset, &error)),
+    }
+}
+
+/// The projector has read the event from this record before: that it no longer can means damage.
+fn damaged(offset: Offset, what: &dyn std::fmt::Display) -> ViewError {
+    ViewError::Log(ReadError::Damaged(format!("event at {offset}: {what}")))
+}

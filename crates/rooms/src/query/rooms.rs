@@ -1,0 +1,41 @@
+//! A room and where it stands.
+
+use engram_matrix::room_version::RoomVersion;
+use engram_views::{Read, Table, ViewError};
+
+use super::{Head, RoomInfo};
+use crate::codec::Reader;
+use crate::rows;
+use crate::tables::{HEADS, IDS, INFO};
+use crate::types::RoomNumber;
+
+/// A room by its ID.
+pub fn room(reader: &dyn Read, room_id: &str) -> Result<Option<RoomInfo>, ViewError> {
+    // Client input comes here unchecked, and a key cannot be empty.
+    if room_id.is_empty() {
+        return Ok(None);
+    }
+    let Some(row) = reader.get(&IDS, room_id.as_bytes())? else { return Ok(None) };
+    let number = RoomNumber(u32::from_be_bytes(Reader::new(IDS.name, &row).array()?));
+    room_by_number(reader, number).map(Some)
+}
+
+/// A room by its number.
+pub fn room_by_number(reader: &dyn Read, room: RoomNumber) -> Result<RoomInfo, ViewError> {
+    let row = reader.get(&INFO, &room.0.to_be_bytes())?.ok_or(malformed(&INFO, "a room is missing"))?;
+    let mut fields = Reader::new(INFO.name, &row);
+    let create = fields.offset()?;
+    let version = RoomVersion::parse(fields.text()?).ok_or(fields.error("an unknown room version"))?;
+    Ok(RoomInfo { number: room, room_id: fields.text()?.to_owned(), version, create })
+}
+
+/// The room's head.
+pub fn head(reader: &dyn Read, room: RoomNumber) -> Result<Head, ViewError> {
+    let row = reader.get(&HEADS, &room.0.to_be_bytes())?.ok_or(malformed(&HEADS, "a room has no head"))?;
+    rows::decode_head(&row)
+}
+
+/// A row that is not what this crate writes.
+pub(crate) const fn malformed(table: &'static Table, what: &'static str) -> ViewError {
+    ViewError::Row { table: table.name, what }
+}
