@@ -1,5 +1,7 @@
 //! What can go wrong in a view.
 
+use std::sync::Arc;
+
 use engram_log::{FollowError, Offset, ReadError};
 
 /// A view cannot be read or written. The log is not affected: the view is rebuilt.
@@ -8,6 +10,9 @@ pub enum ViewError {
     /// The store behind the views failed or found damage.
     #[error("the view store failed: {0}")]
     Store(#[from] fjall::Error),
+    /// What the store returned cannot have been written by this software, or is not what was written last.
+    #[error("the view store is damaged: {0}")]
+    Damaged(String),
     /// A row does not have the shape that its table promises.
     #[error("a row of {table} is malformed: {what}")]
     Row {
@@ -22,6 +27,30 @@ pub enum ViewError {
     /// The files around the store failed.
     #[error("cannot access the views' files: {0}")]
     Io(#[from] std::io::Error),
+}
+
+impl ViewError {
+    /// Whether building the views anew can be expected to help: the bytes are bad, not the machine.
+    ///
+    /// A lock held by another process, a full disk and missing permissions are no damage: deleting
+    /// the views would make nothing better.
+    pub(crate) fn is_damage(&self) -> bool {
+        match self {
+            Self::Log(_)
+            | Self::Store(fjall::Error::Locked | fjall::Error::Poisoned | fjall::Error::KeyspaceDeleted) => false,
+            Self::Io(error) => io_is_damage(error),
+            Self::Store(fjall::Error::Io(error) | fjall::Error::Storage(fjall::LsmError::Io(error))) => {
+                io_is_damage(error)
+            }
+            Self::Damaged(_) | Self::Row { .. } | Self::Store(_) => true,
+        }
+    }
+}
+
+/// Decoders report short or senseless files as I/O errors; those, and missing files, are damage.
+fn io_is_damage(error: &std::io::Error) -> bool {
+    use std::io::ErrorKind::{InvalidData, InvalidInput, NotFound, UnexpectedEof};
+    matches!(error.kind(), InvalidData | InvalidInput | NotFound | UnexpectedEof)
 }
 
 /// A projector cannot go on: a bug or damage, never bad input, which projectors count and pass over.
@@ -43,7 +72,19 @@ pub enum ProjectError {
     },
 }
 
+impl ProjectError {
+    pub(crate) fn is_damage(&self) -> bool {
+        matches!(self, Self::View(error) if error.is_damage())
+    }
+}
+
+impl From<fjall::Error> for ProjectError {
+    fn from(error: fjall::Error) -> Self {
+        Self::View(error.into())
+    }
+}
+
 /// The pipeline has stopped; what was awaited will not be applied by this process.
 #[derive(Clone, Debug, thiserror::Error)]
 #[error("the server is stopping: {0}")]
-pub struct Stopped(pub std::sync::Arc<str>);
+pub struct Stopped(pub Arc<str>);

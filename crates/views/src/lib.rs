@@ -1,17 +1,32 @@
 //! The projector runtime: pure functions over the log, and the tables that they keep.
 //!
 //! Everything in here can be thrown away and rebuilt, byte for byte, from the log.
+//!
+//! Where to begin: [`projector`] for what a projector is, [`read`] for how views are read, [`views`]
+//! for the life of all views of a server. Inside: `store` (the database), `open` (what can be trusted),
+//! `engine` (records in, batches out), `replay` and `pipeline` (the engine's two drivers).
 
+mod engine;
 pub mod error;
+mod layout;
+mod open;
+mod overlay;
+mod pipeline;
 pub mod projector;
 pub mod read;
+mod replay;
+mod scan;
+mod snapshot;
+mod store;
 pub mod table;
 #[cfg(feature = "testing")]
 pub mod testing;
 pub mod views;
+mod waiters;
 
 pub use error::{ProjectError, Stopped, ViewError};
 pub use projector::{Apply, Observer, Projector};
-pub use read::{Read, ReadExt, Value};
+pub use read::{Read, ReadExt, Value, Visit};
+pub use replay::{Progress, Until};
 pub use table::{Table, Tuning};
 pub use views::{Options, Snapshot, Views, WaitApplied};

@@ -1,14 +1,19 @@
 //! What a projector is, and what it may do while it applies a record.
 
 use std::any::Any;
-use std::ops::{Bound, ControlFlow};
+use std::ops::Bound;
 
-use engram_log::{InputRef, Offset, Record};
+use engram_log::{InputRef, Log, Offset, Record};
+use fjall::Readable;
 
+use crate::engine::Deltas;
 use crate::error::{ProjectError, ViewError};
-use crate::read::{Read, Value};
+use crate::overlay::Overlay;
+use crate::read::{Read, Value, Visit};
+use crate::scan::{self, Range};
+use crate::snapshot::Snapshot;
+use crate::store::{CURSOR_KEY, Tables};
 use crate::table::Table;
-use crate::views::Snapshot;
 
 /// A deterministic function of the log: (view before, record) → (view after, deltas).
 ///
@@ -25,12 +30,7 @@ pub trait Projector: Send + 'static {
     fn tables(&self) -> &'static [&'static Table];
 
     /// Applies one journal record. Called once per record, in order.
-    fn apply(
-        &mut self,
-        record: &Record,
-        input: InputRef<'_>,
-        view: &mut Apply<'_>,
-    ) -> Result<(), ProjectError>;
+    fn apply(&mut self, record: &Record, input: InputRef<'_>, view: &mut Apply<'_>) -> Result<(), ProjectError>;
 
     /// Drops all memos: the tables were replaced underneath.
     fn reset(&mut self);
@@ -42,58 +42,89 @@ pub trait Projector: Send + 'static {
 pub trait Observer: Send + 'static {
     /// A batch was committed; `deltas` are what projectors emitted, in order, each with the offset of its record.
     /// `ephemeral` are the records of the ephemeral lane in the same stretch of the log, in order.
-    fn committed(
-        &mut self,
-        snapshot: &Snapshot,
-        deltas: &[(Offset, Box<dyn Any + Send>)],
-        ephemeral: &[Record],
-    );
+    fn committed(&mut self, snapshot: &Snapshot, deltas: &[(Offset, Box<dyn Any + Send>)], ephemeral: &[Record]);
 }
 
 /// The view while a record is being applied: reads see the writes of this batch.
+///
+/// A projector reads and writes its own tables only: a view can then be rebuilt while the others stay
+/// where they are. Touching another's table is a bug and panics.
 pub struct Apply<'a> {
-    _runtime: std::marker::PhantomData<&'a mut ()>,
+    pub(crate) offset: Offset,
+    /// The view whose projector is at work.
+    pub(crate) view: u8,
+    pub(crate) owners: &'a [u8; 256],
+    pub(crate) tables: &'a Tables,
+    pub(crate) base: &'a fjall::Snapshot,
+    pub(crate) overlay: &'a mut Overlay,
+    pub(crate) deltas: Option<&'a mut Deltas>,
+    pub(crate) log: &'a dyn Log,
 }
 
 impl Apply<'_> {
     /// Sets the value of a key.
-    pub fn put(&mut self, _table: &Table, _key: &[u8], _value: &[u8]) {
-        todo!()
+    pub fn put(&mut self, table: &Table, key: &[u8], value: &[u8]) {
+        self.check(table, key);
+        self.overlay.set(table.number, key, Some(value));
     }
 
     /// Removes a key.
-    pub fn remove(&mut self, _table: &Table, _key: &[u8]) {
-        todo!()
+    pub fn remove(&mut self, table: &Table, key: &[u8]) {
+        self.check(table, key);
+        self.overlay.set(table.number, key, None);
     }
 
     /// Hands a delta to the observers. Dropped unread while replaying.
-    pub fn emit<D: Any + Send>(&mut self, _delta: D) {
-        todo!()
+    pub fn emit<D: Any + Send>(&mut self, delta: D) {
+        if let Some(deltas) = &mut self.deltas {
+            deltas.push((self.offset, Box::new(delta)));
+        }
     }
 
     /// Whether anybody observes: lets a projector save the work of making deltas while replaying.
     pub fn is_live(&self) -> bool {
-        todo!()
+        self.deltas.is_some()
+    }
+
+    fn check(&self, table: &Table, key: &[u8]) {
+        self.check_owner(table);
+        // fjall panics on these while it holds its journal, which poisons it.
+        assert!(!key.is_empty() && key.len() <= KEY_BYTES_MAX, "a key of {} has {} bytes", table.name, key.len());
+        assert!(key != CURSOR_KEY, "the key 00 of {} belongs to the runtime", table.name);
+    }
+
+    fn check_owner(&self, table: &Table) {
+        let owner = self.owners[usize::from(table.number)];
+        assert!(owner == self.view, "a projector touches {}, which belongs to another view", table.name);
     }
 }
 
+/// The longest key that the store takes.
+const KEY_BYTES_MAX: usize = 65_535;
+
 impl Read for Apply<'_> {
-    fn get(&self, _table: &Table, _key: &[u8]) -> Result<Option<Value>, ViewError> {
-        todo!()
+    fn get(&self, table: &Table, key: &[u8]) -> Result<Option<Value>, ViewError> {
+        self.check_owner(table);
+        match self.overlay.get(table.number, key) {
+            Some(pending) => Ok(pending.clone()),
+            None => Ok(self.base.get(self.tables.get(table), key)?),
+        }
     }
 
     fn scan(
         &self,
-        _table: &Table,
-        _from: Bound<&[u8]>,
-        _to: Bound<&[u8]>,
-        _reverse: bool,
-        _visit: &mut dyn FnMut(&[u8], &[u8]) -> ControlFlow<()>,
+        table: &Table,
+        from: Bound<&[u8]>,
+        to: Bound<&[u8]>,
+        reverse: bool,
+        visit: Visit<'_>,
     ) -> Result<(), ViewError> {
-        todo!()
+        self.check_owner(table);
+        let range = Range { from, to, reverse };
+        scan::overlaid(self.base, self.tables.get(table), self.overlay, table.number, &range, visit)
     }
 
-    fn record(&self, _offset: Offset) -> Result<Record, ViewError> {
-        todo!()
+    fn record(&self, offset: Offset) -> Result<Record, ViewError> {
+        Ok(self.log.read(offset)?)
     }
 }

@@ -10,6 +10,9 @@ use crate::table::Table;
 /// A value of a row; cheap to clone.
 pub type Value = fjall::Slice;
 
+/// Is shown rows, key and value, until it breaks.
+pub type Visit<'a> = &'a mut dyn FnMut(&[u8], &[u8]) -> ControlFlow<()>;
+
 /// Read access to the tables at one offset, and to the records that they refer to.
 ///
 /// Query code is written once against this trait and used by projectors ([`crate::Apply`]) and readers
@@ -25,7 +28,7 @@ pub trait Read {
         from: Bound<&[u8]>,
         to: Bound<&[u8]>,
         reverse: bool,
-        visit: &mut dyn FnMut(&[u8], &[u8]) -> ControlFlow<()>,
+        visit: Visit<'_>,
     ) -> Result<(), ViewError>;
 
     /// The record at an offset.
@@ -35,12 +38,7 @@ pub trait Read {
 /// Conveniences over [`Read`].
 pub trait ReadExt: Read {
     /// Visits all rows whose key begins with a prefix, in key order.
-    fn scan_prefix(
-        &self,
-        table: &Table,
-        prefix: &[u8],
-        visit: &mut dyn FnMut(&[u8], &[u8]) -> ControlFlow<()>,
-    ) -> Result<(), ViewError> {
+    fn scan_prefix(&self, table: &Table, prefix: &[u8], visit: Visit<'_>) -> Result<(), ViewError> {
         let end = prefix_end(prefix);
         let to = end.as_deref().map_or(Bound::Unbounded, Bound::Excluded);
         self.scan(table, Bound::Included(prefix), to, false, visit)

@@ -27,10 +27,6 @@ pub struct Table {
 impl Table {
     /// Declares a table.
     pub const fn new(number: u8, name: &'static str, tuning: Tuning) -> Self {
-        Self {
-            number,
-            name,
-            tuning,
-        }
+        Self { number, name, tuning }
     }
 }

@@ -1,18 +1,22 @@
 //! The set of all views of a server: opened, caught up, kept at one common offset, read through snapshots.
 
-use std::future::Future;
-use std::ops::{Bound, ControlFlow};
 use std::path::Path;
-use std::pin::Pin;
 use std::sync::Arc;
-use std::task::{Context, Poll};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread::{self, JoinHandle};
 
-use engram_log::{Log, Offset, Record};
+use arc_swap::ArcSwap;
+use engram_log::{Lanes, Log, Offset};
+use parking_lot::Mutex;
 
-use crate::error::{Stopped, ViewError};
+use crate::engine::Engine;
+use crate::error::{ProjectError, Stopped};
+use crate::open;
+use crate::pipeline::{self, Pipeline, Shared};
 use crate::projector::{Observer, Projector};
-use crate::read::{Read, Value};
-use crate::table::Table;
+pub use crate::snapshot::Snapshot;
+pub use crate::waiters::WaitApplied;
+use crate::waiters::Waiters;
 
 /// How the views are opened.
 #[derive(Clone, Debug, Default)]
@@ -22,96 +26,100 @@ pub struct Options {
 }
 
 /// All views of one server. Shared as `Arc<Views>`.
-pub struct Views {}
+pub struct Views {
+    shared: Arc<Shared>,
+    /// The engine, until the pipeline takes it.
+    engine: Mutex<Option<Engine>>,
+    pipeline: Mutex<Option<JoinHandle<()>>>,
+}
 
 impl Views {
     /// Opens the views in `dir`, rebuilds those that are damaged, of another version or behind beyond repair,
     /// and replays the journal to its durable end. Nothing is observed yet: see [`Views::start`].
     pub fn open(
-        _dir: &Path,
-        _log: Arc<dyn Log>,
-        _projectors: Vec<Box<dyn Projector>>,
-        _options: Options,
-    ) -> Result<Arc<Self>, crate::ProjectError> {
-        todo!()
+        dir: &Path,
+        log: Arc<dyn Log>,
+        projectors: Vec<Box<dyn Projector>>,
+        options: Options,
+    ) -> Result<Arc<Self>, ProjectError> {
+        let (engine, end) = open::open(dir, &log, projectors, options.cache_bytes)?;
+        let snapshot = Snapshot::of(&engine, engine.views.clone().into(), end);
+        let waiters = Arc::new(Waiters::default());
+        waiters.advance(end);
+        Ok(Arc::new(Self {
+            shared: Arc::new(Shared {
+                current: ArcSwap::from_pointee(snapshot),
+                waiters,
+                closing: AtomicBool::new(false),
+            }),
+            engine: Mutex::new(Some(engine)),
+            pipeline: Mutex::new(None),
+        }))
     }
 
     /// Starts to follow the log live, on a thread of its own. Called once, after the observers have loaded
     /// what they need from [`Views::snapshot`].
-    pub fn start(&self, _observers: Vec<Box<dyn Observer>>) {
-        todo!()
+    pub fn start(&self, observers: Vec<Box<dyn Observer>>) {
+        let engine = self.engine.lock().take().expect("views are started once, and not after they are closed");
+        let follower = match engine.log.follow(self.applied(), Lanes::Both) {
+            Ok(follower) => follower,
+            Err(error) => {
+                tracing::error!(%error, "the views cannot follow the log");
+                self.shared.waiters.stop(&error.to_string());
+                return;
+            }
+        };
+        let pipeline = Pipeline::new(engine, Arc::clone(&self.shared), observers);
+        let thread = thread::Builder::new().name("views".to_owned()).spawn(move || pipeline.run(follower));
+        *self.pipeline.lock() = Some(thread.expect("a starting server can have one more thread"));
     }
 
     /// The views at the last applied offset. Cheap; all reads that must agree use one snapshot. Not to be kept
     /// for longer than a request.
     pub fn snapshot(&self) -> Arc<Snapshot> {
-        todo!()
+        self.shared.current.load_full()
     }
 
     /// The last offset, of either lane, that all views and observers have seen.
     pub fn applied(&self) -> Offset {
-        todo!()
+        self.shared.waiters.applied()
     }
 
     /// Resolves when everything up to `offset` is durable, applied and visible in [`Views::snapshot`].
-    pub fn wait_applied(&self, _offset: Offset) -> WaitApplied {
-        todo!()
+    pub fn wait_applied(&self, offset: Offset) -> WaitApplied {
+        WaitApplied::new(Arc::clone(&self.shared.waiters), offset)
     }
 
     /// [`Views::wait_applied`] for a thread that may block.
-    pub fn wait_applied_blocking(&self, _offset: Offset) -> Result<(), Stopped> {
-        todo!()
+    pub fn wait_applied_blocking(&self, offset: Offset) -> Result<(), Stopped> {
+        self.wait_applied(offset).block()
     }
 
     /// Why the pipeline has stopped, if it has.
     pub fn stopped(&self) -> Option<Stopped> {
-        todo!()
+        self.shared.waiters.stopped()
     }
 
     /// Stops the pipeline after what is durable has been applied, and closes the store cleanly.
+    ///
+    /// Snapshots stay readable; the directory can be opened again once they and the views are dropped.
     pub fn close(&self) {
-        todo!()
+        self.shared.closing.store(true, Ordering::Release);
+        if let Some(mut engine) = self.engine.lock().take() {
+            pipeline::finish(&mut engine);
+            self.shared.waiters.stop("the views are closed");
+        }
+        let pipeline = self.pipeline.lock().take();
+        // An observer that drops the last handle is on the pipeline's own thread.
+        if let Some(pipeline) = pipeline.filter(|pipeline| pipeline.thread().id() != thread::current().id()) {
+            // A panic has been reported to all who waited.
+            let _ = pipeline.join();
+        }
     }
 }
 
-/// Future of [`Views::wait_applied`].
-pub struct WaitApplied {}
-
-impl Future for WaitApplied {
-    type Output = Result<(), Stopped>;
-
-    fn poll(self: Pin<&mut Self>, _context: &mut Context<'_>) -> Poll<Self::Output> {
-        todo!()
-    }
-}
-
-/// All views at one offset.
-pub struct Snapshot {}
-
-impl Snapshot {
-    /// The offset that every table is at.
-    pub fn offset(&self) -> Offset {
-        todo!()
-    }
-}
-
-impl Read for Snapshot {
-    fn get(&self, _table: &Table, _key: &[u8]) -> Result<Option<Value>, ViewError> {
-        todo!()
-    }
-
-    fn scan(
-        &self,
-        _table: &Table,
-        _from: Bound<&[u8]>,
-        _to: Bound<&[u8]>,
-        _reverse: bool,
-        _visit: &mut dyn FnMut(&[u8], &[u8]) -> ControlFlow<()>,
-    ) -> Result<(), ViewError> {
-        todo!()
-    }
-
-    fn record(&self, _offset: Offset) -> Result<Record, ViewError> {
-        todo!()
+impl Drop for Views {
+    fn drop(&mut self) {
+        self.close();
     }
 }

@@ -1,11 +1,11 @@
 //! A log in memory: everything is durable at once, nothing outlives the process.
 
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use engram_log::{
-    AppendError, Appended, Follow, FollowError, Follower, Input, Lane, Lanes, Log, Offset,
-    ReadError, Record, TimestampMs,
+    AppendError, Appended, Follow, FollowError, Follower, Input, Lane, Lanes, Log, Offset, ReadError, Record,
+    TimestampMs,
 };
 use parking_lot::{Condvar, Mutex};
 
@@ -61,10 +61,7 @@ impl MemoryLog {
         let mut state = self.shared.state.lock();
         assert!(record.offset > state.end, "offsets increase");
         state.end = record.offset;
-        state.entries.push(Entry {
-            append_last: record.offset,
-            record,
-        });
+        state.entries.push(Entry { append_last: record.offset, record });
         self.shared.grown.notify_all();
     }
 
@@ -94,89 +91,48 @@ impl MemoryLog {
     }
 
     fn append_one(&self, lane: Lane, input: Input, now_ms: u64) -> Offset {
-        self.append(lane, &[input], TimestampMs(now_ms))
-            .expect("the test has not stopped the log")
-            .last
+        self.append(lane, &[input], TimestampMs(now_ms)).expect("the test has not stopped the log").last
     }
 }
 
 impl Log for MemoryLog {
-    fn append(
-        &self,
-        lane: Lane,
-        inputs: &[Input],
-        now: TimestampMs,
-    ) -> Result<Appended, AppendError> {
+    fn append(&self, lane: Lane, inputs: &[Input], now: TimestampMs) -> Result<Appended, AppendError> {
         assert!(!inputs.is_empty(), "an empty append is a bug");
         let mut state = self.shared.state.lock();
         if let Some(reason) = &state.stopped {
             return Err(AppendError::Stopped(reason.clone()));
         }
-        let timestamp = state
-            .entries
-            .last()
-            .map_or(now, |last| now.max(last.record.timestamp));
+        let timestamp = state.entries.last().map_or(now, |last| now.max(last.record.timestamp));
         let first = state.end.next();
         let last = Offset(state.end.0 + inputs.len() as u64);
         for (offset, input) in (first.0..).zip(inputs) {
             let bytes = Arc::new(input.encode());
             let length = bytes.len();
-            let record = Record::new(
-                Offset(offset),
-                timestamp,
-                input.kind(),
-                input.schema(),
-                lane,
-                bytes,
-                0..length,
-            );
-            state.entries.push(Entry {
-                record,
-                append_last: last,
-            });
+            let record = Record::new(Offset(offset), timestamp, input.kind(), input.schema(), lane, bytes, 0..length);
+            state.entries.push(Entry { record, append_last: last });
         }
         state.end = last;
         self.shared.grown.notify_all();
-        Ok(Appended {
-            first,
-            last,
-            timestamp,
-        })
+        Ok(Appended { first, last, timestamp })
     }
 
     fn wait_durable(&self, offset: Offset) -> Result<(), AppendError> {
-        assert!(
-            offset <= self.durable_end(),
-            "nobody can wait for what was not appended"
-        );
+        assert!(offset <= self.durable_end(), "nobody can wait for what was not appended");
         Ok(())
     }
 
     fn durable_end(&self) -> Offset {
-        self.shared
-            .state
-            .lock()
-            .entries
-            .last()
-            .map_or(Offset::ZERO, |entry| entry.record.offset)
+        self.shared.state.lock().entries.last().map_or(Offset::ZERO, |entry| entry.record.offset)
     }
 
     fn read(&self, offset: Offset) -> Result<Record, ReadError> {
         let state = self.shared.state.lock();
-        let at = state
-            .entries
-            .binary_search_by_key(&offset, |entry| entry.record.offset);
-        at.map(|at| state.entries[at].record.clone())
-            .map_err(|_| ReadError::NotFound(offset))
+        let at = state.entries.binary_search_by_key(&offset, |entry| entry.record.offset);
+        at.map(|at| state.entries[at].record.clone()).map_err(|_| ReadError::NotFound(offset))
     }
 
     fn follow(&self, after: Offset, lanes: Lanes) -> Result<Follower, FollowError> {
-        Ok(Box::new(MemoryFollower {
-            shared: Arc::clone(&self.shared),
-            position: after,
-            seen: after,
-            lanes,
-        }))
+        Ok(Box::new(MemoryFollower { shared: Arc::clone(&self.shared), position: after, seen: after, lanes }))
     }
 }
 
@@ -190,13 +146,7 @@ struct MemoryFollower {
 }
 
 impl Follow for MemoryFollower {
-    fn next(
-        &mut self,
-        out: &mut Vec<Record>,
-        max: usize,
-        timeout: Duration,
-    ) -> Result<usize, FollowError> {
-        let deadline = Instant::now() + timeout;
+    fn next(&mut self, out: &mut Vec<Record>, max: usize, timeout: Duration) -> Result<usize, FollowError> {
         let shared = Arc::clone(&self.shared);
         let mut state = shared.state.lock();
         loop {
@@ -207,7 +157,8 @@ impl Follow for MemoryFollower {
             if let Some(reason) = &state.stopped {
                 return Err(FollowError::Stopped(reason.clone()));
             }
-            if shared.grown.wait_until(&mut state, deadline).timed_out() {
+            // A wake-up for a record of the other lane begins the wait anew: tests do not mind.
+            if shared.grown.wait_for(&mut state, timeout).timed_out() {
                 return Ok(self.take(&state, out, max));
             }
         }
@@ -220,9 +171,7 @@ impl Follow for MemoryFollower {
 
 impl MemoryFollower {
     fn take(&mut self, state: &State, out: &mut Vec<Record>, max: usize) -> usize {
-        let start = state
-            .entries
-            .partition_point(|entry| entry.record.offset <= self.seen);
+        let start = state.entries.partition_point(|entry| entry.record.offset <= self.seen);
         let mut taken = 0;
         let mut append_last = Offset::ZERO;
         for entry in &state.entries[start..] {
@@ -248,23 +197,14 @@ mod tests {
     use super::*;
 
     fn input(name: &str) -> Input {
-        v1::Genesis {
-            server_name: name.to_owned(),
-            software: String::new(),
-        }
-        .into()
+        v1::Genesis { server_name: name.to_owned(), software: String::new() }.into()
     }
 
     #[test]
     fn an_atomic_append_is_never_split() {
         let log = MemoryLog::new();
         log.journal(input("a"), 5);
-        log.append(
-            Lane::Journal,
-            &[input("b"), input("c"), input("d")],
-            TimestampMs(4),
-        )
-        .unwrap();
+        log.append(Lane::Journal, &[input("b"), input("c"), input("d")], TimestampMs(4)).unwrap();
         log.journal(input("e"), 3);
         let mut follower = log.follow(Offset::ZERO, Lanes::Both).unwrap();
         let mut sizes = Vec::new();
@@ -274,11 +214,7 @@ mod tests {
         }
         assert_eq!(sizes, [4, 1]);
         assert_eq!(follower.position(), Offset(5));
-        assert!(
-            records
-                .iter()
-                .all(|record| record.timestamp == TimestampMs(5))
-        );
+        assert!(records.iter().all(|record| record.timestamp == TimestampMs(5)));
     }
 
     #[test]
@@ -294,9 +230,6 @@ mod tests {
         let offsets: Vec<_> = records.iter().map(|record| record.offset.0).collect();
         assert_eq!(offsets, [1, 13]);
         assert_eq!(log.read(Offset(12)).unwrap().lane, Lane::Ephemeral);
-        assert!(matches!(
-            log.read(Offset(5)),
-            Err(ReadError::NotFound(Offset(5)))
-        ));
+        assert!(matches!(log.read(Offset(5)), Err(ReadError::NotFound(Offset(5)))));
     }
 }

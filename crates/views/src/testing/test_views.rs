@@ -26,25 +26,12 @@ impl TestViews {
     }
 
     /// Views of an existing log, caught up and started.
-    pub fn over(
-        log: MemoryLog,
-        projectors: Vec<Box<dyn Projector>>,
-        observers: Vec<Box<dyn Observer>>,
-    ) -> Self {
+    pub fn over(log: MemoryLog, projectors: Vec<Box<dyn Projector>>, observers: Vec<Box<dyn Observer>>) -> Self {
         let directory = tempfile::tempdir().expect("a test has a temporary directory");
-        let views = Views::open(
-            directory.path(),
-            Arc::new(log.clone()),
-            projectors,
-            Options::default(),
-        )
-        .expect("views of a log in memory open");
+        let views = Views::open(directory.path(), Arc::new(log.clone()), projectors, Options::default())
+            .expect("views of a log in memory open");
         views.start(observers);
-        Self {
-            log,
-            views,
-            _directory: directory,
-        }
+        Self { log, views, _directory: directory }
     }
 
     /// The views at the end of the log.
@@ -54,9 +41,7 @@ impl TestViews {
 
     /// The views once they have applied `offset`.
     pub fn wait(&self, offset: Offset) -> Arc<Snapshot> {
-        self.views
-            .wait_applied_blocking(offset)
-            .expect("the pipeline runs");
+        self.views.wait_applied_blocking(offset).expect("the pipeline runs");
         self.views.snapshot()
     }
 }

@@ -1,0 +1,210 @@
+//! Opening: which views can be used as they are, which must be built anew, and why.
+
+use std::mem;
+use std::path::Path;
+use std::sync::Arc;
+
+use engram_log::{Log, Offset, ReadError};
+use fjall::Keyspace;
+
+use crate::engine::{Engine, View};
+use crate::error::{ProjectError, ViewError};
+use crate::layout::{self, CURSORS, Entry, LAYOUT};
+use crate::projector::Projector;
+use crate::replay::{self, Until};
+use crate::store::{CURSOR_KEY, Store, Tables, keyspace_name};
+
+/// Opens the views in `dir`, heals them where needed, and replays the journal to its durable end, which is returned.
+pub(crate) fn open(
+    dir: &Path,
+    log: &Arc<dyn Log>,
+    mut projectors: Vec<Box<dyn Projector>>,
+    cache_bytes: u64,
+) -> Result<(Engine, Offset), ProjectError> {
+    match attempt(dir, log, &mut projectors, cache_bytes) {
+        Err(error) if error.is_damage() => {
+            tracing::warn!(%error, dir = %dir.display(), "the views are damaged: rebuilding all of them from the log");
+            Store::wipe(dir)?;
+            attempt(dir, log, &mut projectors, cache_bytes)
+        }
+        other => other,
+    }
+}
+
+/// Opens the views, hands the projectors back if that fails.
+fn attempt(
+    dir: &Path,
+    log: &Arc<dyn Log>,
+    projectors: &mut Vec<Box<dyn Projector>>,
+    cache_bytes: u64,
+) -> Result<(Engine, Offset), ProjectError> {
+    let mut engine = assemble(dir, log, projectors, cache_bytes)?;
+    match replay::replay(&mut engine, Until::End, &mut |_| {}) {
+        Ok(end) => Ok((engine, end)),
+        Err(error) => {
+            *projectors = engine.projectors;
+            Err(error)
+        }
+    }
+}
+
+/// Opens the store and decides on each view; none is caught up yet. Takes the projectors only if it succeeds.
+pub(crate) fn assemble(
+    dir: &Path,
+    log: &Arc<dyn Log>,
+    projectors: &mut Vec<Box<dyn Projector>>,
+    cache_bytes: u64,
+) -> Result<Engine, ViewError> {
+    check_declarations(projectors);
+    if let Some(reason) = Store::condemnation(dir) {
+        tracing::warn!(reason, dir = %dir.display(), "the views were found damaged: rebuilding all of them from the log");
+        Store::wipe(dir)?;
+    }
+    let store = Arc::new(Store::open(dir, cache_bytes)?);
+    let entries = read_entries(&store)?;
+    check_clean_mark(&store, &entries)?;
+
+    let mut tables = Tables::new();
+    let mut views = Vec::new();
+    for projector in &*projectors {
+        let entry = entries.iter().find(|entry| entry.name == projector.name());
+        let (view, keyspaces) = match recover(&store, &**log, &**projector, entry)? {
+            Ok(recovered) => recovered,
+            Err(reason) => {
+                if !entries.is_empty() {
+                    tracing::warn!(view = projector.name(), reason, "rebuilding a view from the log");
+                }
+                fresh(&store, &**projector)?
+            }
+        };
+        for (table, keyspace) in view.tables.iter().zip(keyspaces) {
+            tables.set(table, keyspace);
+        }
+        views.push(view);
+    }
+    let unchanged = views.len() == entries.len()
+        && views.iter().zip(&entries).all(|(view, entry)| {
+            (view.name, view.version, view.generation) == (entry.name.as_str(), entry.version, entry.generation)
+        });
+    let mut engine = Engine::new(store, tables, views, mem::take(projectors), Arc::clone(log), unchanged);
+    let result = if unchanged { engine.store.delete_others(&engine.tables) } else { engine.make_current() };
+    if let Err(error) = result {
+        *projectors = engine.projectors;
+        return Err(error);
+    }
+    Ok(engine)
+}
+
+/// What the store says about itself.
+pub(crate) fn read_entries(store: &Store) -> Result<Vec<Entry>, ViewError> {
+    match (store.meta.get(LAYOUT)?, store.meta.get(CURSORS)?) {
+        (None, None) => Ok(Vec::new()),
+        (Some(layout), Some(cursors)) => layout::decode(&layout, &cursors)
+            .ok_or_else(|| ViewError::Damaged("the rows that describe the views are malformed".to_owned())),
+        _ => Err(ViewError::Damaged("one of the rows that describe the views is missing".to_owned())),
+    }
+}
+
+/// After a clean stop every view must be where it was: a store that silently lost its tail may have lost more.
+fn check_clean_mark(store: &Store, entries: &[Entry]) -> Result<(), ViewError> {
+    let Some(mark) = store.take_clean_mark()? else { return Ok(()) };
+    if entries.is_empty() || entries.iter().any(|entry| entry.cursor != mark) {
+        let cursors: Vec<_> = entries.iter().map(|entry| entry.cursor).collect();
+        return Err(ViewError::Damaged(format!("stopped cleanly at {mark}, and now the views are at {cursors:?}")));
+    }
+    Ok(())
+}
+
+/// A view and the keyspaces of its tables.
+type Opened = (View, Vec<Keyspace>);
+
+/// The current generation of a view if it can be trusted, else the reason why not.
+fn recover(
+    store: &Store,
+    log: &dyn Log,
+    projector: &dyn Projector,
+    entry: Option<&Entry>,
+) -> Result<Result<Opened, String>, ViewError> {
+    let Some(entry) = entry else { return Ok(Err("it is new".to_owned())) };
+    if entry.version != projector.version() {
+        return Ok(Err(format!("its version changed from {} to {}", entry.version, projector.version())));
+    }
+    if entry.cursor > log.durable_end() {
+        return Ok(Err(format!("it is at {}, beyond the end of the log at {}", entry.cursor, log.durable_end())));
+    }
+    if entry.cursor > Offset::ZERO {
+        match log.read(entry.cursor) {
+            Ok(_) => {}
+            Err(ReadError::NotFound(offset)) => {
+                return Ok(Err(format!("it is at {offset}, and the log has no such record")));
+            }
+            Err(error) => return Err(error.into()),
+        }
+    }
+    let mut keyspaces = Vec::new();
+    let mut table_cursors = Vec::new();
+    for table in projector.tables() {
+        let name = keyspace_name(table, entry.version, entry.generation);
+        if !store.has(&name) {
+            return Ok(Err(format!("its table {} is missing", table.name)));
+        }
+        let keyspace = store.keyspace(&name, table.tuning)?;
+        match read_cursor(&keyspace) {
+            Ok(cursor) => table_cursors.push(cursor),
+            Err(error) if error.is_damage() => return Ok(Err(format!("{}: {error}", table.name))),
+            Err(error) => return Err(error),
+        }
+        keyspaces.push(keyspace);
+    }
+    if layout::check(&table_cursors) != entry.check {
+        return Ok(Err(format!("its tables disagree on what was written last: {table_cursors:?}")));
+    }
+    let view = View {
+        name: projector.name(),
+        version: entry.version,
+        generation: entry.generation,
+        tables: projector.tables(),
+        cursor: entry.cursor,
+        table_cursors,
+    };
+    Ok(Ok((view, keyspaces)))
+}
+
+fn read_cursor(keyspace: &Keyspace) -> Result<Offset, ViewError> {
+    let Some(row) = keyspace.get(CURSOR_KEY)? else { return Ok(Offset::ZERO) };
+    let bytes = <[u8; 8]>::try_from(&*row);
+    bytes.map(Offset::from_be_bytes).map_err(|_| ViewError::Damaged("a cursor row is malformed".to_owned()))
+}
+
+/// An empty generation of a view that nobody has used before.
+pub(crate) fn fresh(store: &Store, projector: &dyn Projector) -> Result<Opened, ViewError> {
+    let tables = projector.tables();
+    let version = projector.version();
+    let unused = |generation: &u32| !tables.iter().any(|table| store.has(&keyspace_name(table, version, *generation)));
+    let generation = (1..u32::MAX).find(unused).expect("there are fewer keyspaces than numbers");
+    let keyspaces: Result<Vec<_>, _> =
+        tables.iter().map(|table| store.keyspace(&keyspace_name(table, version, generation), table.tuning)).collect();
+    let table_cursors = vec![Offset::ZERO; tables.len()];
+    let name = projector.name();
+    let view = View { name, version, generation, tables, cursor: Offset::ZERO, table_cursors };
+    Ok((view, keyspaces?))
+}
+
+/// Numbers and names are the runtime's addresses: two tables that share one would write into each other.
+fn check_declarations(projectors: &[Box<dyn Projector>]) {
+    assert!(projectors.len() < usize::from(u8::MAX), "views are numbered with a byte");
+    let mut numbers = [false; 256];
+    for projector in projectors {
+        let name = projector.name();
+        let namesakes = projectors.iter().filter(|other| other.name() == name).count();
+        assert_eq!(namesakes, 1, "two projectors are called {name}");
+        for table in projector.tables() {
+            let seen = mem::replace(&mut numbers[usize::from(table.number)], true);
+            assert!(!seen, "the number of the table {} is taken", table.name);
+            let own = table.name.strip_prefix(name).is_some_and(|rest| rest.starts_with('.'));
+            assert!(own, "the table {} is not named after its projector {name}", table.name);
+            let namesakes = projector.tables().iter().filter(|other| other.name == table.name).count();
+            assert_eq!(namesakes, 1, "two tables are called {}", table.name);
+        }
+    }
+}

@@ -1,0 +1,68 @@
+//! The writes of a batch that is not committed yet.
+
+use std::collections::BTreeMap;
+use std::mem;
+use std::ops::Bound;
+
+use crate::read::Value;
+
+/// Pending writes by table: a value, or none for a removal. Ordered, so that scans can merge them.
+pub(crate) struct Overlay {
+    tables: Vec<Rows>,
+    /// Tables with pending writes, in the order in which they were first written.
+    touched: Vec<u8>,
+    rows: usize,
+}
+
+/// Pending writes of one table.
+pub(crate) type Rows = BTreeMap<Value, Option<Value>>;
+
+impl Overlay {
+    pub(crate) fn new() -> Self {
+        Self { tables: vec![Rows::new(); 256], touched: Vec::new(), rows: 0 }
+    }
+
+    /// Sets or removes a row.
+    pub(crate) fn set(&mut self, table: u8, key: &[u8], value: Option<&[u8]>) {
+        let rows = &mut self.tables[usize::from(table)];
+        if rows.is_empty() {
+            self.touched.push(table);
+        }
+        if rows.insert(key.into(), value.map(Into::into)).is_none() {
+            self.rows += 1;
+        }
+    }
+
+    /// The pending write of a key, if there is one.
+    pub(crate) fn get(&self, table: u8, key: &[u8]) -> Option<&Option<Value>> {
+        let rows = &self.tables[usize::from(table)];
+        if rows.is_empty() { None } else { rows.get(key) }
+    }
+
+    /// Pending writes of a table within bounds, of which the lower is not above the upper.
+    pub(crate) fn range<'a>(
+        &'a self,
+        table: u8,
+        from: Bound<&'a [u8]>,
+        to: Bound<&'a [u8]>,
+    ) -> std::collections::btree_map::Range<'a, Value, Option<Value>> {
+        self.tables[usize::from(table)].range::<[u8], _>((from, to))
+    }
+
+    /// The number of rows written.
+    pub(crate) fn rows(&self) -> usize {
+        self.rows
+    }
+
+    /// The tables with pending writes.
+    pub(crate) fn touched(&self) -> &[u8] {
+        &self.touched
+    }
+
+    /// Takes everything out, table by table, rows in key order.
+    pub(crate) fn drain(&mut self) -> impl Iterator<Item = (u8, Rows)> + '_ {
+        self.rows = 0;
+        let tables = &mut self.tables;
+        self.touched.drain(..).map(move |table| (table, mem::take(&mut tables[usize::from(table)])))
+    }
+}

@@ -1,0 +1,152 @@
+//! The live pipeline: follows the log, applies, commits, publishes, wakes.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread;
+use std::time::Duration;
+
+use arc_swap::ArcSwap;
+use engram_log::{FollowError, Follower, Lane, Record};
+
+use crate::engine::{Deltas, Engine, View};
+use crate::error::ProjectError;
+use crate::projector::Observer;
+use crate::snapshot::Snapshot;
+use crate::waiters::Waiters;
+
+/// Records per live batch: bounds what an observer is handed at once.
+const BATCH_RECORDS: usize = 512;
+/// How long the pipeline sleeps at most: bounds how long closing takes.
+const TICK: Duration = Duration::from_millis(100);
+/// Idle ticks after which commits are synced. What a power loss takes is replayed: this only bounds how much.
+const TICKS_PER_SYNC: u32 = 10;
+/// Batches after which commits are synced when there is no idle moment.
+const BATCHES_PER_SYNC: u32 = 50_000;
+
+/// What the pipeline and those who read share.
+pub(crate) struct Shared {
+    pub(crate) current: ArcSwap<Snapshot>,
+    pub(crate) waiters: Arc<Waiters>,
+    pub(crate) closing: AtomicBool,
+}
+
+/// The pipeline's own state. Lives on its thread.
+pub(crate) struct Pipeline {
+    engine: Engine,
+    views: Arc<[View]>,
+    observers: Vec<Box<dyn Observer>>,
+    shared: Arc<Shared>,
+    ephemeral: Vec<Record>,
+    deltas: Deltas,
+    unsynced_batches: u32,
+    idle_ticks: u32,
+}
+
+impl Pipeline {
+    pub(crate) fn new(engine: Engine, shared: Arc<Shared>, observers: Vec<Box<dyn Observer>>) -> Self {
+        Self {
+            views: engine.views.clone().into(),
+            engine,
+            observers,
+            shared,
+            ephemeral: Vec::new(),
+            deltas: Vec::new(),
+            unsynced_batches: 0,
+            idle_ticks: 0,
+        }
+    }
+
+    /// Runs until the views are closed, the log stops or something fails; says which to all who wait.
+    pub(crate) fn run(mut self, follower: Follower) {
+        let shared = Arc::clone(&self.shared);
+        let _guard = StopWhenPanicking(&shared.waiters);
+        match self.follow(follower) {
+            Ok(reason) => {
+                finish(&mut self.engine);
+                shared.waiters.stop(&reason);
+            }
+            Err(error) => {
+                if let ProjectError::View(error) = &error {
+                    self.engine.store.note(error);
+                }
+                tracing::error!(%error, "the views cannot be kept up and stop; the log is not affected");
+                shared.waiters.stop(&error.to_string());
+            }
+        }
+    }
+
+    fn follow(&mut self, mut follower: Follower) -> Result<String, ProjectError> {
+        let mut records = Vec::new();
+        let mut last = None;
+        loop {
+            if last.is_none() && self.shared.closing.load(Ordering::Acquire) {
+                last = Some(self.engine.log.durable_end());
+            }
+            if last.is_some_and(|last| last <= self.shared.waiters.applied()) {
+                return Ok("the views are closed".to_owned());
+            }
+            let timeout = if last.is_some() { Duration::ZERO } else { TICK };
+            records.clear();
+            match follower.next(&mut records, BATCH_RECORDS, timeout) {
+                Ok(0) if last.is_some() => return Ok("the views are closed".to_owned()),
+                Ok(0) => {
+                    self.idle_ticks += 1;
+                    self.sync_if_due()?;
+                }
+                Ok(_) => {
+                    self.idle_ticks = 0;
+                    self.step(&records)?;
+                    self.sync_if_due()?;
+                }
+                Err(FollowError::Stopped(reason)) => return Ok(format!("the log has stopped: {reason}")),
+                Err(error) => return Err(error.into()),
+            }
+        }
+    }
+
+    /// One batch: commit, publish, observe, wake, in this order.
+    fn step(&mut self, records: &[Record]) -> Result<(), ProjectError> {
+        self.engine.apply(records, Some(&mut self.deltas))?;
+        let Some(last) = records.last() else { return Ok(()) };
+        let snapshot = Arc::new(Snapshot::of(&self.engine, Arc::clone(&self.views), last.offset));
+        self.shared.current.store(Arc::clone(&snapshot));
+        self.ephemeral.extend(records.iter().filter(|record| record.lane == Lane::Ephemeral).cloned());
+        for observer in &mut self.observers {
+            observer.committed(&snapshot, &self.deltas, &self.ephemeral);
+        }
+        self.deltas.clear();
+        self.ephemeral.clear();
+        self.unsynced_batches += 1;
+        self.shared.waiters.advance(last.offset);
+        Ok(())
+    }
+
+    fn sync_if_due(&mut self) -> Result<(), ProjectError> {
+        let idle = self.unsynced_batches > 0 && self.idle_ticks >= TICKS_PER_SYNC;
+        if idle || self.unsynced_batches >= BATCHES_PER_SYNC {
+            self.engine.checkpoint()?;
+            self.unsynced_batches = 0;
+        }
+        Ok(())
+    }
+}
+
+/// Leaves a store that is known to be complete.
+pub(crate) fn finish(engine: &mut Engine) {
+    let cursor = engine.cursor();
+    let result = engine.checkpoint().and_then(|()| engine.store.close(cursor));
+    if let Err(error) = result {
+        tracing::warn!(%error, "the views could not be closed cleanly; what is missing is replayed at the next start");
+    }
+}
+
+/// Nobody waits for ever for a thread that is gone.
+struct StopWhenPanicking<'a>(&'a Waiters);
+
+impl Drop for StopWhenPanicking<'_> {
+    fn drop(&mut self) {
+        if thread::panicking() {
+            self.0.stop("a projector or an observer panicked");
+        }
+    }
+}

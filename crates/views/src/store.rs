@@ -1,0 +1,189 @@
+//! The database behind the views: a disposable cache of the log.
+//!
+//! ```text
+//! <views>/db/            the fjall database
+//! <views>/clean          after a clean stop: the offset that every view was at
+//! <views>/condemned      damage was noticed: the reason; the next opening starts from nothing
+//! ```
+//!
+//! Every keyspace holds, beside its rows, one row under [`CURSOR_KEY`]: the last offset of the last
+//! batch that touched it.
+
+use std::panic::{self, AssertUnwindSafe};
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::{fs, io};
+
+use engram_log::Offset;
+use fjall::config::{CompressionPolicy, FilterPolicy};
+use fjall::{CompressionType, Database, Keyspace, KeyspaceCreateOptions, PersistMode};
+
+use crate::error::ViewError;
+use crate::table::{Table, Tuning};
+
+/// The key of the cursor row. Tables cannot use it; keys that are longer are theirs.
+pub(crate) const CURSOR_KEY: [u8; 1] = [0];
+
+/// Small, because memory is bounded by keyspaces × 5 × this, and because a journal can only go when
+/// the memtables with its rows are flushed.
+const MEMTABLE_BYTES: u64 = 8 << 20;
+/// The least that fjall accepts.
+const JOURNAL_BYTES_MAX: u64 = 64 << 20;
+const CACHE_BYTES_DEFAULT: u64 = 64 << 20;
+const OPEN_FILES_MAX: usize = 400;
+const WORKERS: usize = 2;
+
+/// An open database and the files around it.
+pub(crate) struct Store {
+    dir: PathBuf,
+    pub(crate) db: Database,
+    pub(crate) meta: Keyspace,
+    condemned: AtomicBool,
+}
+
+impl Store {
+    /// Opens the database in `dir`, or makes an empty one. Damage is an error here: see [`Store::wipe`].
+    pub(crate) fn open(dir: &Path, cache_bytes: u64) -> Result<Self, ViewError> {
+        fs::create_dir_all(dir)?;
+        let cache_bytes = if cache_bytes == 0 { CACHE_BYTES_DEFAULT } else { cache_bytes };
+        let path = dir.join("db");
+        let (db, meta) = guarded(|| {
+            let db = Database::builder(&path)
+                .cache_size(cache_bytes)
+                .worker_threads(WORKERS)
+                .max_journaling_size(JOURNAL_BYTES_MAX)
+                .max_cached_files(Some(OPEN_FILES_MAX))
+                .journal_compression(CompressionType::None)
+                .open()?;
+            let meta = db.keyspace("meta", || options(Tuning::Points))?;
+            Ok((db, meta))
+        })?;
+        Ok(Self { dir: dir.to_owned(), db, meta, condemned: AtomicBool::new(false) })
+    }
+
+    /// Deletes the database: the next opening starts from nothing.
+    pub(crate) fn wipe(dir: &Path) -> Result<(), ViewError> {
+        remove_if_there(fs::remove_dir_all(dir.join("db")))?;
+        remove_if_there(fs::remove_file(dir.join("clean")))?;
+        // Last, so that an interrupted wipe is repeated.
+        remove_if_there(fs::remove_file(dir.join("condemned")))?;
+        Ok(())
+    }
+
+    /// Why the store in `dir` must not be used any more, if damage was noticed earlier.
+    pub(crate) fn condemnation(dir: &Path) -> Option<String> {
+        fs::read_to_string(dir.join("condemned")).ok()
+    }
+
+    /// Takes note of an error met while reading or writing; damage makes the next opening start from nothing.
+    pub(crate) fn note(&self, error: &ViewError) {
+        if !error.is_damage() || self.condemned.swap(true, Ordering::Relaxed) {
+            return;
+        }
+        let result = fs::write(self.dir.join("condemned"), error.to_string());
+        tracing::warn!(%error, ?result, "the views are damaged: they are rebuilt from the log at the next start");
+    }
+
+    /// Takes the mark of a clean stop: the offset that every view was at.
+    pub(crate) fn take_clean_mark(&self) -> Result<Option<Offset>, ViewError> {
+        let path = self.dir.join("clean");
+        let mark = fs::read_to_string(&path).ok().and_then(|text| text.trim().parse().ok().map(Offset));
+        remove_if_there(fs::remove_file(path))?;
+        Ok(mark)
+    }
+
+    /// Brings everything to stable storage and leaves the mark of a clean stop.
+    pub(crate) fn close(&self, offset: Offset) -> Result<(), ViewError> {
+        self.db.persist(PersistMode::SyncAll)?;
+        if !self.condemned.load(Ordering::Relaxed) {
+            fs::write(self.dir.join("clean"), offset.to_string())?;
+        }
+        Ok(())
+    }
+
+    /// Whether a table of this generation exists.
+    pub(crate) fn has(&self, name: &str) -> bool {
+        self.db.keyspace_exists(name)
+    }
+
+    /// Opens or creates a keyspace.
+    pub(crate) fn keyspace(&self, name: &str, tuning: Tuning) -> Result<Keyspace, ViewError> {
+        guarded(|| Ok(self.db.keyspace(name, || options(tuning))?))
+    }
+
+    /// Deletes every keyspace but `meta` and those in use.
+    pub(crate) fn delete_others(&self, used: &Tables) -> Result<(), ViewError> {
+        for name in self.db.list_keyspace_names() {
+            let name: &str = &name;
+            if name != "meta" && !used.iter().any(|keyspace| &**keyspace.name() == name) {
+                let keyspace = self.keyspace(name, Tuning::Points)?;
+                self.db.delete_keyspace(keyspace)?;
+            }
+        }
+        Ok(())
+    }
+}
+
+/// The name of a table's keyspace in one generation of its view.
+pub(crate) fn keyspace_name(table: &Table, version: u32, generation: u32) -> String {
+    format!("{}@v{version}g{generation}", table.name)
+}
+
+/// The keyspaces of the current generations, by table number.
+#[derive(Clone)]
+pub(crate) struct Tables(Box<[Option<Keyspace>]>);
+
+impl Tables {
+    pub(crate) fn new() -> Self {
+        Self(vec![None; 256].into())
+    }
+
+    pub(crate) fn set(&mut self, table: &Table, keyspace: Keyspace) {
+        self.0[usize::from(table.number)] = Some(keyspace);
+    }
+
+    /// The keyspace of a table. A table that none of the opened views has is a bug.
+    pub(crate) fn get(&self, table: &Table) -> &Keyspace {
+        match &self.0[usize::from(table.number)] {
+            Some(keyspace) => keyspace,
+            None => panic!("the table {} belongs to no view that was opened", table.name),
+        }
+    }
+
+    pub(crate) fn by_number(&self, number: u8) -> &Keyspace {
+        self.0[usize::from(number)].as_ref().expect("only tables of opened views are written")
+    }
+
+    fn iter(&self) -> impl Iterator<Item = &Keyspace> {
+        self.0.iter().flatten()
+    }
+}
+
+/// Runs what reads bytes that may be damaged: fjall asserts some of its expectations of them, and a panic
+/// there is damage like any other.
+fn guarded<T>(open: impl FnOnce() -> Result<T, ViewError>) -> Result<T, ViewError> {
+    panic::catch_unwind(AssertUnwindSafe(open)).unwrap_or_else(|panic| {
+        let what = panic.downcast_ref::<String>().map(String::as_str);
+        let what = what.or_else(|| panic.downcast_ref::<&str>().copied()).unwrap_or("panic");
+        Err(ViewError::Damaged(what.to_owned()))
+    })
+}
+
+/// fjall persists these with the keyspace: a change takes effect in the next generation.
+fn options(tuning: Tuning) -> KeyspaceCreateOptions {
+    let options = KeyspaceCreateOptions::default()
+        .max_memtable_size(MEMTABLE_BYTES)
+        .data_block_compression_policy(CompressionPolicy::all(CompressionType::Lz4));
+    match tuning {
+        Tuning::Points => options.expect_point_read_hits(true),
+        Tuning::Misses => options,
+        Tuning::Scans => options.filter_policy(FilterPolicy::disabled()),
+    }
+}
+
+fn remove_if_there(result: io::Result<()>) -> io::Result<()> {
+    match result {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+        other => other,
+    }
+}

@@ -1,0 +1,150 @@
+//! Who waits for which offset, and why nobody is waited for any longer.
+
+use std::collections::BTreeMap;
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::task::{Context, Poll, Wake, Waker};
+use std::thread::{self, Thread};
+
+use engram_log::Offset;
+use parking_lot::Mutex;
+
+use crate::error::Stopped;
+
+/// The last applied offset and those who wait for a later one.
+///
+/// Invariant: `applied` changes only under the lock, so nobody can register between the look at it
+/// and the waking.
+#[derive(Default)]
+pub(crate) struct Waiters {
+    applied: AtomicU64,
+    registry: Mutex<Registry>,
+}
+
+#[derive(Default)]
+struct Registry {
+    stopped: Option<Stopped>,
+    /// By offset waited for, then in order of arrival.
+    wakers: BTreeMap<(u64, u64), Waker>,
+    tickets: u64,
+}
+
+impl Waiters {
+    /// The last applied offset.
+    pub(crate) fn applied(&self) -> Offset {
+        Offset(self.applied.load(Ordering::Acquire))
+    }
+
+    /// Moves the applied offset forward and wakes everybody who waits for no more than that.
+    pub(crate) fn advance(&self, offset: Offset) {
+        let woken = {
+            let mut registry = self.registry.lock();
+            assert!(self.applied() <= offset, "the applied offset does not go back");
+            self.applied.store(offset.0, Ordering::Release);
+            if registry.wakers.is_empty() {
+                return;
+            }
+            let later = registry.wakers.split_off(&(offset.0 + 1, 0));
+            std::mem::replace(&mut registry.wakers, later)
+        };
+        woken.into_values().for_each(Waker::wake);
+    }
+
+    /// Tells everybody, now and later, that nothing more will be applied. The first reason stays.
+    pub(crate) fn stop(&self, reason: &str) {
+        let woken = {
+            let mut registry = self.registry.lock();
+            registry.stopped.get_or_insert_with(|| Stopped(reason.into()));
+            std::mem::take(&mut registry.wakers)
+        };
+        woken.into_values().for_each(Waker::wake);
+    }
+
+    /// Why the pipeline has stopped, if it has.
+    pub(crate) fn stopped(&self) -> Option<Stopped> {
+        self.registry.lock().stopped.clone()
+    }
+
+    fn poll(&self, offset: Offset, ticket: &mut Option<u64>, waker: &Waker) -> Poll<Result<(), Stopped>> {
+        if offset <= self.applied() {
+            return Poll::Ready(Ok(()));
+        }
+        let mut registry = self.registry.lock();
+        if offset <= self.applied() {
+            return Poll::Ready(Ok(()));
+        }
+        if let Some(stopped) = &registry.stopped {
+            return Poll::Ready(Err(stopped.clone()));
+        }
+        let ticket = *ticket.get_or_insert_with(|| {
+            registry.tickets += 1;
+            registry.tickets
+        });
+        registry.wakers.insert((offset.0, ticket), waker.clone());
+        Poll::Pending
+    }
+
+    fn forget(&self, offset: Offset, ticket: u64) {
+        self.registry.lock().wakers.remove(&(offset.0, ticket));
+    }
+}
+
+/// Future of [`crate::Views::wait_applied`].
+pub struct WaitApplied {
+    waiters: Arc<Waiters>,
+    offset: Offset,
+    ticket: Option<u64>,
+}
+
+impl WaitApplied {
+    pub(crate) fn new(waiters: Arc<Waiters>, offset: Offset) -> Self {
+        Self { waiters, offset, ticket: None }
+    }
+
+    /// Parks the thread until the future is ready.
+    pub(crate) fn block(mut self) -> Result<(), Stopped> {
+        let waker = Waker::from(Arc::new(Unpark(thread::current())));
+        let mut context = Context::from_waker(&waker);
+        loop {
+            match Pin::new(&mut self).poll(&mut context) {
+                Poll::Ready(result) => return result,
+                // Others may unpark this thread too: look again.
+                Poll::Pending => thread::park(),
+            }
+        }
+    }
+}
+
+impl Future for WaitApplied {
+    type Output = Result<(), Stopped>;
+
+    fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
+        let this = self.get_mut();
+        let poll = this.waiters.poll(this.offset, &mut this.ticket, context.waker());
+        if poll.is_ready() {
+            // Taken out by whoever made it ready, or replaced there: nothing is left to forget but a stale waker.
+            if let Some(ticket) = this.ticket.take() {
+                this.waiters.forget(this.offset, ticket);
+            }
+        }
+        poll
+    }
+}
+
+impl Drop for WaitApplied {
+    fn drop(&mut self) {
+        if let Some(ticket) = self.ticket {
+            self.waiters.forget(self.offset, ticket);
+        }
+    }
+}
+
+struct Unpark(Thread);
+
+impl Wake for Unpark {
+    fn wake(self: Arc<Self>) {
+        self.0.unpark();
+    }
+}
