@@ -2,13 +2,15 @@
 
 use std::sync::Arc;
 
+use engram_ephemeral::{Ephemeral, Live};
 use engram_log_format::TimestampMs;
+use engram_rooms::writer::RoomServer;
+use engram_users::Users;
 use engram_views::Views;
-use parking_lot::Mutex;
-use rand::rngs::StdRng;
-use rand::{Rng, RngCore};
 use tokio::sync::watch;
 
+use crate::blocking::HashSlots;
+use crate::register_admin::Nonces;
 use crate::uia::Sessions;
 
 /// What the operator decided, as far as the client API needs it.
@@ -31,18 +33,33 @@ pub struct Config {
 /// The time, from the one clock of the process.
 pub type Clock = Arc<dyn Fn() -> TimestampMs + Send + Sync>;
 
+/// The random source of the process: fills the slice with bytes fit for secrets.
+pub type Random = Arc<dyn Fn(&mut [u8]) + Send + Sync>;
+
 /// The state of the client API. Shared as `Arc<App>`.
 pub struct App {
     /// What the operator decided.
     pub config: Config,
     /// The views, for readers and for waiting until something is applied.
     pub views: Arc<Views>,
+    /// The writer of accounts, devices and keys.
+    pub users: Arc<Users>,
+    /// The writer of rooms. Returns before its records are applied: await [`Views::wait_applied`] before answering.
+    pub rooms: Arc<RoomServer>,
+    /// The writer of receipts, typing and presence.
+    pub ephemeral: Arc<Ephemeral>,
+    /// Who types and who is there.
+    pub live: Arc<Live>,
+    /// Slots for password hashes.
+    pub hash_slots: HashSlots,
+    /// Nonces of shared-secret registration.
+    pub register_nonces: Nonces,
     /// User-interactive authentication that is under way.
     pub uia: Sessions,
     /// The clock.
     pub clock: Clock,
     /// The random source.
-    pub random: Mutex<StdRng>,
+    pub random: Random,
     /// Becomes true when the server is stopping: long polls end at once.
     pub stopping: watch::Receiver<bool>,
 }
@@ -60,17 +77,12 @@ impl App {
         let _ = stopping.wait_for(|stopping| *stopping).await;
     }
 
-    /// A random string of URL-safe letters and digits, for identifiers that must not be guessed or repeated.
+    /// A random string of URL-safe characters, six bits each, for identifiers that must not be guessed or repeated.
     pub fn random_string(&self, length: usize) -> String {
-        const ALPHABET: &[u8; 62] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789";
-        let mut random = self.random.lock();
-        (0..length).map(|_| char::from(ALPHABET[random.random_range(0..ALPHABET.len())])).collect()
-    }
-
-    /// Random bytes.
-    pub fn random_bytes<const N: usize>(&self) -> [u8; N] {
-        let mut bytes = [0; N];
-        self.random.lock().fill_bytes(&mut bytes);
-        bytes
+        let mut bytes = vec![0; length];
+        (self.random)(&mut bytes);
+        bytes.iter().map(|byte| char::from(ALPHABET[usize::from(byte & 63)])).collect()
     }
 }
+
+const ALPHABET: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";

@@ -1,22 +1,28 @@
 //! Who asks: the access token of a request, and the device that it belongs to.
 
+use std::net::IpAddr;
+use std::ops::Deref;
+use std::sync::Arc;
+
+use axum::extract::FromRequestParts;
 use axum::http::header;
 use axum::http::request::Parts;
+use engram_users::Session;
 use percent_encoding::percent_decode_str;
 
+use crate::app::App;
 use crate::error::{ApiError, ApiResult};
 
 /// A request with a good access token. Extracting it refuses all others.
 #[derive(Clone, Debug)]
-pub struct Authed {
-    /// The account.
-    pub user_id: String,
-    /// The device that the token was given to.
-    pub device_id: String,
-    /// Whether this is a guest.
-    pub guest: bool,
-    /// Whether the account administers this server.
-    pub admin: bool,
+pub struct Authed(pub Arc<Session>);
+
+impl Deref for Authed {
+    type Target = Session;
+
+    fn deref(&self) -> &Session {
+        &self.0
+    }
 }
 
 impl Authed {
@@ -28,6 +34,33 @@ impl Authed {
     /// Refuses whoever is not the user that the path names.
     pub fn must_be(&self, user_id: &str) -> ApiResult<()> {
         if self.user_id == user_id { Ok(()) } else { Err(ApiError::forbidden("This is somebody else's.")) }
+    }
+}
+
+impl FromRequestParts<Arc<App>> for Authed {
+    type Rejection = ApiError;
+
+    async fn from_request_parts(parts: &mut Parts, app: &Arc<App>) -> ApiResult<Self> {
+        Ok(Self(app.users.session(&token(parts)?)?))
+    }
+}
+
+/// The address that a request came from, as the listener noted it in the request's extensions.
+#[derive(Clone, Copy, Debug)]
+pub struct ClientAddress(pub Option<IpAddr>);
+
+impl ClientAddress {
+    /// As it is recorded.
+    pub fn text(self) -> Option<String> {
+        self.0.map(|address| address.to_string())
+    }
+}
+
+impl<S: Send + Sync> FromRequestParts<S> for ClientAddress {
+    type Rejection = std::convert::Infallible;
+
+    async fn from_request_parts(parts: &mut Parts, _state: &S) -> Result<Self, Self::Rejection> {
+        Ok(parts.extensions.get::<Self>().copied().unwrap_or(Self(None)))
     }
 }
 

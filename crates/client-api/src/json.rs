@@ -41,16 +41,28 @@ impl<T: DeserializeOwned, S: Send + Sync, const MAX: usize> FromRequest<S> for O
     }
 }
 
-/// A JSON object, kept as the bytes that the client sent, and known to be well-formed throughout.
-pub struct ObjectBody<const MAX: usize = { limits::BODY_BYTES_MAX }>(pub Bytes);
+/// A JSON object, kept as the text that the client sent, and known to be well-formed throughout.
+pub struct ObjectBody<const MAX: usize = { limits::BODY_BYTES_MAX }>(pub Box<RawValue>);
 
 impl<S: Send + Sync, const MAX: usize> FromRequest<S> for ObjectBody<MAX> {
     type Rejection = ApiError;
 
     async fn from_request(request: Request, _state: &S) -> ApiResult<Self> {
         let bytes = read(request, MAX).await?;
+        // A raw value alone would let half characters and absurd numbers through.
         parse::<serde_json::Map<String, serde_json::Value>>(&bytes)?;
-        Ok(Self(bytes.slice_ref(bytes.trim_ascii())))
+        parse(&bytes).map(Self)
+    }
+}
+
+/// The bytes of a body, bounded and not looked at: for user-interactive authentication, which takes them apart.
+pub struct RawBody<const MAX: usize = { limits::BODY_BYTES_MAX }>(pub Bytes);
+
+impl<S: Send + Sync, const MAX: usize> FromRequest<S> for RawBody<MAX> {
+    type Rejection = ApiError;
+
+    async fn from_request(request: Request, _state: &S) -> ApiResult<Self> {
+        read(request, MAX).await.map(Self)
     }
 }
 
@@ -158,11 +170,6 @@ impl IntoResponse for Empty {
     }
 }
 
-/// The bytes of a raw value, as the log wants them.
-pub fn raw_bytes(value: &RawValue) -> Vec<u8> {
-    value.get().as_bytes().to_vec()
-}
-
 #[cfg(test)]
 mod tests {
     use serde::Deserialize;
@@ -214,8 +221,9 @@ mod tests {
         assert!(!depth_is_bounded(format!("[{nested}]").as_bytes()));
     }
 
-    async fn object(body: impl Into<HttpBody>) -> ApiResult<Bytes> {
-        ObjectBody::<32>::from_request(Request::new(body.into()), &()).await.map(|ObjectBody(bytes)| bytes)
+    async fn object(body: impl Into<HttpBody>) -> ApiResult<String> {
+        let object = ObjectBody::<32>::from_request(Request::new(body.into()), &()).await;
+        object.map(|ObjectBody(object)| object.get().to_owned())
     }
 
     #[tokio::test]

@@ -15,6 +15,7 @@ use serde::de::DeserializeOwned;
 use serde_json::{Map, Value, json};
 
 use crate::app::App;
+use crate::blocking::blocking;
 use crate::error::{ApiError, ApiResult};
 use crate::json;
 use crate::limits;
@@ -113,6 +114,11 @@ impl<T: DeserializeOwned> Request<T> {
         }
         let body = Value::Object(fields).to_string().into_bytes();
         Ok(Self { parameters: json::parse(&body)?, auth, body })
+    }
+
+    /// Whether it attempts a stage, and does not merely ask which there are.
+    pub fn attempts_a_stage(&self) -> bool {
+        self.auth.as_ref().is_some_and(|auth| auth.stage.is_some())
     }
 }
 
@@ -260,20 +266,31 @@ async fn attempt(
     let mut shown = Passed::default();
     match stage {
         Stage::Dummy => {}
-        Stage::RegistrationToken => shown.registration_token = Some(check_token(app, auth)?),
+        Stage::RegistrationToken => shown.registration_token = Some(check_token(app, auth).await?),
         Stage::Password => check_password(app, operation, auth).await?,
     }
     Ok((stage, shown))
 }
 
-fn check_token(_app: &App, auth: &Auth) -> ApiResult<String> {
-    let token = auth.token.as_deref().ok_or_else(|| ApiError::missing_param("`token` is missing."))?;
-    Ok(token.to_owned())
+async fn check_token(app: &Arc<App>, auth: &Auth) -> ApiResult<String> {
+    let token = auth.token.clone().ok_or_else(|| ApiError::missing_param("`token` is missing."))?;
+    let (users, asked) = (Arc::clone(&app.users), token.clone());
+    if blocking(move || users.check_registration_token(&asked)).await? {
+        Ok(token)
+    } else {
+        Err(ApiError::forbidden("The registration token is unknown, spent or expired."))
+    }
 }
 
-async fn check_password(_app: &Arc<App>, _operation: &Operation, auth: &Auth) -> ApiResult<()> {
-    let _ = auth;
-    Ok(())
+async fn check_password(app: &Arc<App>, operation: &Operation, auth: &Auth) -> ApiResult<()> {
+    let password = auth.password.clone().ok_or_else(|| ApiError::missing_param("`password` is missing."))?;
+    let owner = operation.user_id.as_deref().ok_or_else(|| ApiError::forbidden("There is no account yet."))?;
+    let named = auth.identifier.as_ref().and_then(|identifier| identifier.user.as_deref()).or(auth.user.as_deref());
+    // An old client may leave it out: the access token says who it is.
+    let user = named.unwrap_or(owner).to_owned();
+    let users = Arc::clone(&app.users);
+    let proven = app.hash_slots.hashing(move || users.verify_password(&user, &password)).await??;
+    if proven == owner { Ok(()) } else { Err(ApiError::forbidden("This is somebody else's password.")) }
 }
 
 fn ask(app: &App, session: &str, flows: Flows, refused: Option<ApiError>) -> ApiError {

@@ -1,0 +1,176 @@
+//! Domain errors as the client sees them: the one place where they are mapped to (status, errcode).
+
+use axum::http::StatusCode;
+use engram_ephemeral::ReceiptError;
+use engram_rooms::writer::RoomError;
+use engram_users::writer::{
+    AccountDataError, CrossSigningError, DeviceError, FilterError, LoginError, ProfileError, RegisterError,
+    SessionError, ToDeviceError, UploadKeysError,
+};
+
+use crate::error::ApiError;
+
+impl From<engram_users::WriteError> for ApiError {
+    fn from(error: engram_users::WriteError) -> Self {
+        use engram_users::WriteError as E;
+        match error {
+            E::Append(error) => error.into(),
+            E::Stopped(error) => error.into(),
+            E::View(error) => error.into(),
+        }
+    }
+}
+
+impl From<engram_ephemeral::WriteError> for ApiError {
+    fn from(error: engram_ephemeral::WriteError) -> Self {
+        use engram_ephemeral::WriteError as E;
+        match error {
+            E::Append(error) => error.into(),
+            E::Stopped(error) => error.into(),
+            E::View(error) => error.into(),
+        }
+    }
+}
+
+impl From<SessionError> for ApiError {
+    fn from(error: SessionError) -> Self {
+        match error {
+            SessionError::Unknown => Self::unknown_token(false),
+            SessionError::Expired => Self::unknown_token(true),
+            SessionError::View(error) => error.into(),
+        }
+    }
+}
+
+impl From<LoginError> for ApiError {
+    fn from(error: LoginError) -> Self {
+        match error {
+            LoginError::Forbidden => Self::forbidden("Invalid user name or password."),
+            LoginError::Deactivated => Self::user_deactivated("This account has been deactivated."),
+            LoginError::InvalidParam(what) => Self::invalid_param(what),
+            LoginError::Write(error) => error.into(),
+        }
+    }
+}
+
+impl From<RegisterError> for ApiError {
+    fn from(error: RegisterError) -> Self {
+        let message = error.to_string();
+        match error {
+            RegisterError::InUse => Self::user_in_use(message),
+            RegisterError::InvalidUsername(_) => Self::invalid_username(message),
+            RegisterError::Exclusive => Self::exclusive(message),
+            RegisterError::BadToken => Self::forbidden(message),
+            RegisterError::InvalidParam(_) => Self::invalid_param(message),
+            RegisterError::Write(error) => error.into(),
+        }
+    }
+}
+
+impl From<DeviceError> for ApiError {
+    fn from(error: DeviceError) -> Self {
+        match error {
+            DeviceError::NotFound => Self::not_found("Unknown device."),
+            DeviceError::NameTooLong => Self::invalid_param("The display name is too long."),
+            DeviceError::Write(error) => error.into(),
+        }
+    }
+}
+
+impl From<ProfileError> for ApiError {
+    fn from(error: ProfileError) -> Self {
+        let message = error.to_string();
+        match error {
+            ProfileError::UnknownUser => Self::not_found(message),
+            ProfileError::KeyTooLarge => Self::key_too_large(message),
+            ProfileError::TooLarge => Self::profile_too_large(message),
+            ProfileError::InvalidValue(_) => Self::invalid_param(message),
+            ProfileError::Write(error) => error.into(),
+        }
+    }
+}
+
+impl From<AccountDataError> for ApiError {
+    fn from(error: AccountDataError) -> Self {
+        let message = error.to_string();
+        match error {
+            AccountDataError::Reserved(_) => Self::bad_json(message).status(StatusCode::METHOD_NOT_ALLOWED),
+            AccountDataError::NotAnObject => Self::bad_json(message),
+            AccountDataError::InvalidType => Self::invalid_param(message),
+            AccountDataError::Write(error) => error.into(),
+        }
+    }
+}
+
+impl From<FilterError> for ApiError {
+    fn from(error: FilterError) -> Self {
+        match error {
+            FilterError::NotAnObject => Self::bad_json("A filter must be a JSON object."),
+            FilterError::Write(error) => error.into(),
+        }
+    }
+}
+
+impl From<UploadKeysError> for ApiError {
+    fn from(error: UploadKeysError) -> Self {
+        let message = error.to_string();
+        match error {
+            UploadKeysError::Invalid(_) | UploadKeysError::Conflict(_) => Self::invalid_param(message),
+            UploadKeysError::UnknownDevice => Self::not_found(message),
+            UploadKeysError::Write(error) => error.into(),
+        }
+    }
+}
+
+impl From<CrossSigningError> for ApiError {
+    fn from(error: CrossSigningError) -> Self {
+        let message = error.to_string();
+        match error {
+            CrossSigningError::MissingMasterKey => Self::missing_param(message),
+            CrossSigningError::InvalidSignature(_) => Self::invalid_signature(message),
+            CrossSigningError::Invalid(_) => Self::invalid_param(message),
+            CrossSigningError::Write(error) => error.into(),
+        }
+    }
+}
+
+impl From<ToDeviceError> for ApiError {
+    fn from(error: ToDeviceError) -> Self {
+        let message = error.to_string();
+        match error {
+            ToDeviceError::Invalid(_) => Self::invalid_param(message),
+            ToDeviceError::NotAnObject => Self::bad_json(message),
+            ToDeviceError::Write(error) => error.into(),
+        }
+    }
+}
+
+impl From<ReceiptError> for ApiError {
+    fn from(error: ReceiptError) -> Self {
+        match error {
+            ReceiptError::Invalid(what) => Self::invalid_param(what),
+            ReceiptError::Write(error) => error.into(),
+        }
+    }
+}
+
+impl From<RoomError> for ApiError {
+    fn from(error: RoomError) -> Self {
+        let message = error.to_string();
+        match error {
+            RoomError::UnknownRoom(_) | RoomError::UnknownAlias(_) => Self::not_found(message),
+            RoomError::Forbidden(_) | RoomError::NotLocal(_) => Self::forbidden(message),
+            RoomError::BadContent(_) => Self::bad_json(message),
+            RoomError::InvalidParameter(_) => Self::invalid_param(message),
+            RoomError::TooLarge(_) => Self::too_large(message),
+            RoomError::UnsupportedVersion(_) => Self::unsupported_room_version(message),
+            RoomError::InvalidInitialState(_) => Self::invalid_room_state(message),
+            RoomError::AliasInUse(_) => Self::room_in_use(message),
+            RoomError::BadAlias(_) => Self::bad_alias(message),
+            RoomError::NotLeft(_) => Self::unknown(message),
+            RoomError::Append(error) => error.into(),
+            RoomError::View(error) => error.into(),
+            RoomError::Internal(_) => Self::internal(message),
+        }
+    }
+}

@@ -1,0 +1,105 @@
+//! `GET /_matrix/client/v3/devices`, `GET`, `PUT` and `DELETE …/devices/{deviceId}`, `POST …/delete_devices`
+//! (Device management).
+
+use std::sync::Arc;
+
+use axum::extract::State;
+use engram_users::query::{self, Device};
+use serde::Deserialize;
+use serde_json::{Value, json};
+
+use crate::account::BY_PASSWORD;
+use crate::app::App;
+use crate::auth::Authed;
+use crate::blocking::blocking;
+use crate::error::{ApiError, ApiResult};
+use crate::json::{Body, Empty, Json, RawBody};
+use crate::limits;
+use crate::path::Path;
+use crate::uia::{self, Operation};
+
+pub(crate) async fn list(State(app): State<Arc<App>>, session: Authed) -> ApiResult<Json<Value>> {
+    let devices = query::devices(&*app.views.snapshot(), &session.user_id)?;
+    Ok(Json(json!({ "devices": devices.iter().map(rendered).collect::<Vec<_>>() })))
+}
+
+pub(crate) async fn get(
+    State(app): State<Arc<App>>,
+    session: Authed,
+    Path(device_id): Path<String>,
+) -> ApiResult<Json<Value>> {
+    let device = query::device(&*app.views.snapshot(), &session.user_id, &device_id)?;
+    let device = device.ok_or_else(|| ApiError::not_found("Unknown device."))?;
+    Ok(Json(rendered(&device)))
+}
+
+fn rendered(device: &Device) -> Value {
+    let mut rendered = json!({ "device_id": device.device_id, "last_seen_ts": device.last_seen.0 });
+    if let Some(name) = &device.display_name {
+        rendered["display_name"] = name.as_str().into();
+    }
+    if let Some(address) = &device.last_seen_ip {
+        rendered["last_seen_ip"] = address.as_str().into();
+    }
+    rendered
+}
+
+#[derive(Deserialize)]
+pub(crate) struct Rename {
+    display_name: Option<String>,
+}
+
+pub(crate) async fn rename(
+    State(app): State<Arc<App>>,
+    session: Authed,
+    Path(device_id): Path<String>,
+    Body(Rename { display_name }): Body<Rename>,
+) -> ApiResult<Empty> {
+    if display_name.as_ref().is_some_and(|name| name.len() > limits::DEVICE_NAME_BYTES_MAX) {
+        return Err(ApiError::too_large("The display name is too long."));
+    }
+    blocking(move || match display_name {
+        Some(name) => app.users.rename_device(&session.user_id, &device_id, Some(&name)).map_err(ApiError::from),
+        // Nothing to change; but an unknown device is still one.
+        None => match query::device(&*app.views.snapshot(), &session.user_id, &device_id)? {
+            Some(_) => Ok(()),
+            None => Err(ApiError::not_found("Unknown device.")),
+        },
+    })
+    .await?;
+    Ok(Empty)
+}
+
+#[derive(Deserialize)]
+struct Nothing {}
+
+pub(crate) async fn delete(
+    State(app): State<Arc<App>>,
+    session: Authed,
+    Path(device_id): Path<String>,
+    RawBody(body): RawBody,
+) -> ApiResult<Empty> {
+    let operation = Operation { name: format!("delete {device_id}"), user_id: Some(session.user_id.clone()) };
+    let request = uia::Request::<Nothing>::read(&app.uia, &operation, &body, app.now())?;
+    uia::authenticate(&app, &operation, &request, BY_PASSWORD).await?;
+    blocking(move || app.users.delete_devices(&session.user_id, &[device_id])).await?;
+    Ok(Empty)
+}
+
+#[derive(Deserialize)]
+struct Several {
+    devices: Vec<String>,
+}
+
+pub(crate) async fn delete_several(
+    State(app): State<Arc<App>>,
+    session: Authed,
+    RawBody(body): RawBody,
+) -> ApiResult<Empty> {
+    let operation = Operation { name: "delete several".to_owned(), user_id: Some(session.user_id.clone()) };
+    let request = uia::Request::<Several>::read(&app.uia, &operation, &body, app.now())?;
+    uia::authenticate(&app, &operation, &request, BY_PASSWORD).await?;
+    let devices = request.parameters.devices;
+    blocking(move || app.users.delete_devices(&session.user_id, &devices)).await?;
+    Ok(Empty)
+}

@@ -1,0 +1,95 @@
+//! `POST /_matrix/client/v3/keys/upload`, `…/keys/query`, `…/keys/claim`, `GET …/keys/changes`
+//! (End-to-end encryption, key management).
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use axum::extract::State;
+use engram_log::Offset;
+use engram_users::query;
+use engram_users::writer::KeysUpload;
+use serde::Deserialize;
+use serde_json::{Value, json};
+
+use crate::app::App;
+use crate::auth::Authed;
+use crate::blocking::blocking;
+use crate::error::{ApiError, ApiResult};
+use crate::json::{Body, Json};
+use crate::membership::share_a_room;
+use crate::path::Query;
+
+pub(crate) async fn upload(
+    State(app): State<Arc<App>>,
+    session: Authed,
+    Body(upload): Body<KeysUpload>,
+) -> ApiResult<Json<Value>> {
+    let counts = blocking(move || app.users.upload_keys(&session.user_id, &session.device_id, upload)).await?;
+    Ok(Json(json!({ "one_time_key_counts": counts })))
+}
+
+#[derive(Deserialize)]
+pub(crate) struct Asked {
+    device_keys: BTreeMap<String, Vec<String>>,
+}
+
+pub(crate) async fn query(
+    State(app): State<Arc<App>>,
+    session: Authed,
+    Body(Asked { device_keys }): Body<Asked>,
+) -> ApiResult<Json<Value>> {
+    let keys = query::keys_query(&*app.views.snapshot(), &session.user_id, &device_keys)?;
+    Ok(Json(json!({
+        "device_keys": keys.device_keys,
+        "master_keys": keys.master_keys,
+        "self_signing_keys": keys.self_signing_keys,
+        "user_signing_keys": keys.user_signing_keys,
+        "failures": {},
+    })))
+}
+
+#[derive(Deserialize)]
+pub(crate) struct Wanted {
+    one_time_keys: BTreeMap<String, BTreeMap<String, String>>,
+}
+
+pub(crate) async fn claim(
+    State(app): State<Arc<App>>,
+    _session: Authed,
+    Body(Wanted { one_time_keys }): Body<Wanted>,
+) -> ApiResult<Json<Value>> {
+    let claimed = blocking(move || app.users.claim_keys(&one_time_keys)).await?;
+    Ok(Json(json!({ "one_time_keys": claimed, "failures": {} })))
+}
+
+#[derive(Deserialize)]
+pub(crate) struct Span {
+    from: String,
+    to: String,
+}
+
+pub(crate) async fn changes(
+    State(app): State<Arc<App>>,
+    session: Authed,
+    Query(Span { from, to }): Query<Span>,
+) -> ApiResult<Json<Value>> {
+    let (from, to) = (position(&from)?, position(&to)?);
+    let snapshot = app.views.snapshot();
+    let viewer = session.user_id.as_str();
+    let mut changed = query::signatures_changed(&*snapshot, viewer, from, to)?;
+    for user_id in query::device_lists_changed(&*snapshot, from, to)? {
+        if user_id == viewer || share_a_room(&*snapshot, viewer, &user_id)? {
+            changed.push(user_id);
+        }
+    }
+    changed.sort_unstable();
+    changed.dedup();
+    Ok(Json(json!({ "changed": changed, "left": [] })))
+}
+
+/// The offset that a sync token begins with.
+fn position(token: &str) -> ApiResult<Offset> {
+    let digits = token.trim_start_matches(|character: char| character.is_ascii_alphabetic());
+    let end = digits.find(|character: char| !character.is_ascii_digit()).unwrap_or(digits.len());
+    digits[..end].parse().map(Offset).map_err(|_| ApiError::invalid_param("This is not a sync token."))
+}

@@ -1,0 +1,57 @@
+//! `GET` and `PUT /_matrix/client/v3/presence/{userId}/status` (Presence).
+
+use std::sync::Arc;
+
+use axum::extract::State;
+use serde::Deserialize;
+use serde_json::{Value, json};
+
+use crate::app::App;
+use crate::auth::Authed;
+use crate::blocking::blocking;
+use crate::error::{ApiError, ApiResult};
+use crate::json::{Body, Empty, Json};
+use crate::membership::share_a_room;
+use crate::path::Path;
+
+pub(crate) async fn get(
+    State(app): State<Arc<App>>,
+    session: Authed,
+    Path(user_id): Path<String>,
+) -> ApiResult<Json<Value>> {
+    if session.user_id != user_id && !share_a_room(&*app.views.snapshot(), &session.user_id, &user_id)? {
+        return Err(ApiError::forbidden("You do not share a room with this user."));
+    }
+    let Some(presence) = app.live.presence(&user_id) else {
+        return Ok(Json(json!({ "presence": "offline" })));
+    };
+    let mut answer = json!({
+        "presence": presence.presence,
+        "last_active_ago": app.now().0.saturating_sub(presence.last_active.0),
+        "currently_active": presence.currently_active,
+    });
+    if let Some(message) = presence.status_msg {
+        answer["status_msg"] = message.into();
+    }
+    Ok(Json(answer))
+}
+
+#[derive(Deserialize)]
+pub(crate) struct Status {
+    presence: String,
+    status_msg: Option<String>,
+}
+
+pub(crate) async fn put(
+    State(app): State<Arc<App>>,
+    session: Authed,
+    Path(user_id): Path<String>,
+    Body(Status { presence, status_msg }): Body<Status>,
+) -> ApiResult<Empty> {
+    session.must_be(&user_id)?;
+    if !matches!(presence.as_str(), "online" | "unavailable" | "offline") {
+        return Err(ApiError::invalid_param("`presence` is `online`, `unavailable` or `offline`."));
+    }
+    blocking(move || app.ephemeral.set_presence(&user_id, &presence, status_msg.as_deref())).await?;
+    Ok(Empty)
+}

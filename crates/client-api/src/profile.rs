@@ -1,0 +1,79 @@
+//! `GET /_matrix/client/v3/profile/{userId}`, `GET`, `PUT` and `DELETE …/{keyName}` (Profiles).
+
+use std::sync::Arc;
+
+use axum::extract::State;
+use engram_users::query;
+use serde_json::value::to_raw_value;
+use serde_json::{Map, Value, json};
+
+use crate::app::App;
+use crate::auth::Authed;
+use crate::blocking::blocking;
+use crate::error::{ApiError, ApiResult};
+use crate::json::{Body, Empty, Json};
+use crate::membership;
+use crate::path::Path;
+
+pub(crate) async fn all(State(app): State<Arc<App>>, Path(user_id): Path<String>) -> ApiResult<Json<Value>> {
+    let snapshot = app.views.snapshot();
+    known(&app, &user_id, query::account(&*snapshot, &user_id)?.as_ref())?;
+    let profile = query::profile(&*snapshot, &user_id)?;
+    Ok(Json(json!(profile)))
+}
+
+pub(crate) async fn field(
+    State(app): State<Arc<App>>,
+    Path((user_id, key)): Path<(String, String)>,
+) -> ApiResult<Json<Value>> {
+    let snapshot = app.views.snapshot();
+    known(&app, &user_id, query::account(&*snapshot, &user_id)?.as_ref())?;
+    let value = query::profile_field(&*snapshot, &user_id, &key)?;
+    let value = value.ok_or_else(|| ApiError::not_found("The profile has no such field."))?;
+    Ok(Json(json!({ key: value })))
+}
+
+fn known(app: &App, user_id: &str, account: Option<&query::Account>) -> ApiResult<()> {
+    if !engram_matrix::ids::is_user_id(user_id) {
+        return Err(ApiError::invalid_param("This is not a user ID."));
+    }
+    match account {
+        Some(account) if !account.deactivated => Ok(()),
+        Some(_) => Err(ApiError::not_found("This account was closed.")),
+        None if app.rooms.is_local(user_id) => Err(ApiError::not_found("There is no such user.")),
+        None => Err(ApiError::not_found("The profile of this user is not known here.")),
+    }
+}
+
+pub(crate) async fn put(
+    State(app): State<Arc<App>>,
+    session: Authed,
+    Path((user_id, key)): Path<(String, String)>,
+    Body(mut body): Body<Map<String, Value>>,
+) -> ApiResult<Empty> {
+    session.must_be(&user_id)?;
+    let value = body.remove(&key).ok_or_else(|| ApiError::missing_param(format!("`{key}` is missing.")))?;
+    set(&app, &user_id, &key, (!value.is_null()).then_some(value)).await?;
+    Ok(Empty)
+}
+
+pub(crate) async fn delete(
+    State(app): State<Arc<App>>,
+    session: Authed,
+    Path((user_id, key)): Path<(String, String)>,
+) -> ApiResult<Empty> {
+    session.must_be(&user_id)?;
+    set(&app, &user_id, &key, None).await?;
+    Ok(Empty)
+}
+
+/// Sets or removes a field, and shows it in the user's rooms if member events carry it.
+pub(crate) async fn set(app: &Arc<App>, user_id: &str, key: &str, value: Option<Value>) -> ApiResult<()> {
+    let raw = value.map(|value| to_raw_value(&value)).transpose().map_err(ApiError::internal)?;
+    let (users, owner, field) = (Arc::clone(&app.users), user_id.to_owned(), key.to_owned());
+    blocking(move || users.set_profile_field(&owner, &field, raw.as_deref())).await?;
+    if matches!(key, "displayname" | "avatar_url") {
+        membership::show_profile(app, user_id).await?;
+    }
+    Ok(())
+}

@@ -1,0 +1,95 @@
+//! `POST /_matrix/client/v3/rooms/{roomId}/receipt/{receiptType}/{eventId}` and `…/read_markers`
+//! (Receipts; Fully read markers).
+
+use std::sync::Arc;
+
+use axum::extract::State;
+use engram_ephemeral::ReceiptRequest;
+use engram_rooms::query;
+use serde::Deserialize;
+use serde_json::json;
+use serde_json::value::to_raw_value;
+
+use crate::app::App;
+use crate::auth::Authed;
+use crate::blocking::blocking;
+use crate::error::{ApiError, ApiResult};
+use crate::json::{Body, Empty, OptionalBody};
+use crate::membership::must_be_joined;
+use crate::path::Path;
+
+#[derive(Deserialize)]
+pub(crate) struct Thread {
+    thread_id: Option<String>,
+}
+
+pub(crate) async fn receipt(
+    State(app): State<Arc<App>>,
+    session: Authed,
+    Path((room_id, receipt_type, event_id)): Path<(String, String, String)>,
+    OptionalBody(Thread { thread_id }): OptionalBody<Thread>,
+) -> ApiResult<Empty> {
+    must_be_joined(&*app.views.snapshot(), &room_id, &session.user_id)?;
+    blocking(move || mark(&app, &session.user_id, &room_id, &receipt_type, &event_id, thread_id.as_deref())).await?;
+    Ok(Empty)
+}
+
+#[derive(Deserialize)]
+pub(crate) struct Markers {
+    #[serde(rename = "m.fully_read")]
+    fully_read: Option<String>,
+    #[serde(rename = "m.read")]
+    read: Option<String>,
+    #[serde(rename = "m.read.private")]
+    read_private: Option<String>,
+}
+
+pub(crate) async fn markers(
+    State(app): State<Arc<App>>,
+    session: Authed,
+    Path(room_id): Path<String>,
+    Body(markers): Body<Markers>,
+) -> ApiResult<Empty> {
+    must_be_joined(&*app.views.snapshot(), &room_id, &session.user_id)?;
+    blocking(move || -> ApiResult<()> {
+        let set = [
+            ("m.fully_read", &markers.fully_read),
+            ("m.read", &markers.read),
+            ("m.read.private", &markers.read_private),
+        ];
+        for (receipt_type, event_id) in set {
+            if let Some(event_id) = event_id {
+                mark(&app, &session.user_id, &room_id, receipt_type, event_id, None)?;
+            }
+        }
+        Ok(())
+    })
+    .await?;
+    Ok(Empty)
+}
+
+/// Records one receipt, or the place up to which everything was read. Blocks.
+fn mark(
+    app: &App,
+    user_id: &str,
+    room_id: &str,
+    receipt_type: &str,
+    event_id: &str,
+    thread_id: Option<&str>,
+) -> ApiResult<()> {
+    if receipt_type != "m.fully_read" {
+        let request = ReceiptRequest { room_id, user_id, receipt_type, event_id, thread_id };
+        return Ok(app.ephemeral.send_receipt(request, &|event_id| position(app, event_id))?);
+    }
+    if thread_id.is_some() {
+        return Err(ApiError::invalid_param("`m.fully_read` has no threads."));
+    }
+    let content = to_raw_value(&json!({ "event_id": event_id })).map_err(ApiError::internal)?;
+    Ok(app.users.set_account_data(user_id, Some(room_id), receipt_type, &content)?)
+}
+
+/// An event's place in the order of its room; none if it is unknown.
+fn position(app: &App, event_id: &str) -> Option<u64> {
+    let located = query::locate(&*app.views.snapshot(), event_id).ok()?;
+    located.map(|(_, offset)| offset.0)
+}

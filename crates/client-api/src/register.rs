@@ -1,0 +1,141 @@
+//! `POST /_matrix/client/v3/register`, `GET …/register/available`,
+//! `GET /_matrix/client/v1/register/m.login.registration_token/validity` (Account registration).
+
+use std::sync::Arc;
+
+use axum::extract::State;
+use engram_users::writer::{RegisterRequest, Registered};
+use serde::Deserialize;
+use serde_json::{Value, json};
+
+use crate::app::App;
+use crate::auth::ClientAddress;
+use crate::blocking::blocking;
+use crate::error::{ApiError, ApiResult};
+use crate::json::{Json, RawBody};
+use crate::limits;
+use crate::path::Query;
+use crate::uia::{self, Flows, Operation, Stage};
+
+const OPEN: Flows = &[&[Stage::Dummy]];
+const BY_TOKEN: Flows = &[&[Stage::RegistrationToken]];
+
+#[derive(Deserialize)]
+pub(crate) struct Kind {
+    kind: Option<String>,
+}
+
+#[derive(Deserialize)]
+struct Wanted {
+    #[serde(rename = "type")]
+    login_type: Option<String>,
+    username: Option<String>,
+    password: Option<String>,
+    device_id: Option<String>,
+    initial_device_display_name: Option<String>,
+    #[serde(default)]
+    inhibit_login: bool,
+}
+
+pub(crate) async fn register(
+    State(app): State<Arc<App>>,
+    address: ClientAddress,
+    Query(Kind { kind }): Query<Kind>,
+    RawBody(body): RawBody<{ limits::BODY_BYTES_MAX_ANONYMOUS }>,
+) -> ApiResult<Json<Value>> {
+    let operation = Operation { name: "register".to_owned(), user_id: None };
+    let request = uia::Request::<Wanted>::read(&app.uia, &operation, &body, app.now())?;
+    match kind.as_deref() {
+        None | Some("user") => {}
+        Some("guest") => return register_guest(&app, request.parameters, address).await,
+        Some(_) => return Err(ApiError::invalid_param("`kind` is `user` or `guest`.")),
+    }
+    refuse_early(&app, &request).await?;
+    let flows = if app.config.registration_open { OPEN } else { BY_TOKEN };
+    let passed = uia::authenticate(&app, &operation, &request, flows).await?;
+    let wanted = request.parameters;
+    let registration = RegisterRequest {
+        localpart: wanted.username,
+        password: wanted.password,
+        device_id: wanted.device_id,
+        initial_device_display_name: wanted.initial_device_display_name,
+        inhibit_login: wanted.inhibit_login,
+        registration_token: passed.registration_token,
+        ip: address.text(),
+        ..RegisterRequest::default()
+    };
+    let users = Arc::clone(&app.users);
+    let registered = app.hash_slots.hashing(move || users.register(registration)).await??;
+    Ok(Json(rendered(&app, registered)))
+}
+
+/// What cannot succeed is refused before anybody has to authenticate for it.
+async fn refuse_early(app: &Arc<App>, request: &uia::Request<Wanted>) -> ApiResult<()> {
+    let wanted = &request.parameters;
+    if wanted.login_type.as_deref() == Some("m.login.application_service") {
+        return Err(ApiError::forbidden("No application service may register accounts here."));
+    }
+    if wanted.password.as_ref().is_some_and(|password| password.len() > limits::PASSWORD_BYTES_MAX) {
+        return Err(ApiError::invalid_param("The password is too long."));
+    }
+    if wanted.password.is_none() && request.attempts_a_stage() {
+        return Err(ApiError::missing_param("`password` is missing."));
+    }
+    if let Some(username) = wanted.username.clone() {
+        let users = Arc::clone(&app.users);
+        blocking(move || users.check_available(&username)).await?;
+    }
+    Ok(())
+}
+
+async fn register_guest(app: &Arc<App>, wanted: Wanted, address: ClientAddress) -> ApiResult<Json<Value>> {
+    if !app.config.guests {
+        return Err(ApiError::forbidden("This server has no guests."));
+    }
+    let registration = RegisterRequest {
+        guest: true,
+        initial_device_display_name: wanted.initial_device_display_name,
+        inhibit_login: wanted.inhibit_login,
+        ip: address.text(),
+        ..RegisterRequest::default()
+    };
+    let users = Arc::clone(&app.users);
+    let registered = blocking(move || users.register(registration)).await?;
+    Ok(Json(rendered(app, registered)))
+}
+
+/// The response to a registration.
+pub(crate) fn rendered(app: &App, registered: Registered) -> Value {
+    let mut answer = json!({ "user_id": registered.user_id, "home_server": app.config.server_name });
+    if let Some(session) = registered.session {
+        answer["access_token"] = session.access_token.into();
+        answer["device_id"] = session.device_id.into();
+    }
+    answer
+}
+
+#[derive(Deserialize)]
+pub(crate) struct Username {
+    username: String,
+}
+
+pub(crate) async fn available(
+    State(app): State<Arc<App>>,
+    Query(Username { username }): Query<Username>,
+) -> ApiResult<Json<Value>> {
+    blocking(move || app.users.check_available(&username)).await?;
+    Ok(Json(json!({ "available": true })))
+}
+
+#[derive(Deserialize)]
+pub(crate) struct Token {
+    token: String,
+}
+
+pub(crate) async fn token_validity(
+    State(app): State<Arc<App>>,
+    Query(Token { token }): Query<Token>,
+) -> ApiResult<Json<Value>> {
+    let valid = blocking(move || app.users.check_registration_token(&token)).await?;
+    Ok(Json(json!({ "valid": valid })))
+}
