@@ -1,0 +1,55 @@
+//! What a user may read of a room: its state now, its state as of when they left, or nothing (HIST-05, HIST-06).
+
+use engram_log::Offset;
+use engram_matrix::history::HistoryVisibility;
+use engram_rooms::Membership;
+use engram_rooms::query::{self, RoomInfo};
+use engram_rooms::state::Root;
+use engram_views::{Read, ViewError};
+
+use crate::error::{ApiError, ApiResult};
+
+/// A room with the state of it that somebody may read.
+pub(crate) struct Readable {
+    /// The room.
+    pub(crate) room: RoomInfo,
+    /// The state.
+    pub(crate) state: Root,
+    /// For those who have left: the position of their leaving.
+    pub(crate) left_at: Option<Offset>,
+}
+
+/// The state that a user may read, or a refusal. Rooms that are not known are refused like those the user is not in.
+pub(crate) fn readable(reader: &dyn Read, room_id: &str, user_id: &str) -> ApiResult<Readable> {
+    let refused = || ApiError::forbidden(format!("{user_id} is not in the room {room_id}"));
+    let room = query::room(reader, room_id)?.ok_or_else(refused)?;
+    let head = query::head(reader, room.number)?;
+    let membership = query::membership(reader, room.number, user_id)?;
+    match membership {
+        Some((Membership::Join, _)) => return Ok(Readable { room, state: head.state, left_at: None }),
+        Some((Membership::Leave | Membership::Ban, event)) if was_joined_before(reader, &room, event, user_id)? => {
+            let meta = query::meta(reader, room.number, event)?.ok_or_else(refused)?;
+            let state = query::state_after(reader, room.number, event, &meta)?;
+            return Ok(Readable { room, state, left_at: Some(event) });
+        }
+        _ => {}
+    }
+    if visibility(reader, head.state)? == HistoryVisibility::WorldReadable {
+        return Ok(Readable { room, state: head.state, left_at: None });
+    }
+    Err(refused())
+}
+
+fn was_joined_before(reader: &dyn Read, room: &RoomInfo, member_event: Offset, user_id: &str) -> Result<bool, ViewError> {
+    let Some(meta) = query::meta(reader, room.number, member_event)? else { return Ok(false) };
+    let before = query::state_before(reader, room.number, &meta)?;
+    let Some(offset) = query::state_entry(reader, before, "m.room.member", user_id)? else { return Ok(false) };
+    let event = query::pdu(reader, offset)?;
+    Ok(engram_matrix::membership::Membership::of(&event) == Some(engram_matrix::membership::Membership::Join))
+}
+
+fn visibility(reader: &dyn Read, state: Root) -> Result<HistoryVisibility, ViewError> {
+    let offset = query::state_entry(reader, state, "m.room.history_visibility", "")?;
+    let event = offset.map(|offset| query::pdu(reader, offset)).transpose()?;
+    Ok(HistoryVisibility::in_state(event.as_deref()))
+}

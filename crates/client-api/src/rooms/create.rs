@@ -1,0 +1,122 @@
+//! `POST /_matrix/client/v3/createRoom` (Room creation)
+
+use std::sync::Arc;
+
+use axum::extract::State;
+use axum::response::IntoResponse;
+use engram_rooms::writer::{CreateRoom, InitialEvent, Preset};
+use serde::Deserialize;
+use serde_json::{Map, Value, json};
+
+use super::profile;
+use crate::app::App;
+use crate::auth::Authed;
+use crate::blocking::blocking;
+use crate::error::{ApiError, ApiResult};
+use crate::json::{Body, Json};
+
+#[derive(Deserialize)]
+pub(crate) struct Request {
+    #[serde(default)]
+    visibility: Visibility,
+    room_alias_name: Option<String>,
+    name: Option<String>,
+    topic: Option<String>,
+    #[serde(default)]
+    invite: Vec<String>,
+    #[serde(default)]
+    invite_3pid: Vec<Value>,
+    room_version: Option<String>,
+    #[serde(default)]
+    creation_content: Option<Map<String, Value>>,
+    #[serde(default)]
+    initial_state: Vec<StateEvent>,
+    preset: Option<PresetName>,
+    #[serde(default)]
+    is_direct: bool,
+    #[serde(default)]
+    power_level_content_override: Option<Map<String, Value>>,
+}
+
+#[derive(Deserialize, Default, Clone, Copy, PartialEq, Eq)]
+#[serde(rename_all = "lowercase")]
+enum Visibility {
+    Public,
+    #[default]
+    Private,
+}
+
+#[derive(Deserialize, Clone, Copy)]
+#[serde(rename_all = "snake_case")]
+enum PresetName {
+    PrivateChat,
+    PublicChat,
+    TrustedPrivateChat,
+}
+
+#[derive(Deserialize)]
+struct StateEvent {
+    #[serde(rename = "type")]
+    event_type: String,
+    #[serde(default)]
+    state_key: String,
+    content: Map<String, Value>,
+}
+
+pub(crate) async fn post(
+    State(app): State<Arc<App>>,
+    authed: Authed,
+    Body(request): Body<Request>,
+) -> ApiResult<impl IntoResponse> {
+    authed.no_guest()?;
+    if !request.invite_3pid.is_empty() {
+        let why = "Third-party invites need an identity server, which this server does not talk to.";
+        return Err(ApiError::new(axum::http::StatusCode::FORBIDDEN, "M_THREEPID_DENIED", why));
+    }
+    let create = resolve(&app, authed.user_id, request)?;
+    let rooms = Arc::clone(&app.rooms);
+    let created = blocking(move || rooms.create_room(&create)).await?;
+    app.views.wait_applied(created.offset).await?;
+    Ok(Json(json!({ "room_id": created.room_id })))
+}
+
+/// The request with its defaults filled in.
+fn resolve(app: &App, creator: String, request: Request) -> ApiResult<CreateRoom> {
+    let snapshot = app.views.snapshot();
+    let published = request.visibility == Visibility::Public;
+    let preset = match request.preset {
+        Some(PresetName::PublicChat) => Preset::Public,
+        Some(PresetName::PrivateChat) => Preset::Private,
+        Some(PresetName::TrustedPrivateChat) => Preset::TrustedPrivate,
+        None if published => Preset::Public,
+        None => Preset::Private,
+    };
+    let mut invite = Vec::with_capacity(request.invite.len());
+    for user_id in request.invite {
+        if invite.iter().any(|(known, _)| *known == user_id) {
+            continue;
+        }
+        let profile = profile::of(&*snapshot, &user_id)?;
+        invite.push((user_id, profile));
+    }
+    let initial = |event: StateEvent| InitialEvent {
+        event_type: event.event_type,
+        state_key: event.state_key,
+        content: Value::Object(event.content),
+    };
+    Ok(CreateRoom {
+        profile: profile::of(&*snapshot, &creator)?,
+        creator,
+        room_version: request.room_version.unwrap_or_else(|| app.config.default_room_version.clone()),
+        preset,
+        published,
+        alias_localpart: request.room_alias_name,
+        name: request.name,
+        topic: request.topic,
+        creation_content: request.creation_content.unwrap_or_default(),
+        power_levels: request.power_level_content_override.unwrap_or_default(),
+        initial_state: request.initial_state.into_iter().map(initial).collect(),
+        invite,
+        is_direct: request.is_direct,
+    })
+}

@@ -1,0 +1,121 @@
+//! `/_matrix/client/v3/directory/room/{roomAlias}`, `/_matrix/client/v3/directory/list/room/{roomId}`,
+//! `GET /_matrix/client/v3/rooms/{roomId}/aliases` (Room aliases, Published room directory)
+
+use std::sync::Arc;
+
+use axum::extract::State;
+use axum::response::IntoResponse;
+use engram_rooms::query;
+use serde::Deserialize;
+use serde_json::json;
+
+use super::access::readable;
+use crate::app::App;
+use crate::auth::Authed;
+use crate::blocking::blocking;
+use crate::error::{ApiError, ApiResult};
+use crate::json::{Body, Empty, Json, OptionalBody};
+use crate::path::Path;
+
+#[derive(Deserialize)]
+pub(crate) struct Target {
+    room_id: String,
+}
+
+#[derive(Deserialize)]
+pub(crate) struct Listing {
+    #[serde(default)]
+    visibility: Visibility,
+}
+
+#[derive(Deserialize, Default, PartialEq, Eq)]
+#[serde(rename_all = "lowercase")]
+enum Visibility {
+    #[default]
+    Public,
+    Private,
+}
+
+type AppState = State<Arc<App>>;
+
+pub(crate) async fn resolve(State(app): AppState, Path(alias): Path<String>) -> ApiResult<impl IntoResponse> {
+    check_alias(&alias)?;
+    let room_id = query::alias(&*app.views.snapshot(), &alias)?;
+    let room_id = room_id.ok_or_else(|| ApiError::not_found(format!("There is no room alias {alias}.")))?;
+    Ok(Json(json!({ "room_id": room_id, "servers": [app.config.server_name] })))
+}
+
+pub(crate) async fn create(
+    State(app): AppState,
+    Path(alias): Path<String>,
+    authed: Authed,
+    Body(Target { room_id }): Body<Target>,
+) -> ApiResult<Empty> {
+    authed.no_guest()?;
+    check_alias(&alias)?;
+    if query::room(&*app.views.snapshot(), &room_id)?.is_none() {
+        return Err(ApiError::not_found(format!("There is no room {room_id}.")));
+    }
+    let taken = alias.clone();
+    let rooms = Arc::clone(&app.rooms);
+    let made = blocking(move || rooms.create_alias(&alias, &room_id, &authed.user_id)).await;
+    match made {
+        Ok(_) => Ok(Empty),
+        Err(engram_rooms::writer::RoomError::AliasInUse(_)) => {
+            let why = format!("The alias {taken} is already taken.");
+            Err(ApiError::new(axum::http::StatusCode::CONFLICT, "M_UNKNOWN", why))
+        }
+        Err(error) => Err(error.into()),
+    }
+}
+
+pub(crate) async fn remove(State(app): AppState, Path(alias): Path<String>, authed: Authed) -> ApiResult<Empty> {
+    check_alias(&alias)?;
+    let rooms = Arc::clone(&app.rooms);
+    blocking(move || rooms.remove_alias(&alias, &authed.user_id, authed.admin)).await?;
+    Ok(Empty)
+}
+
+pub(crate) async fn aliases(
+    State(app): AppState,
+    Path(room): Path<String>,
+    authed: Authed,
+) -> ApiResult<impl IntoResponse> {
+    let snapshot = app.views.snapshot();
+    let readable = readable(&*snapshot, &room, &authed.user_id)?;
+    if readable.left_at.is_some() {
+        return Err(ApiError::forbidden(format!("{} is not in the room {room}", authed.user_id)));
+    }
+    Ok(Json(json!({ "aliases": query::aliases(&*snapshot, &room)? })))
+}
+
+pub(crate) async fn is_published(State(app): AppState, Path(room): Path<String>) -> ApiResult<impl IntoResponse> {
+    let snapshot = app.views.snapshot();
+    if query::room(&*snapshot, &room)?.is_none() {
+        return Err(ApiError::not_found(format!("There is no room {room}.")));
+    }
+    let visibility = if query::is_published(&*snapshot, &room)? { "public" } else { "private" };
+    Ok(Json(json!({ "visibility": visibility })))
+}
+
+pub(crate) async fn publish(
+    State(app): AppState,
+    Path(room): Path<String>,
+    authed: Authed,
+    OptionalBody(listing): OptionalBody<Listing>,
+) -> ApiResult<Empty> {
+    if query::room(&*app.views.snapshot(), &room)?.is_none() {
+        return Err(ApiError::not_found(format!("There is no room {room}.")));
+    }
+    let published = listing.visibility == Visibility::Public;
+    let offset = app.rooms.publish(&room, &authed.user_id, published, authed.admin)?;
+    app.views.wait_applied(offset).await?;
+    Ok(Empty)
+}
+
+fn check_alias(alias: &str) -> ApiResult<()> {
+    if engram_matrix::ids::is_room_alias(alias) {
+        return Ok(());
+    }
+    Err(ApiError::invalid_param(format!("{alias:?} is not a room alias.")))
+}

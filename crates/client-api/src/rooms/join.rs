@@ -1,0 +1,79 @@
+//! `POST /_matrix/client/v3/join/{roomIdOrAlias}`, `POST /_matrix/client/v3/rooms/{roomId}/join` (Joining rooms),
+//! `POST /_matrix/client/v3/knock/{roomIdOrAlias}` (Knocking on rooms)
+
+use std::sync::Arc;
+
+use axum::extract::State;
+use axum::response::IntoResponse;
+use engram_rooms::query;
+use engram_rooms::writer::{Change, MembershipRequest};
+use engram_views::Read;
+use serde::Deserialize;
+use serde_json::json;
+
+use super::profile;
+use crate::app::App;
+use crate::auth::Authed;
+use crate::error::{ApiError, ApiResult};
+use crate::json::{Json, OptionalBody};
+use crate::path::Path;
+
+#[derive(Deserialize)]
+pub(crate) struct Request {
+    reason: Option<String>,
+}
+
+pub(crate) async fn post(
+    State(app): State<Arc<App>>,
+    Path(room): Path<String>,
+    authed: Authed,
+    OptionalBody(request): OptionalBody<Request>,
+) -> ApiResult<impl IntoResponse> {
+    enter(&app, &room, &authed, &request, Change::Join).await
+}
+
+pub(crate) async fn knock(
+    State(app): State<Arc<App>>,
+    Path(room): Path<String>,
+    authed: Authed,
+    OptionalBody(request): OptionalBody<Request>,
+) -> ApiResult<impl IntoResponse> {
+    authed.no_guest()?;
+    enter(&app, &room, &authed, &request, Change::Knock).await
+}
+
+async fn enter(
+    app: &App,
+    room: &str,
+    authed: &Authed,
+    request: &Request,
+    change: Change,
+) -> ApiResult<impl IntoResponse + use<>> {
+    let snapshot = app.views.snapshot();
+    let room_id = find(&*snapshot, room)?;
+    let sent = app.rooms.change_membership(&MembershipRequest {
+        room_id: &room_id,
+        sender: &authed.user_id,
+        target: &authed.user_id,
+        change,
+        reason: request.reason.as_deref(),
+        profile: profile::of(&*snapshot, &authed.user_id)?,
+        extra: None,
+        transaction: None,
+    })?;
+    drop(snapshot);
+    app.views.wait_applied(sent.offset).await?;
+    Ok(Json(json!({ "room_id": room_id })))
+}
+
+/// The room of an ID or a local alias, if this server is in it.
+fn find(reader: &dyn Read, room: &str) -> ApiResult<String> {
+    let unknown = || ApiError::not_found(format!("This server knows no room {room}, and of no other server that does."));
+    let room_id = match room.as_bytes().first() {
+        Some(b'#') => query::alias(reader, room)?.ok_or_else(unknown)?,
+        Some(b'!') => room.to_owned(),
+        _ => return Err(ApiError::invalid_param(format!("{room:?} is neither a room ID nor an alias."))),
+    };
+    query::room(reader, &room_id)?.ok_or_else(unknown)?;
+    Ok(room_id)
+}

@@ -1,0 +1,119 @@
+//! `POST /_matrix/client/v3/rooms/{roomId}/{invite,leave,kick,ban,unban,forget}` (Room membership)
+
+use std::sync::Arc;
+
+use axum::extract::State;
+use engram_rooms::writer::{Change, MembershipRequest, Profile};
+use serde::Deserialize;
+
+use super::profile;
+use crate::app::App;
+use crate::auth::Authed;
+use crate::error::{ApiError, ApiResult};
+use crate::json::{Body, Empty, OptionalBody};
+use crate::path::Path;
+
+/// Whom it concerns, and why.
+#[derive(Deserialize)]
+pub(crate) struct About {
+    user_id: String,
+    reason: Option<String>,
+}
+
+/// An invite may be meant for somebody of whom only an e-mail address is known.
+#[derive(Deserialize)]
+pub(crate) struct Invite {
+    user_id: Option<String>,
+    medium: Option<String>,
+    reason: Option<String>,
+}
+
+#[derive(Deserialize)]
+pub(crate) struct Reason {
+    reason: Option<String>,
+}
+
+type AppState = State<Arc<App>>;
+
+pub(crate) async fn invite(
+    State(app): AppState,
+    Path(room): Path<String>,
+    authed: Authed,
+    Body(invite): Body<Invite>,
+) -> ApiResult<Empty> {
+    authed.no_guest()?;
+    let Some(user_id) = invite.user_id else {
+        if invite.medium.is_some() {
+            let why = "Third-party invites need an identity server, which this server does not talk to.";
+            return Err(ApiError::new(axum::http::StatusCode::FORBIDDEN, "M_THREEPID_DENIED", why));
+        }
+        return Err(ApiError::missing_param("`user_id` is missing."));
+    };
+    let profile = profile::of(&*app.views.snapshot(), &user_id)?;
+    change(&app, &room, &authed, &user_id, Change::Invite, invite.reason.as_deref(), profile).await
+}
+
+pub(crate) async fn leave(
+    State(app): AppState,
+    Path(room): Path<String>,
+    authed: Authed,
+    OptionalBody(Reason { reason }): OptionalBody<Reason>,
+) -> ApiResult<Empty> {
+    change(&app, &room, &authed, &authed.user_id, Change::Leave, reason.as_deref(), Profile::default()).await
+}
+
+pub(crate) async fn kick(
+    State(app): AppState,
+    Path(room): Path<String>,
+    authed: Authed,
+    Body(About { user_id, reason }): Body<About>,
+) -> ApiResult<Empty> {
+    change(&app, &room, &authed, &user_id, Change::Kick, reason.as_deref(), Profile::default()).await
+}
+
+pub(crate) async fn ban(
+    State(app): AppState,
+    Path(room): Path<String>,
+    authed: Authed,
+    Body(About { user_id, reason }): Body<About>,
+) -> ApiResult<Empty> {
+    change(&app, &room, &authed, &user_id, Change::Ban, reason.as_deref(), Profile::default()).await
+}
+
+pub(crate) async fn unban(
+    State(app): AppState,
+    Path(room): Path<String>,
+    authed: Authed,
+    Body(About { user_id, reason }): Body<About>,
+) -> ApiResult<Empty> {
+    change(&app, &room, &authed, &user_id, Change::Unban, reason.as_deref(), Profile::default()).await
+}
+
+pub(crate) async fn forget(State(app): AppState, Path(room): Path<String>, authed: Authed) -> ApiResult<Empty> {
+    let offset = app.rooms.forget(&room, &authed.user_id)?;
+    app.views.wait_applied(offset).await?;
+    Ok(Empty)
+}
+
+async fn change(
+    app: &App,
+    room_id: &str,
+    authed: &Authed,
+    target: &str,
+    change: Change,
+    reason: Option<&str>,
+    profile: Profile,
+) -> ApiResult<Empty> {
+    let sent = app.rooms.change_membership(&MembershipRequest {
+        room_id,
+        sender: &authed.user_id,
+        target,
+        change,
+        reason,
+        profile,
+        extra: None,
+        transaction: None,
+    })?;
+    app.views.wait_applied(sent.offset).await?;
+    Ok(Empty)
+}

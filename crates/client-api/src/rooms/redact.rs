@@ -1,0 +1,32 @@
+//! `PUT /_matrix/client/v3/rooms/{roomId}/redact/{eventId}/{txnId}` (Redactions)
+
+use std::sync::Arc;
+
+use axum::extract::State;
+use engram_rooms::writer::{SendRequest, TransactionScope};
+
+use super::send::{answer, text};
+use crate::app::App;
+use crate::auth::Authed;
+use crate::error::ApiResult;
+use crate::json::{ObjectBody, RawJson};
+use crate::path::Path;
+
+pub(crate) async fn put(
+    State(app): State<Arc<App>>,
+    Path((room, event_id, transaction)): Path<(String, String, String)>,
+    authed: Authed,
+    ObjectBody(content): ObjectBody,
+) -> ApiResult<RawJson<String>> {
+    let sent = app.rooms.send(&SendRequest {
+        room_id: &room,
+        sender: &authed.user_id,
+        event_type: "m.room.redaction",
+        state_key: None,
+        content: text(&content)?,
+        redacts: Some(&event_id),
+        transaction: Some(TransactionScope { device_id: &authed.device_id, transaction_id: &transaction }),
+        timestamp_ms: None,
+    })?;
+    answer(&app, sent).await
+}

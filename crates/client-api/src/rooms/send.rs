@@ -1,0 +1,46 @@
+//! `PUT /_matrix/client/v3/rooms/{roomId}/send/{eventType}/{txnId}` (Sending events to a room)
+//!
+//! The path that every message takes: it does nothing but hand the body to the room server and wait until the event is
+//! durable and applied.
+
+use std::sync::Arc;
+
+use axum::extract::State;
+use engram_rooms::writer::{SendRequest, Sent, TransactionScope};
+
+use crate::app::App;
+use crate::auth::Authed;
+use crate::error::{ApiError, ApiResult};
+use crate::json::{ObjectBody, RawJson};
+use crate::path::Path;
+
+pub(crate) async fn put(
+    State(app): State<Arc<App>>,
+    Path((room, event_type, transaction)): Path<(String, String, String)>,
+    authed: Authed,
+    ObjectBody(content): ObjectBody,
+) -> ApiResult<RawJson<String>> {
+    let sent = app.rooms.send(&SendRequest {
+        room_id: &room,
+        sender: &authed.user_id,
+        event_type: &event_type,
+        state_key: None,
+        content: text(&content)?,
+        redacts: None,
+        transaction: Some(TransactionScope { device_id: &authed.device_id, transaction_id: &transaction }),
+        timestamp_ms: None,
+    })?;
+    answer(&app, sent).await
+}
+
+/// Waits until the event is durable and applied, and names it.
+pub(super) async fn answer(app: &App, sent: Sent) -> ApiResult<RawJson<String>> {
+    app.views.wait_applied(sent.offset).await?;
+    // An event ID needs no escaping: base64, or an opaque ID of this server's own making.
+    Ok(RawJson(format!("{{\"event_id\":\"{}\"}}", sent.event_id)))
+}
+
+/// A body that was parsed as JSON, as text.
+pub(super) fn text(body: &[u8]) -> ApiResult<&str> {
+    std::str::from_utf8(body).map_err(|_| ApiError::not_json("The body is not UTF-8."))
+}
