@@ -16,7 +16,9 @@ pub mod json;
 pub mod limits;
 pub mod path;
 pub mod register_admin;
+mod rooms;
 pub mod routes;
+mod sync;
 pub mod uia;
 
 mod account;

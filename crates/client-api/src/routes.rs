@@ -9,7 +9,7 @@ use crate::app::App;
 use crate::error::ApiError;
 use crate::{
     account, account_data, capabilities, cross_signing, devices, filter, keys, login, logout, presence, profile,
-    push_rules, receipts, register, register_admin, tags, to_device, typing, versions, well_known,
+    push_rules, receipts, register, register_admin, rooms, sync, tags, to_device, typing, versions, well_known,
 };
 
 /// The routes. A path may have several lines, one for each method.
@@ -75,6 +75,8 @@ pub fn router() -> Router<Arc<App>> {
         .route("/_matrix/client/v3/rooms/{room_id}/typing/{user_id}", put(typing::put))
         .route("/_matrix/client/v3/rooms/{room_id}/receipt/{type}/{event_id}", post(receipts::receipt))
         .route("/_matrix/client/v3/rooms/{room_id}/read_markers", post(receipts::markers))
+        .merge(rooms::router())
+        .merge(sync::router())
         .fallback(unknown_path)
         .method_not_allowed_fallback(wrong_method)
 }

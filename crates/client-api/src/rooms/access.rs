@@ -40,7 +40,12 @@ pub(crate) fn readable(reader: &dyn Read, room_id: &str, user_id: &str) -> ApiRe
     Err(refused())
 }
 
-fn was_joined_before(reader: &dyn Read, room: &RoomInfo, member_event: Offset, user_id: &str) -> Result<bool, ViewError> {
+fn was_joined_before(
+    reader: &dyn Read,
+    room: &RoomInfo,
+    member_event: Offset,
+    user_id: &str,
+) -> Result<bool, ViewError> {
     let Some(meta) = query::meta(reader, room.number, member_event)? else { return Ok(false) };
     let before = query::state_before(reader, room.number, &meta)?;
     let Some(offset) = query::state_entry(reader, before, "m.room.member", user_id)? else { return Ok(false) };

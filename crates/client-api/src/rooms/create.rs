@@ -8,12 +8,12 @@ use engram_rooms::writer::{CreateRoom, InitialEvent, Preset};
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
 
-use super::profile;
 use crate::app::App;
 use crate::auth::Authed;
 use crate::blocking::blocking;
 use crate::error::{ApiError, ApiResult};
 use crate::json::{Body, Json};
+use crate::membership::profile;
 
 #[derive(Deserialize)]
 pub(crate) struct Request {
@@ -73,7 +73,7 @@ pub(crate) async fn post(
         let why = "Third-party invites need an identity server, which this server does not talk to.";
         return Err(ApiError::new(axum::http::StatusCode::FORBIDDEN, "M_THREEPID_DENIED", why));
     }
-    let create = resolve(&app, authed.user_id, request)?;
+    let create = resolve(&app, authed.user_id.clone(), request)?;
     let rooms = Arc::clone(&app.rooms);
     let created = blocking(move || rooms.create_room(&create)).await?;
     app.views.wait_applied(created.offset).await?;
@@ -96,8 +96,8 @@ fn resolve(app: &App, creator: String, request: Request) -> ApiResult<CreateRoom
         if invite.iter().any(|(known, _)| *known == user_id) {
             continue;
         }
-        let profile = profile::of(&*snapshot, &user_id)?;
-        invite.push((user_id, profile));
+        let shown = profile(&*snapshot, &user_id)?;
+        invite.push((user_id, shown));
     }
     let initial = |event: StateEvent| InitialEvent {
         event_type: event.event_type,
@@ -105,7 +105,7 @@ fn resolve(app: &App, creator: String, request: Request) -> ApiResult<CreateRoom
         content: Value::Object(event.content),
     };
     Ok(CreateRoom {
-        profile: profile::of(&*snapshot, &creator)?,
+        profile: profile(&*snapshot, &creator)?,
         creator,
         room_version: request.room_version.unwrap_or_else(|| app.config.default_room_version.clone()),
         preset,

@@ -11,11 +11,11 @@ use engram_views::Read;
 use serde::Deserialize;
 use serde_json::json;
 
-use super::profile;
 use crate::app::App;
 use crate::auth::Authed;
 use crate::error::{ApiError, ApiResult};
 use crate::json::{Json, OptionalBody};
+use crate::membership::profile;
 use crate::path::Path;
 
 #[derive(Deserialize)]
@@ -57,7 +57,7 @@ async fn enter(
         target: &authed.user_id,
         change,
         reason: request.reason.as_deref(),
-        profile: profile::of(&*snapshot, &authed.user_id)?,
+        profile: profile(&*snapshot, &authed.user_id)?,
         extra: None,
         transaction: None,
     })?;
@@ -68,7 +68,8 @@ async fn enter(
 
 /// The room of an ID or a local alias, if this server is in it.
 fn find(reader: &dyn Read, room: &str) -> ApiResult<String> {
-    let unknown = || ApiError::not_found(format!("This server knows no room {room}, and of no other server that does."));
+    let unknown =
+        || ApiError::not_found(format!("This server knows no room {room}, and of no other server that does."));
     let room_id = match room.as_bytes().first() {
         Some(b'#') => query::alias(reader, room)?.ok_or_else(unknown)?,
         Some(b'!') => room.to_owned(),

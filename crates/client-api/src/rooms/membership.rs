@@ -6,11 +6,11 @@ use axum::extract::State;
 use engram_rooms::writer::{Change, MembershipRequest, Profile};
 use serde::Deserialize;
 
-use super::profile;
 use crate::app::App;
 use crate::auth::Authed;
 use crate::error::{ApiError, ApiResult};
 use crate::json::{Body, Empty, OptionalBody};
+use crate::membership::profile;
 use crate::path::Path;
 
 /// Whom it concerns, and why.
@@ -49,8 +49,8 @@ pub(crate) async fn invite(
         }
         return Err(ApiError::missing_param("`user_id` is missing."));
     };
-    let profile = profile::of(&*app.views.snapshot(), &user_id)?;
-    change(&app, &room, &authed, &user_id, Change::Invite, invite.reason.as_deref(), profile).await
+    let shown = profile(&*app.views.snapshot(), &user_id)?;
+    change(&app, &room, &authed, &user_id, Change::Invite, invite.reason.as_deref(), shown).await
 }
 
 pub(crate) async fn leave(

@@ -10,12 +10,10 @@ use crate::app::App;
 mod access;
 mod create;
 mod directory;
-mod errors;
 mod event;
 mod join;
 mod members;
 mod membership;
-mod profile;
 mod redact;
 mod send;
 mod state;
@@ -48,8 +46,5 @@ pub(crate) fn router() -> Router<Arc<App>> {
             "/_matrix/client/v3/directory/room/{alias}",
             get(directory::resolve).put(directory::create).delete(directory::remove),
         )
-        .route(
-            "/_matrix/client/v3/directory/list/room/{room}",
-            get(directory::is_published).put(directory::publish),
-        )
+        .route("/_matrix/client/v3/directory/list/room/{room}", get(directory::is_published).put(directory::publish))
 }

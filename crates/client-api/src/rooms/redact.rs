@@ -5,7 +5,7 @@ use std::sync::Arc;
 use axum::extract::State;
 use engram_rooms::writer::{SendRequest, TransactionScope};
 
-use super::send::{answer, text};
+use super::send::answer;
 use crate::app::App;
 use crate::auth::Authed;
 use crate::error::ApiResult;
@@ -23,7 +23,7 @@ pub(crate) async fn put(
         sender: &authed.user_id,
         event_type: "m.room.redaction",
         state_key: None,
-        content: text(&content)?,
+        content: content.get(),
         redacts: Some(&event_id),
         transaction: Some(TransactionScope { device_id: &authed.device_id, transaction_id: &transaction }),
         timestamp_ms: None,

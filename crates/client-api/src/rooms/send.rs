@@ -10,7 +10,7 @@ use engram_rooms::writer::{SendRequest, Sent, TransactionScope};
 
 use crate::app::App;
 use crate::auth::Authed;
-use crate::error::{ApiError, ApiResult};
+use crate::error::ApiResult;
 use crate::json::{ObjectBody, RawJson};
 use crate::path::Path;
 
@@ -25,7 +25,7 @@ pub(crate) async fn put(
         sender: &authed.user_id,
         event_type: &event_type,
         state_key: None,
-        content: text(&content)?,
+        content: content.get(),
         redacts: None,
         transaction: Some(TransactionScope { device_id: &authed.device_id, transaction_id: &transaction }),
         timestamp_ms: None,
@@ -38,9 +38,4 @@ pub(super) async fn answer(app: &App, sent: Sent) -> ApiResult<RawJson<String>> 
     app.views.wait_applied(sent.offset).await?;
     // An event ID needs no escaping: base64, or an opaque ID of this server's own making.
     Ok(RawJson(format!("{{\"event_id\":\"{}\"}}", sent.event_id)))
-}
-
-/// A body that was parsed as JSON, as text.
-pub(super) fn text(body: &[u8]) -> ApiResult<&str> {
-    std::str::from_utf8(body).map_err(|_| ApiError::not_json("The body is not UTF-8."))
 }

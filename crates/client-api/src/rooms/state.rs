@@ -13,7 +13,7 @@ use serde::Deserialize;
 use serde_json::value::RawValue;
 
 use super::access::readable;
-use super::send::{answer, text};
+use super::send::answer;
 use crate::app::App;
 use crate::auth::Authed;
 use crate::error::{ApiError, ApiResult};
@@ -72,7 +72,7 @@ pub(crate) async fn put(
     authed: Authed,
     ObjectBody(content): ObjectBody,
 ) -> ApiResult<RawJson<String>> {
-    set(&app, &room, &event_type, &state_key, &authed, &content).await
+    set(&app, &room, &event_type, &state_key, &authed, content.get()).await
 }
 
 pub(crate) async fn put_unkeyed(
@@ -81,7 +81,7 @@ pub(crate) async fn put_unkeyed(
     authed: Authed,
     ObjectBody(content): ObjectBody,
 ) -> ApiResult<RawJson<String>> {
-    set(&app, &room, &event_type, "", &authed, &content).await
+    set(&app, &room, &event_type, "", &authed, content.get()).await
 }
 
 fn one(
@@ -117,14 +117,14 @@ async fn set(
     event_type: &str,
     state_key: &str,
     authed: &Authed,
-    content: &[u8],
+    content: &str,
 ) -> ApiResult<RawJson<String>> {
     let request = SendRequest {
         room_id: room,
         sender: &authed.user_id,
         event_type,
         state_key: Some(state_key),
-        content: text(content)?,
+        content,
         redacts: None,
         transaction: None,
         timestamp_ms: None,
@@ -143,7 +143,8 @@ pub(super) fn viewer<'a>(app: &App, authed: &'a Authed) -> Viewer<'a> {
 
 /// A state event in client format.
 pub(super) fn rendered(reader: &dyn Read, room: RoomNumber, offset: Offset, viewer: Viewer<'_>) -> ApiResult<String> {
-    let event = query::event(reader, room, offset)?
-        .ok_or_else(|| ApiError::internal(format!("the state names an event at {offset} that room {room:?} does not have")))?;
+    let event = query::event(reader, room, offset)?.ok_or_else(|| {
+        ApiError::internal(format!("the state names an event at {offset} that room {room:?} does not have"))
+    })?;
     Ok(query::render(reader, &event, viewer, true)?)
 }
