@@ -52,3 +52,6 @@ pub const TYPING_TIMEOUT_MAX: Duration = Duration::from_secs(120);
 
 /// How many requests may hash a password at once, per core: each takes tens of MiB and a core.
 pub const PASSWORD_HASHES_PER_CORE: usize = 2;
+
+/// Rooms on one page of the directory, and as many as are shown to clients that do not say how many they want.
+pub const PUBLIC_ROOMS_MAX: usize = 100;

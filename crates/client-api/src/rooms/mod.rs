@@ -14,6 +14,7 @@ mod event;
 mod join;
 mod members;
 mod membership;
+mod public_rooms;
 mod redact;
 mod send;
 mod state;
@@ -41,6 +42,7 @@ pub(crate) fn router() -> Router<Arc<App>> {
         .route("/_matrix/client/v3/rooms/{room}/event/{event}", get(event::get))
         .route("/_matrix/client/v3/rooms/{room}/members", get(members::members))
         .route("/_matrix/client/v3/rooms/{room}/joined_members", get(members::joined_members))
+        .route("/_matrix/client/v3/publicRooms", get(public_rooms::get).post(public_rooms::post))
         .route("/_matrix/client/v3/rooms/{room}/aliases", get(directory::aliases))
         .route(
             "/_matrix/client/v3/directory/room/{alias}",

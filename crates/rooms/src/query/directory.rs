@@ -1,6 +1,6 @@
 //! Local aliases and published rooms.
 
-use std::ops::ControlFlow;
+use std::ops::{Bound, ControlFlow};
 
 use engram_views::{Read, ReadExt as _, ViewError};
 
@@ -48,4 +48,16 @@ pub fn is_published(reader: &dyn Read, room_id: &str) -> Result<bool, ViewError>
         return Ok(false);
     }
     reader.contains(&PUBLISHED, room_id.as_bytes())
+}
+
+/// The IDs of all rooms in the directory, in order.
+pub fn published(reader: &dyn Read) -> Result<Vec<String>, ViewError> {
+    let mut rooms = Vec::new();
+    let mut visit = |key: &[u8], _row: &[u8]| {
+        let room_id = std::str::from_utf8(key).map(str::to_owned);
+        rooms.push(room_id.map_err(|_| malformed(&PUBLISHED, "text is not UTF-8")));
+        ControlFlow::Continue(())
+    };
+    reader.scan(&PUBLISHED, Bound::Unbounded, Bound::Unbounded, false, &mut visit)?;
+    rooms.into_iter().collect()
 }

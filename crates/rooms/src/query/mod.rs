@@ -19,7 +19,7 @@ use engram_log::Offset;
 use engram_matrix::pdu::Pdu;
 use engram_matrix::room_version::RoomVersion;
 
-pub use self::directory::{alias, alias_creator, aliases, is_published};
+pub use self::directory::{alias, alias_creator, aliases, is_published, published};
 pub(crate) use self::events::parse;
 pub use self::events::{event, locate, meta, pdu, reason, transaction};
 pub use self::members::{members, membership, rooms_of};

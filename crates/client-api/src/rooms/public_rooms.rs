@@ -1,0 +1,184 @@
+//! `GET` and `POST /_matrix/client/v3/publicRooms` (Published room directory)
+//!
+//! The largest rooms come first. A token is the number of rooms that came before.
+
+use std::cmp::Reverse;
+use std::sync::Arc;
+
+use axum::extract::State;
+use engram_log::Offset;
+use engram_matrix::history::HistoryVisibility;
+use engram_matrix::join_rules::JoinRule;
+use engram_matrix::pdu::Pdu;
+use engram_rooms::query;
+use engram_rooms::state::Root;
+use engram_views::{Read, ViewError};
+use serde::{Deserialize, Serialize};
+
+use crate::app::App;
+use crate::auth::Authed;
+use crate::blocking::blocking;
+use crate::error::{ApiError, ApiResult};
+use crate::json::{Json, OptionalBody};
+use crate::limits::PUBLIC_ROOMS_MAX;
+use crate::path::Query;
+
+#[derive(Deserialize)]
+pub(crate) struct Page {
+    server: Option<String>,
+    limit: Option<usize>,
+    since: Option<String>,
+}
+
+#[derive(Deserialize)]
+pub(crate) struct Search {
+    limit: Option<usize>,
+    since: Option<String>,
+    #[serde(default)]
+    filter: Wanted,
+}
+
+#[derive(Deserialize, Default)]
+struct Wanted {
+    generic_search_term: Option<String>,
+    room_types: Option<Vec<Option<String>>>,
+}
+
+#[derive(Deserialize)]
+pub(crate) struct Where {
+    server: Option<String>,
+}
+
+/// A room as the directory shows it.
+#[derive(Serialize)]
+struct Listed {
+    room_id: String,
+    num_joined_members: u64,
+    world_readable: bool,
+    guest_can_join: bool,
+    join_rule: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    name: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    topic: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    canonical_alias: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    avatar_url: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    room_type: Option<String>,
+}
+
+#[derive(Serialize)]
+pub(crate) struct Answer {
+    chunk: Vec<Listed>,
+    total_room_count_estimate: usize,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    next_batch: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    prev_batch: Option<String>,
+}
+
+pub(crate) async fn get(State(app): State<Arc<App>>, Query(page): Query<Page>) -> ApiResult<Json<Answer>> {
+    check_server(&app, page.server.as_deref())?;
+    list(app, Wanted::default(), page.limit, page.since).await
+}
+
+pub(crate) async fn post(
+    State(app): State<Arc<App>>,
+    _authed: Authed,
+    Query(Where { server }): Query<Where>,
+    OptionalBody(search): OptionalBody<Search>,
+) -> ApiResult<Json<Answer>> {
+    check_server(&app, server.as_deref())?;
+    list(app, search.filter, search.limit, search.since).await
+}
+
+/// Directories of other servers are asked for over federation, which this server does not speak yet.
+fn check_server(app: &App, server: Option<&str>) -> ApiResult<()> {
+    match server {
+        Some(server) if server != app.config.server_name => {
+            Err(ApiError::not_found(format!("The directory of {server} cannot be asked for.")))
+        }
+        _ => Ok(()),
+    }
+}
+
+async fn list(app: Arc<App>, wanted: Wanted, limit: Option<usize>, since: Option<String>) -> ApiResult<Json<Answer>> {
+    let skip: usize = match since {
+        None => 0,
+        Some(since) => since.parse().map_err(|_| ApiError::invalid_param("`since` is no token of this directory."))?,
+    };
+    let limit = limit.unwrap_or(PUBLIC_ROOMS_MAX).min(PUBLIC_ROOMS_MAX);
+    let mut rooms = blocking(move || matching(&*app.views.snapshot(), &wanted)).await?;
+    rooms.sort_by(|one, other| {
+        (Reverse(one.num_joined_members), &one.room_id).cmp(&(Reverse(other.num_joined_members), &other.room_id))
+    });
+    let total = rooms.len();
+    let end = skip.saturating_add(limit).min(total);
+    Ok(Json(Answer {
+        chunk: rooms.into_iter().skip(skip).take(limit).collect(),
+        total_room_count_estimate: total,
+        next_batch: (end < total).then(|| end.to_string()),
+        prev_batch: (skip > 0).then(|| skip.saturating_sub(limit).to_string()),
+    }))
+}
+
+fn matching(reader: &dyn Read, wanted: &Wanted) -> Result<Vec<Listed>, ViewError> {
+    let mut rooms = Vec::new();
+    for room_id in query::published(reader)? {
+        if let Some(listed) = describe(reader, room_id)?
+            && wanted.includes(&listed)
+        {
+            rooms.push(listed);
+        }
+    }
+    Ok(rooms)
+}
+
+fn describe(reader: &dyn Read, room_id: String) -> Result<Option<Listed>, ViewError> {
+    let Some(room) = query::room(reader, &room_id)? else { return Ok(None) };
+    let head = query::head(reader, room.number)?;
+    let text = |event_type: &str, field: &str| -> Result<Option<String>, ViewError> {
+        let event = entry(reader, head.state, event_type)?;
+        Ok(event.and_then(|event| field_of(&event, field)).filter(|text| !text.is_empty()))
+    };
+    let visibility = HistoryVisibility::in_state(entry(reader, head.state, "m.room.history_visibility")?.as_deref());
+    Ok(Some(Listed {
+        num_joined_members: head.joined,
+        world_readable: visibility == HistoryVisibility::WorldReadable,
+        guest_can_join: text("m.room.guest_access", "guest_access")?.as_deref() == Some("can_join"),
+        join_rule: JoinRule::in_state(entry(reader, head.state, "m.room.join_rules")?.as_deref()).as_str().to_owned(),
+        name: text("m.room.name", "name")?,
+        topic: text("m.room.topic", "topic")?,
+        canonical_alias: text("m.room.canonical_alias", "alias")?,
+        avatar_url: text("m.room.avatar", "url")?,
+        room_type: text("m.room.create", "type")?,
+        room_id,
+    }))
+}
+
+fn entry(reader: &dyn Read, state: Root, event_type: &str) -> Result<Option<Arc<Pdu>>, ViewError> {
+    let offset: Option<Offset> = query::state_entry(reader, state, event_type, "")?;
+    offset.map(|offset| query::pdu(reader, offset)).transpose()
+}
+
+fn field_of(event: &Pdu, field: &str) -> Option<String> {
+    let content: serde_json::Map<String, serde_json::Value> = event.content().ok()?;
+    content.get(field)?.as_str().map(str::to_owned)
+}
+
+impl Wanted {
+    fn includes(&self, room: &Listed) -> bool {
+        let type_fits = self.room_types.as_ref().is_none_or(|types| types.contains(&room.room_type));
+        type_fits && self.generic_search_term.as_deref().is_none_or(|term| room.mentions(term))
+    }
+}
+
+impl Listed {
+    fn mentions(&self, term: &str) -> bool {
+        let term = term.to_lowercase();
+        let texts = [&self.name, &self.topic, &self.canonical_alias];
+        texts.into_iter().flatten().any(|text| text.to_lowercase().contains(&term))
+    }
+}
