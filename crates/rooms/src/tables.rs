@@ -30,7 +30,7 @@ pub static USER_ROOMS: Table = Table::new(10, "rooms.user_rooms", Tuning::Scans)
 /// room number, offset → state root (32 bytes) after the event at that offset, if it is a state event or joins branches whose
 /// states differ; with 0x00 at the end of the key the root before an event that joins branches.
 pub static ROOTS: Table = Table::new(11, "rooms.roots", Tuning::Points);
-/// redacted event's ID (as in `event_ids`) → offset of a redaction that came before its target.
+/// redacted event's ID (as in `event_ids`), offset of a redaction that came before its target → nothing.
 pub static PENDING_REDACTIONS: Table = Table::new(12, "rooms.pending_redactions", Tuning::Misses);
 /// user ID, device ID, transaction ID → room number, offset.
 pub static TRANSACTIONS: Table = Table::new(13, "rooms.transactions", Tuning::Misses);

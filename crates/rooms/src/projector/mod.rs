@@ -1,11 +1,30 @@
 //! The room server's projector: from PDUs in the log to verdicts, state, timelines and members.
+//!
+//! One event passes through `intake` (is it new, where does it belong, what is the state before it), `judge` (the
+//! authorization rules), `merge` (state resolution, where branches meet) and `advance` (the room's head, current
+//! state and members). `redactions` and `directory` stand beside that way; `memo` keeps what the next event will ask for.
+//!
+//! Bad input is counted and passed over: nothing that a peer sends stops the projector.
+
+mod advance;
+mod directory;
+mod intake;
+mod judge;
+mod lookup;
+mod memo;
+mod merge;
+mod redactions;
 
 use engram_log::{InputRef, Record};
 use engram_views::{Apply, ProjectError, Projector, Table};
 
+use self::memo::Memo;
+
 /// The projector. Its fields are memos of what the tables hold.
 #[derive(Default)]
-pub struct RoomsProjector {}
+pub struct RoomsProjector {
+    memo: Memo,
+}
 
 impl Projector for RoomsProjector {
     fn name(&self) -> &'static str {
@@ -20,11 +39,20 @@ impl Projector for RoomsProjector {
         crate::tables::ALL
     }
 
-    fn apply(&mut self, _record: &Record, _input: InputRef<'_>, _view: &mut Apply<'_>) -> Result<(), ProjectError> {
-        todo!()
+    fn apply(&mut self, record: &Record, input: InputRef<'_>, view: &mut Apply<'_>) -> Result<(), ProjectError> {
+        match input {
+            InputRef::Pdu(pdu) => intake::pdu(&mut self.memo, view, record.offset, pdu)?,
+            InputRef::RoomForgotten(forgotten) => directory::forget(view, &forgotten.user_id, &forgotten.room_id)?,
+            InputRef::RoomAliasSet(set) => {
+                directory::set_alias(view, &set.alias, set.room_id.as_deref(), &set.user_id)?;
+            }
+            InputRef::RoomPublished(set) => directory::publish(view, &set.room_id, set.published),
+            _ => {}
+        }
+        Ok(())
     }
 
     fn reset(&mut self) {
-        todo!()
+        self.memo = Memo::default();
     }
 }

@@ -26,7 +26,7 @@ pub use self::members::{members, membership, rooms_of};
 pub use self::render::{render, stripped_state};
 pub(crate) use self::rooms::malformed;
 pub use self::rooms::{head, room, room_by_number};
-pub(crate) use self::states::root_at;
+pub(crate) use self::states::{resolved_root_key, root_at};
 pub use self::states::{state_after, state_at, state_before, state_entry};
 pub use self::timeline::timeline;
 pub use self::visibility::{may_see, membership_at};

@@ -1,0 +1,212 @@
+//! What an event does to its room: extremities, current state, members, and the delta that tells of it.
+
+use std::sync::Arc;
+
+use engram_log::Offset;
+use engram_matrix::pdu::Pdu;
+use engram_views::{Apply, Read as _, ViewError};
+
+use super::memo::{Memo, RoomMemo, Tip};
+use super::merge;
+use crate::codec::{room_name_key, room_offset_key, user_room_key};
+use crate::delta::RoomDelta;
+use crate::query::{EventMeta, Extremity, Verdict};
+use crate::rows;
+use crate::state::{self, Change, Root};
+use crate::tables::{HEADS, MEMBERS, STATE_CHANGES, USER_ROOMS};
+use crate::types::Membership;
+
+/// An event that has its place and its verdict.
+pub(super) struct Step<'a> {
+    pub(super) offset: Offset,
+    pub(super) event: &'a Arc<Pdu>,
+    pub(super) meta: &'a EventMeta,
+    pub(super) before: Root,
+    pub(super) after: Tip,
+}
+
+/// A change of somebody's membership: (user, before, after).
+type MemberChange = (Arc<str>, Option<Membership>, Membership);
+
+/// Moves the room past an event.
+pub(super) fn advance(
+    memo: &mut Memo,
+    view: &mut Apply<'_>,
+    room: &mut RoomMemo,
+    step: &Step<'_>,
+) -> Result<(), ViewError> {
+    let former = room.head.state;
+    if step.meta.verdict == Verdict::Accepted {
+        extend_graph(room, step);
+        room.head.state = current_state(memo, view, room)?;
+    }
+    let changes = state_changes(view, room, step, former)?;
+    note_unexplained(view, room, step, former, &changes);
+    if step.meta.verdict != Verdict::Accepted {
+        return Ok(());
+    }
+    let mut membership = None;
+    for change in &changes {
+        let changed = apply_change(memo, view, room, step, change)?;
+        if change.after == Some(step.offset) {
+            membership = changed;
+        }
+    }
+    if former != room.head.state || step.meta.state_is_resolved {
+        room.head.latest_state = step.offset;
+    }
+    if step.meta.is_shown() {
+        room.head.latest = step.offset;
+    }
+    view.put(&HEADS, &room.info.number.0.to_be_bytes(), &rows::encode_head(&room.head));
+    if view.is_live() {
+        emit(view, room, step, membership, &changes);
+    }
+    Ok(())
+}
+
+/// The event takes the place of its parents among the forward extremities.
+fn extend_graph(room: &mut RoomMemo, step: &Step<'_>) {
+    let extremities = std::mem::take(&mut room.head.extremities);
+    let tips = std::mem::take(&mut room.tips);
+    let is_parent = |extremity: &Extremity| step.event.prev_events.iter().any(|id| id.as_str() == extremity.event_id);
+    for (extremity, tip) in extremities.into_iter().zip(tips) {
+        if !is_parent(&extremity) {
+            room.head.extremities.push(extremity);
+            room.tips.push(tip);
+        }
+    }
+    let event_id = step.event.event_id.as_str().to_owned();
+    room.head.extremities.push(Extremity { offset: step.offset, event_id, depth: step.event.depth });
+    room.tips.push(step.after);
+}
+
+/// The state after all forward extremities together.
+fn current_state(memo: &Memo, view: &mut Apply<'_>, room: &mut RoomMemo) -> Result<Root, ViewError> {
+    if let [tip] = room.tips[..] {
+        return Ok(tip.root);
+    }
+    let mut roots: Vec<Root> = room.tips.iter().map(|tip| tip.root).collect();
+    roots.sort_unstable();
+    roots.dedup();
+    if let Some((resolved, root)) = &room.resolved
+        && *resolved == roots
+    {
+        return Ok(*root);
+    }
+    let root = merge::resolve(view, &memo.pdus, &room.info, roots.clone())?;
+    room.resolved = Some((roots, root));
+    Ok(root)
+}
+
+/// How current state changed. In a room without branches that is the event itself, and nothing has to be compared.
+fn state_changes(view: &Apply<'_>, room: &RoomMemo, step: &Step<'_>, former: Root) -> Result<Vec<Change>, ViewError> {
+    if former == room.head.state {
+        return Ok(Vec::new());
+    }
+    if let Some(state_key) = &step.event.state_key
+        && former == step.before
+        && room.head.state == step.after.root
+    {
+        let pair = state::pair(view, &step.event.event_type, state_key)?.expect("the event's pair was just interned");
+        return Ok(vec![Change { pair, before: state::get(view, former, pair)?, after: Some(step.offset) }]);
+    }
+    state::diff(view, former, room.head.state)
+}
+
+/// Where the table of roots does not say what the current state is from here on, another row does.
+fn note_unexplained(view: &mut Apply<'_>, room: &RoomMemo, step: &Step<'_>, former: Root, changes: &[Change]) {
+    let by_roots = if step.after.position == step.offset { step.after.root } else { former };
+    if room.head.state == by_roots {
+        return;
+    }
+    let mut row = room.head.state.0.to_vec();
+    for change in changes {
+        row.extend_from_slice(&change.pair.0.to_be_bytes());
+    }
+    view.put(&STATE_CHANGES, &room_offset_key(room.info.number, step.offset), &row);
+}
+
+/// Carries one change of current state to the memos and the members.
+fn apply_change(
+    memo: &Memo,
+    view: &mut Apply<'_>,
+    room: &mut RoomMemo,
+    step: &Step<'_>,
+    change: &Change,
+) -> Result<Option<MemberChange>, ViewError> {
+    let own = step.event.state_key.as_ref().filter(|_| change.after == Some(step.offset));
+    let (event_type, state_key) = match own {
+        Some(state_key) => (step.event.event_type.clone(), state_key.clone()),
+        None => state::pair_name(view, change.pair)?,
+    };
+    match event_type.as_str() {
+        "m.room.create" | "m.room.power_levels" => room.forget_auth(),
+        "m.room.member" => {
+            let event = match change.after {
+                Some(offset) if own.is_none() => Some(memo.pdus.at(view, room.info.number, offset)?),
+                Some(_) => Some(Arc::clone(step.event)),
+                None => None,
+            };
+            let member = event.and_then(|event| Membership::of(&event)).zip(change.after);
+            return set_member(view, room, &state_key, member);
+        }
+        _ => {}
+    }
+    Ok(None)
+}
+
+/// Writes somebody's membership. Without one they are as if they had left, or had never been there.
+fn set_member(
+    view: &mut Apply<'_>,
+    room: &mut RoomMemo,
+    user_id: &str,
+    member: Option<(Membership, Offset)>,
+) -> Result<Option<MemberChange>, ViewError> {
+    let number = room.info.number;
+    let former = room.member(view, user_id)?.map(|(membership, _)| membership);
+    let user_room = user_room_key(user_id, number);
+    match member {
+        Some((membership, event)) => {
+            let was_forgotten = match view.get(&USER_ROOMS, &user_room)? {
+                Some(row) => rows::decode_user_room(&row)?.1,
+                None => false,
+            };
+            let forgotten = was_forgotten && matches!(membership, Membership::Leave | Membership::Ban);
+            view.put(&MEMBERS, &room_name_key(number, user_id), &rows::encode_membership(membership, None, event));
+            view.put(&USER_ROOMS, &user_room, &rows::encode_membership(membership, Some(forgotten), event));
+        }
+        None => {
+            view.remove(&MEMBERS, &room_name_key(number, user_id));
+            view.remove(&USER_ROOMS, &user_room);
+        }
+    }
+    room.set_member(user_id, member);
+    let now = member.map(|(membership, _)| membership);
+    recount(&mut room.head.joined, former, now, Membership::Join);
+    recount(&mut room.head.invited, former, now, Membership::Invite);
+    Ok(now.map(|now| (Arc::from(user_id), former, now)))
+}
+
+fn recount(count: &mut u64, former: Option<Membership>, now: Option<Membership>, counted: Membership) {
+    if former == Some(counted) {
+        *count = count.checked_sub(1).expect("whoever is taken from a count was counted");
+    }
+    *count += u64::from(now == Some(counted));
+}
+
+fn emit(view: &mut Apply<'_>, room: &RoomMemo, step: &Step<'_>, membership: Option<MemberChange>, changes: &[Change]) {
+    let (number, room_id) = (room.info.number, &room.room_id);
+    if step.meta.is_shown() {
+        view.emit(RoomDelta::Event {
+            room: number,
+            room_id: Arc::clone(room_id),
+            offset: step.offset,
+            pdu: Arc::clone(step.event),
+            membership,
+        });
+    }
+    if changes.iter().any(|change| change.after != Some(step.offset)) {
+        view.emit(RoomDelta::State { room: number, room_id: Arc::clone(room_id), offset: step.offset });
+    }
+}

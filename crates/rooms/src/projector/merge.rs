@@ -1,0 +1,197 @@
+//! Where branches meet: state resolution, on what differs between their states.
+//!
+//! The states of two branches of a large room have nearly everything in common. Resolution looks at the conflicted
+//! entries, at their auth chains, and at the few unconflicted entries by which events are judged; so only these are
+//! loaded. The chain of everything unconflicted matters only for the auth difference, and is walked only if there is one.
+
+use std::cell::RefCell;
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::sync::Arc;
+
+use engram_log::Offset;
+use engram_matrix::auth::auth_types;
+use engram_matrix::pdu::Pdu;
+use engram_matrix::resolve::{self, AuthChain, ResolveError, State};
+use engram_matrix::{EventId, OwnedEventId};
+use engram_views::{Apply, Read, ViewError};
+
+use super::lookup::{Lookup, Pdus};
+use crate::counters;
+use crate::query::RoomInfo;
+use crate::state::{self, Pair, Root};
+
+/// The resolution of states, in any order.
+pub(super) fn resolve(
+    view: &mut Apply<'_>,
+    pdus: &Pdus,
+    room: &RoomInfo,
+    mut roots: Vec<Root>,
+) -> Result<Root, ViewError> {
+    roots.sort_unstable();
+    roots.dedup();
+    let [first, _, ..] = roots[..] else { return Ok(roots.first().copied().unwrap_or(Root::EMPTY)) };
+    let conflict = Conflict::between(view, &roots)?;
+    let outcome = {
+        let lookup = Lookup::new(view, pdus, room.number);
+        let outcome = conflict.resolve(&lookup, view, room, first);
+        lookup.finish()?;
+        outcome?
+    };
+    let Ok(outcome) = outcome else {
+        // Room version 1 alone, whose algorithm is not implemented, gets here with events that hold together.
+        counters::next(view, "unresolved")?;
+        return Ok(first);
+    };
+    let mut root = first;
+    for pair in conflict.entries.keys().filter(|pair| !outcome.contains_key(*pair)) {
+        root = state::set(view, root, *pair, None)?;
+    }
+    for (pair, offset) in outcome {
+        root = state::set(view, root, pair, Some(offset))?;
+    }
+    Ok(root)
+}
+
+/// The entries in which states differ, with each state's value.
+struct Conflict {
+    entries: BTreeMap<Pair, Vec<Option<Offset>>>,
+    states: usize,
+}
+
+/// The entries that resolution decides.
+type Outcome = BTreeMap<Pair, Offset>;
+
+impl Conflict {
+    fn between(view: &dyn Read, roots: &[Root]) -> Result<Self, ViewError> {
+        let mut entries = BTreeMap::new();
+        for root in &roots[1..] {
+            for change in state::diff(view, roots[0], *root)? {
+                entries.insert(change.pair, Vec::new());
+            }
+        }
+        for (pair, values) in &mut entries {
+            for root in roots {
+                values.push(state::get(view, *root, *pair)?);
+            }
+        }
+        Ok(Self { entries, states: roots.len() })
+    }
+
+    fn resolve(
+        &self,
+        lookup: &Lookup<'_>,
+        view: &dyn Read,
+        room: &RoomInfo,
+        base: Root,
+    ) -> Result<Result<Outcome, ResolveError>, ViewError> {
+        let fetched: RefCell<HashMap<OwnedEventId, Option<(Offset, Arc<Pdu>)>>> = RefCell::default();
+        let located = |id: &EventId| {
+            if let Some(known) = fetched.borrow().get(id) {
+                return known.clone();
+            }
+            let found = lookup.located(id.as_str());
+            fetched.borrow_mut().insert(id.to_owned(), found.clone());
+            found
+        };
+        let fetch = |id: &EventId| located(id).map(|(_, pdu)| pdu);
+
+        let mut states = self.conflicted_states(lookup, view)?;
+        let chains: Vec<AuthChain> = states.iter().map(|state| resolve::auth_chain(state.values(), &fetch)).collect();
+        let conflicted: BTreeSet<OwnedEventId> = states.iter().flat_map(State::values).cloned().collect();
+        let difference = self.auth_difference(lookup, view, base, &chains, &conflicted, &fetch)?;
+        let judged_by = self.unconflicted(lookup, view, base, difference.iter().chain(&conflicted), &fetch)?;
+        for state in &mut states {
+            state.extend(judged_by.iter().map(|(key, id)| (key.clone(), id.clone())));
+        }
+        // What stands in one list only is exactly the difference.
+        let mut chains = vec![AuthChain::new(); self.states];
+        chains[0] = difference;
+        let resolved = match resolve::resolve(room.version, &states, chains, &fetch) {
+            Ok(resolved) => resolved,
+            Err(error) => return Ok(Err(error)),
+        };
+        let mut outcome = Outcome::new();
+        for ((event_type, state_key), id) in resolved {
+            let Some(pair) = state::pair(view, &event_type, &state_key)? else { continue };
+            // Unconflicted entries stay what they are.
+            if !self.entries.contains_key(&pair) && state::get(view, base, pair)?.is_some() {
+                continue;
+            }
+            outcome.extend(located(&id).map(|(offset, _)| (pair, offset)));
+        }
+        Ok(Ok(outcome))
+    }
+
+    /// Each state's conflicted entries.
+    fn conflicted_states(&self, lookup: &Lookup<'_>, view: &dyn Read) -> Result<Vec<State>, ViewError> {
+        let mut states = vec![State::new(); self.states];
+        for (pair, values) in &self.entries {
+            let key = state::pair_name(view, *pair)?;
+            for (state, value) in states.iter_mut().zip(values) {
+                if let Some(event) = value.and_then(|offset| lookup.at(offset)) {
+                    state.insert(key.clone(), event.event_id.clone());
+                }
+            }
+        }
+        Ok(states)
+    }
+
+    /// The events that are in some state's full auth chain, but not in all of them. What only the chains of
+    /// conflicted events say is corrected by the chain of the unconflicted ones, which belongs to every state.
+    fn auth_difference(
+        &self,
+        lookup: &Lookup<'_>,
+        view: &dyn Read,
+        base: Root,
+        chains: &[AuthChain],
+        conflicted: &BTreeSet<OwnedEventId>,
+        fetch: &resolve::Fetch<'_>,
+    ) -> Result<AuthChain, ViewError> {
+        let all: AuthChain = chains.iter().flatten().cloned().collect();
+        let in_all = |id: &OwnedEventId| chains.iter().all(|chain| chain.contains(id));
+        let mut difference: AuthChain = all.into_iter().filter(|id| !conflicted.contains(id) && !in_all(id)).collect();
+        if difference.is_empty() {
+            return Ok(difference);
+        }
+        let mut common = Vec::new();
+        for (pair, offset) in state::entries(view, base)? {
+            if !self.entries.contains_key(&pair) {
+                common.extend(lookup.at(offset).map(|event| event.event_id.clone()));
+            }
+        }
+        for id in resolve::auth_chain(&common, fetch) {
+            difference.remove(&id);
+        }
+        Ok(difference)
+    }
+
+    /// The unconflicted entries by which the given events are judged, and those that hold their own place.
+    fn unconflicted<'e>(
+        &self,
+        lookup: &Lookup<'_>,
+        view: &dyn Read,
+        base: Root,
+        events: impl Iterator<Item = &'e OwnedEventId>,
+        fetch: &resolve::Fetch<'_>,
+    ) -> Result<State, ViewError> {
+        let mut keys: BTreeSet<(String, String)> = ["m.room.create", "m.room.power_levels", "m.room.join_rules"]
+            .map(|kind| (kind.to_owned(), String::new()))
+            .into();
+        for event in events.filter_map(|id| fetch(id)) {
+            let (sender, state_key) = (event.sender.as_str(), event.state_key.as_deref());
+            keys.extend(auth_types(event.version(), &event.event_type, sender, state_key, event.content_str()));
+            keys.extend(event.state_key.clone().map(|state_key| (event.event_type.clone(), state_key)));
+        }
+        let mut state = State::new();
+        for (event_type, state_key) in keys {
+            let Some(pair) = state::pair(view, &event_type, &state_key)? else { continue };
+            if self.entries.contains_key(&pair) {
+                continue;
+            }
+            if let Some(event) = state::get(view, base, pair)?.and_then(|offset| lookup.at(offset)) {
+                state.insert((event_type, state_key), event.event_id.clone());
+            }
+        }
+        Ok(state)
+    }
+}

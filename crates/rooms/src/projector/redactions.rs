@@ -1,0 +1,133 @@
+//! Redactions: which take effect, which wait for their target, which are kept from clients (AUTH-19, RED-09).
+
+use std::ops::{Bound, ControlFlow};
+
+use engram_log::Offset;
+use engram_matrix::{ids, pdu::Pdu};
+use engram_views::{Apply, Read, ViewError};
+
+use super::lookup::Pdus;
+use super::memo::{AuthValues, Memo, RoomMemo};
+use crate::codec::room_offset_key;
+use crate::query::{self, EventMeta, RoomInfo, Verdict};
+use crate::rows;
+use crate::state::Root;
+use crate::tables::{EVENTS, PENDING_REDACTIONS};
+
+/// Applies an accepted redaction to its target, or lets it wait. Returns whether it is to be withheld from clients.
+pub(super) fn apply(
+    memo: &mut Memo,
+    view: &mut Apply<'_>,
+    room: &RoomMemo,
+    offset: Offset,
+    redaction: &Pdu,
+    before: Root,
+) -> Result<bool, ViewError> {
+    let Some(target_id) = &redaction.redacts else { return Ok(true) };
+    let Some((target_room, target)) = query::locate(view, target_id.as_str())? else {
+        view.put(&PENDING_REDACTIONS, &pending_key(target_id.as_str(), offset), &[]);
+        memo.pending_redactions = Some(true);
+        return Ok(true);
+    };
+    if target_room != room.info.number {
+        return Ok(true);
+    }
+    let Some(mut meta) = query::meta(view, target_room, target)? else { return Ok(true) };
+    let target_event = memo.pdus.at(view, target_room, target)?;
+    if meta.verdict == Verdict::Rejected
+        || !is_entitled(view, &memo.pdus, &room.info, redaction, &target_event, before)?
+    {
+        return Ok(true);
+    }
+    if meta.redacted_by.is_none() {
+        meta.redacted_by = Some(offset);
+        view.put(&EVENTS, &room_offset_key(target_room, target), &rows::encode_meta(target, &meta));
+    }
+    Ok(false)
+}
+
+/// The redaction among those that waited for this event which takes effect, if one does; it is shown from now on.
+pub(super) fn settle(
+    memo: &mut Memo,
+    view: &mut Apply<'_>,
+    room: &RoomInfo,
+    target: &Pdu,
+) -> Result<Option<Offset>, ViewError> {
+    if !any_pending(memo, view)? {
+        return Ok(None);
+    }
+    let mut effective = None;
+    for offset in pending(view, target.event_id.as_str())? {
+        let Some(mut meta) = query::meta(view, room.number, offset)? else { continue };
+        view.remove(&PENDING_REDACTIONS, &pending_key(target.event_id.as_str(), offset));
+        let redaction = memo.pdus.at(view, room.number, offset)?;
+        let before = query::state_before(view, room.number, &meta)?;
+        if is_entitled(view, &memo.pdus, room, &redaction, target, before)? {
+            meta.is_withheld = false;
+            view.put(&EVENTS, &room_offset_key(room.number, offset), &rows::encode_meta(offset, &meta));
+            effective = effective.or(Some(offset));
+        }
+    }
+    Ok(effective)
+}
+
+/// Whether the sender may redact the target: by power, or since both are of one server. In versions 1 and 2 the
+/// authorization rules have decided that already.
+fn is_entitled(
+    view: &dyn Read,
+    pdus: &Pdus,
+    room: &RoomInfo,
+    redaction: &Pdu,
+    target: &Pdu,
+    before: Root,
+) -> Result<bool, ViewError> {
+    let (sender, author) = (redaction.sender.as_str(), target.sender.as_str());
+    if room.version.rules().authorization.special_case_room_redaction
+        || ids::server_name_of(sender) == ids::server_name_of(author)
+    {
+        return Ok(true);
+    }
+    let values = AuthValues::load(view, pdus, room, before)?;
+    Ok(values.is_some_and(|values| values.levels.can_redact_others(sender)))
+}
+
+fn any_pending(memo: &mut Memo, view: &dyn Read) -> Result<bool, ViewError> {
+    if let Some(any) = memo.pending_redactions {
+        return Ok(any);
+    }
+    let mut any = false;
+    let mut visit = |_: &[u8], _: &[u8]| {
+        any = true;
+        ControlFlow::Break(())
+    };
+    view.scan(&PENDING_REDACTIONS, Bound::Unbounded, Bound::Unbounded, false, &mut visit)?;
+    memo.pending_redactions = Some(any);
+    Ok(any)
+}
+
+/// The redactions that wait for an event, oldest first.
+fn pending(view: &dyn Read, event_id: &str) -> Result<Vec<Offset>, ViewError> {
+    let (from, to) = (pending_key(event_id, Offset::ZERO), pending_key(event_id, Offset(u64::MAX)));
+    let mut offsets = Vec::new();
+    let mut visit = |key: &[u8], _: &[u8]| {
+        // Keys of longer event IDs lie in between.
+        if key.len() == from.len() {
+            let offset = key[key.len() - 8..].try_into().expect("eight bytes were sliced");
+            offsets.push(Offset::from_be_bytes(offset));
+        }
+        ControlFlow::Continue(())
+    };
+    view.scan(&PENDING_REDACTIONS, Bound::Included(&from), Bound::Included(&to), false, &mut visit)?;
+    Ok(offsets)
+}
+
+fn pending_key(event_id: &str, redaction: Offset) -> Vec<u8> {
+    let mut key = rows::event_id_key(event_id);
+    key.extend_from_slice(&redaction.to_be_bytes());
+    key
+}
+
+/// Whether an event is a redaction that the rules have let pass.
+pub(super) fn is_effective(event: &Pdu, meta: &EventMeta) -> bool {
+    event.event_type == "m.room.redaction" && !event.is_state() && meta.verdict == Verdict::Accepted
+}
