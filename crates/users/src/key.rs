@@ -1,1 +1,221 @@
-//! x
+//! How table keys and rows are put together from typed parts, and taken apart again.
+//!
+//! | part     | bytes                                                                        |
+//! |----------|------------------------------------------------------------------------------|
+//! | `text`   | length (u16), UTF-8 bytes. Longer than [`TEXT_BYTES_MAX`]: `ff ff`, BLAKE3    |
+//! | `number` | u64                                                                          |
+//! | `index`  | u32                                                                          |
+//! | `byte`   | u8                                                                           |
+//! | `string` | length (u32), UTF-8 bytes; for rows only                                      |
+//! | optional | `00`, or `01` and the part                                                   |
+//!
+//! All big-endian. A text carries its length, so that no identifier, whatever it contains, is a prefix of another one's key.
+//! Writers refuse identifiers that are too long; a look-up by one finds nothing and does no harm.
+
+use engram_log::Offset;
+
+/// Longest text that a key holds as it is.
+const TEXT_BYTES_MAX: usize = 1024;
+const HASHED: u16 = u16::MAX;
+
+/// A key or a row under construction.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Key(Vec<u8>);
+
+impl Key {
+    pub(crate) fn new() -> Self {
+        Self::default()
+    }
+
+    pub(crate) fn text(mut self, text: &str) -> Self {
+        if text.len() > TEXT_BYTES_MAX {
+            self.0.extend_from_slice(&HASHED.to_be_bytes());
+            self.0
+                .extend_from_slice(blake3::hash(text.as_bytes()).as_bytes());
+        } else {
+            self.0.extend_from_slice(&(text.len() as u16).to_be_bytes());
+            self.0.extend_from_slice(text.as_bytes());
+        }
+        self
+    }
+
+    pub(crate) fn optional_text(self, text: Option<&str>) -> Self {
+        match text {
+            Some(text) => self.byte(1).text(text),
+            None => self.byte(0),
+        }
+    }
+
+    pub(crate) fn number(mut self, number: u64) -> Self {
+        self.0.extend_from_slice(&number.to_be_bytes());
+        self
+    }
+
+    pub(crate) fn offset(self, offset: Offset) -> Self {
+        self.number(offset.0)
+    }
+
+    pub(crate) fn index(mut self, index: u32) -> Self {
+        self.0.extend_from_slice(&index.to_be_bytes());
+        self
+    }
+
+    pub(crate) fn byte(mut self, byte: u8) -> Self {
+        self.0.push(byte);
+        self
+    }
+
+    pub(crate) fn array(mut self, bytes: &[u8; 32]) -> Self {
+        self.0.extend_from_slice(bytes);
+        self
+    }
+
+    pub(crate) fn optional_number(self, number: Option<u64>) -> Self {
+        match number {
+            Some(number) => self.byte(1).number(number),
+            None => self.byte(0),
+        }
+    }
+
+    pub(crate) fn optional_string(mut self, string: Option<&str>) -> Self {
+        let Some(string) = string else {
+            return self.byte(0);
+        };
+        self = self.byte(1).index(string.len() as u32);
+        self.0.extend_from_slice(string.as_bytes());
+        self
+    }
+}
+
+impl std::ops::Deref for Key {
+    type Target = [u8];
+
+    fn deref(&self) -> &[u8] {
+        &self.0
+    }
+}
+
+/// Takes a key or a row apart, part by part. None: it is not as its table promises.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Parts<'a>(pub(crate) &'a [u8]);
+
+impl<'a> Parts<'a> {
+    fn take(&mut self, count: usize) -> Option<&'a [u8]> {
+        let (head, tail) = self.0.split_at_checked(count)?;
+        self.0 = tail;
+        Some(head)
+    }
+
+    pub(crate) fn array<const N: usize>(&mut self) -> Option<[u8; N]> {
+        self.take(N)?.try_into().ok()
+    }
+
+    pub(crate) fn text(&mut self) -> Option<&'a str> {
+        let length = u16::from_be_bytes(self.array()?);
+        if length == HASHED {
+            return None;
+        }
+        std::str::from_utf8(self.take(usize::from(length))?).ok()
+    }
+
+    pub(crate) fn optional_text(&mut self) -> Option<Option<&'a str>> {
+        Some(if self.flag()? {
+            Some(self.text()?)
+        } else {
+            None
+        })
+    }
+
+    pub(crate) fn number(&mut self) -> Option<u64> {
+        Some(u64::from_be_bytes(self.array()?))
+    }
+
+    pub(crate) fn offset(&mut self) -> Option<Offset> {
+        self.number().map(Offset)
+    }
+
+    pub(crate) fn index(&mut self) -> Option<u32> {
+        Some(u32::from_be_bytes(self.array()?))
+    }
+
+    pub(crate) fn byte(&mut self) -> Option<u8> {
+        Some(self.take(1)?[0])
+    }
+
+    pub(crate) fn flag(&mut self) -> Option<bool> {
+        match self.byte()? {
+            0 => Some(false),
+            1 => Some(true),
+            _ => None,
+        }
+    }
+
+    pub(crate) fn optional_number(&mut self) -> Option<Option<u64>> {
+        Some(if self.flag()? {
+            Some(self.number()?)
+        } else {
+            None
+        })
+    }
+
+    pub(crate) fn optional_string(&mut self) -> Option<Option<String>> {
+        if !self.flag()? {
+            return Some(None);
+        }
+        let length = self.index()? as usize;
+        let text = std::str::from_utf8(self.take(length)?).ok()?;
+        Some(Some(text.to_owned()))
+    }
+
+    /// The end of the row: nothing may follow.
+    pub(crate) fn end(self) -> Option<()> {
+        self.0.is_empty().then_some(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    proptest! {
+        #[test]
+        fn parts_come_back(
+            text in ".{0,40}",
+            optional in proptest::option::of(".{0,40}"),
+            number: u64,
+            maybe in proptest::option::of(any::<u64>()),
+            index: u32,
+        ) {
+            let key = Key::new()
+                .text(&text)
+                .optional_text(optional.as_deref())
+                .number(number)
+                .optional_number(maybe)
+                .optional_string(optional.as_deref())
+                .index(index);
+            let mut parts = Parts(&key);
+            prop_assert_eq!(parts.text(), Some(text.as_str()));
+            prop_assert_eq!(parts.optional_text(), Some(optional.as_deref()));
+            prop_assert_eq!(parts.number(), Some(number));
+            prop_assert_eq!(parts.optional_number(), Some(maybe));
+            prop_assert_eq!(parts.optional_string(), Some(optional));
+            prop_assert_eq!(parts.index(), Some(index));
+            prop_assert!(parts.end().is_some());
+        }
+
+        #[test]
+        fn no_text_is_a_prefix_of_another(a in ".{0,8}", b in ".{0,8}") {
+            let (left, right) = (Key::new().text(&a), Key::new().text(&b));
+            prop_assert_eq!(left.starts_with(&right), a == b);
+        }
+    }
+
+    #[test]
+    fn an_overlong_text_is_hashed_and_not_read_back() {
+        let key = Key::new().text(&"x".repeat(70_000));
+        assert_eq!(key.len(), 34);
+        assert_eq!(Parts(&key).text(), None);
+    }
+}

@@ -15,3 +15,6 @@ pub const DISPLAY_NAME_BYTES_MAX: usize = 1024;
 
 /// One-time keys that a device may have at the server: clients keep about 50 to 100 there.
 pub const ONE_TIME_KEYS_MAX: u64 = 2_000;
+
+/// Longest registration token (specification, token-authenticated registration).
+pub const REGISTRATION_TOKEN_BYTES_MAX: usize = 64;

@@ -1,1 +1,104 @@
-//! The tables.
+//! The tables of the users' view, with their encodings.
+//!
+//! Parts of keys and rows are written as the module `key` says; `user`, `device` and so on are texts, `offset` is a number.
+//! JSON bodies stay in the log: rows hold the offset of the record that has them. Only profile fields and signatures,
+//! which are small and read often, are copied.
+
+use engram_log::Offset;
+use engram_views::{Table, Tuning};
+
+use crate::key::Key;
+
+macro_rules! tables {
+    ($($(#[$doc:meta])* $name:ident = $number:literal, $text:literal, $tuning:ident;)*) => {
+        $($(#[$doc])* pub static $name: Table = Table::new($number, $text, Tuning::$tuning);)*
+
+        /// All tables, in the order of their numbers.
+        pub static ALL: &[&Table] = &[$(&$name),*];
+    };
+}
+
+tables! {
+    /// user → `AccountRow`.
+    ACCOUNTS = 32, "users.accounts", Misses;
+    /// token → `RegistrationTokenRow`.
+    REGISTRATION_TOKENS = 33, "users.registration_tokens", Points;
+    /// user, device → `DeviceRow`.
+    DEVICES = 34, "users.devices", Points;
+    /// BLAKE3 of the access token (32 bytes) → user, device.
+    TOKENS = 35, "users.tokens", Points;
+    /// user, field → JSON.
+    PROFILES = 36, "users.profiles", Points;
+    /// user, room (optional text), event type → offset of the last change.
+    ACCOUNT_DATA = 37, "users.account_data", Points;
+    /// user, offset of the last change → room (optional text), event type. One row for each row of `account_data`.
+    ACCOUNT_DATA_CHANGES = 38, "users.account_data_changes", Scans;
+    /// user, filter ID → offset.
+    FILTERS = 39, "users.filters", Points;
+    /// user, device → offset of the record with the device keys.
+    DEVICE_KEYS = 40, "users.device_keys", Points;
+    /// user, device, algorithm, offset, index → `algorithm:id` (text). Key order is upload order.
+    ONE_TIME_KEYS = 41, "users.one_time_keys", Scans;
+    /// user, device, `algorithm:id` → `KeyPlace`. One row for each row of `one_time_keys`.
+    ONE_TIME_KEY_IDS = 42, "users.one_time_key_ids", Misses;
+    /// user, device, algorithm → number of unclaimed keys; kept at zero, so that a client hears of it.
+    ONE_TIME_KEY_COUNTS = 43, "users.one_time_key_counts", Scans;
+    /// user, device, algorithm → `FallbackRow`.
+    FALLBACK_KEYS = 44, "users.fallback_keys", Scans;
+    /// user, usage (byte: 0 master, 1 self-signing, 2 user-signing) → `CrossSigningRow`.
+    CROSS_SIGNING_KEYS = 45, "users.cross_signing_keys", Points;
+    /// owner of the key, device ID or public key, signer, signing key ID → signature (bytes of its text). Signatures that
+    /// came after the key they sign.
+    SIGNATURES = 46, "users.signatures", Scans;
+    /// offset → user whose devices or keys changed.
+    DEVICE_LIST_CHANGES = 47, "users.device_list_changes", Scans;
+    /// signer, offset, user whose key was signed → nothing.
+    SIGNATURE_CHANGES = 48, "users.signature_changes", Scans;
+    /// user, device, offset, index in the record → nothing.
+    TO_DEVICE = 49, "users.to_device", Scans;
+    /// user, device, event type, transaction ID → offset.
+    TRANSACTIONS = 50, "users.transactions", Misses;
+}
+
+pub(crate) fn of_user(user_id: &str) -> Key {
+    Key::new().text(user_id)
+}
+
+pub(crate) fn of_device(user_id: &str, device_id: &str) -> Key {
+    of_user(user_id).text(device_id)
+}
+
+pub(crate) fn account_data(user_id: &str, room_id: Option<&str>, event_type: &str) -> Key {
+    of_user(user_id).optional_text(room_id).text(event_type)
+}
+
+pub(crate) fn one_time_key(
+    user_id: &str,
+    device_id: &str,
+    algorithm: &str,
+    offset: Offset,
+    index: u32,
+) -> Key {
+    of_device(user_id, device_id)
+        .text(algorithm)
+        .offset(offset)
+        .index(index)
+}
+
+pub(crate) fn transaction(
+    user_id: &str,
+    device_id: &str,
+    event_type: &str,
+    transaction_id: &str,
+) -> Key {
+    of_device(user_id, device_id)
+        .text(event_type)
+        .text(transaction_id)
+}
+
+/// The algorithm in `algorithm:id`.
+pub(crate) fn algorithm_of(key_id: &str) -> &str {
+    key_id
+        .split_once(':')
+        .map_or(key_id, |(algorithm, _)| algorithm)
+}

@@ -9,23 +9,28 @@ mod data;
 mod devices;
 mod keys;
 mod login;
+mod one_time_keys;
+mod signatures;
 mod to_device;
 
 use std::sync::Arc;
 
-use engram_log::{AppendError, Log, TimestampMs};
+use engram_log::{AppendError, Input, Lane, Log, TimestampMs};
 use engram_views::{Stopped, ViewError, Views};
 
-use crate::password::PasswordCost;
+use crate::limits::IDENTIFIER_BYTES_MAX;
+use crate::locks::{Guard, Locks};
+use crate::password::{PasswordCost, Passwords};
+use crate::sessions::Sessions;
 
 pub use accounts::{LogoutOthers, RegisterError, RegisterRequest, Registered};
-pub use cross_signing::{
-    CrossSigningError, CrossSigningUpload, SignatureFailure, SignatureFailures,
-};
+pub use cross_signing::{CrossSigningError, CrossSigningUpload};
 pub use data::{AccountDataError, FilterError, ProfileError};
 pub use devices::DeviceError;
-pub use keys::{ClaimedKeys, KeysUpload, UploadKeysError};
+pub use keys::{KeysUpload, UploadKeysError};
 pub use login::{LoginError, LoginRequest, NewDevice, NewSession, SessionError};
+pub use one_time_keys::ClaimedKeys;
+pub use signatures::{SignatureFailure, SignatureFailures};
 pub use to_device::ToDeviceError;
 
 /// The writer's clock.
@@ -49,18 +54,53 @@ pub enum WriteError {
 }
 
 /// The account, device and key writer of one server. Shared as `Arc<Users>`.
-pub struct Users {}
+pub struct Users {
+    log: Arc<dyn Log>,
+    views: Arc<Views>,
+    server_name: String,
+    clock: Clock,
+    random: Random,
+    passwords: Passwords,
+    sessions: Sessions,
+    locks: Locks,
+}
 
 impl Users {
     /// The writer of `server_name`, which appends to `log` and decides by `views`.
     pub fn new(
-        _log: Arc<dyn Log>,
-        _views: Arc<Views>,
-        _server_name: impl Into<String>,
-        _clock: Clock,
-        _random: Random,
-        _password_cost: PasswordCost,
+        log: Arc<dyn Log>,
+        views: Arc<Views>,
+        server_name: impl Into<String>,
+        clock: Clock,
+        random: Random,
+        password_cost: PasswordCost,
     ) -> Self {
-        todo!()
+        Self {
+            log,
+            views,
+            server_name: server_name.into(),
+            passwords: Passwords::new(password_cost, &random),
+            clock,
+            random,
+            sessions: Sessions::new(),
+            locks: Locks::new(),
+        }
     }
+
+    /// Appends all of the inputs as one, and waits until they are on disk and applied.
+    fn commit(&self, inputs: &[Input]) -> Result<(), WriteError> {
+        let appended = self.log.append(Lane::Journal, inputs, (self.clock)())?;
+        self.views.wait_applied_blocking(appended.last)?;
+        Ok(())
+    }
+
+    /// Holds what decides about an account: its existence, password, devices, cross-signing keys, profile, account data.
+    fn lock_user(&self, user_id: &str) -> Guard<'_> {
+        self.locks.lock(format!("user {user_id}"))
+    }
+}
+
+/// Whether a text may be an identifier in a table's key.
+fn is_identifier(text: &str) -> bool {
+    !text.is_empty() && text.len() <= IDENTIFIER_BYTES_MAX
 }

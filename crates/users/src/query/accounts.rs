@@ -1,11 +1,16 @@
 //! Accounts, sessions, devices, profiles.
 
 use std::collections::BTreeMap;
+use std::ops::{Bound, ControlFlow};
 
 use engram_log::TimestampMs;
-use engram_views::{Read, ViewError};
+use engram_views::{Read, ReadExt, ViewError};
 
-use crate::json::RawJson;
+use super::{malformed, row};
+use crate::json::{self, RawJson};
+use crate::key::{Key, Parts};
+use crate::row::{AccountRow, DeviceRow, RegistrationTokenRow};
+use crate::tables::{self, ACCOUNTS, DEVICES, PROFILES, REGISTRATION_TOKENS, TOKENS};
 use crate::token::TokenDigest;
 
 /// An account of this server.
@@ -59,54 +64,184 @@ pub struct Device {
     pub token_digest: TokenDigest,
 }
 
+impl Device {
+    fn new(device_id: &str, row: DeviceRow) -> Self {
+        Self {
+            device_id: device_id.to_owned(),
+            display_name: row.display_name,
+            last_seen: TimestampMs(row.last_login_ms),
+            last_seen_ip: row.ip,
+            expires: row.expires_ms.map(TimestampMs),
+            token_digest: row.token_digest,
+        }
+    }
+}
+
+pub(crate) fn account_row(
+    reader: &dyn Read,
+    user_id: &str,
+) -> Result<Option<AccountRow>, ViewError> {
+    row(
+        reader,
+        &ACCOUNTS,
+        &tables::of_user(user_id),
+        AccountRow::decode,
+    )
+}
+
 /// An account by its user ID.
-pub fn account(_reader: &dyn Read, _user_id: &str) -> Result<Option<Account>, ViewError> {
-    todo!()
+pub fn account(reader: &dyn Read, user_id: &str) -> Result<Option<Account>, ViewError> {
+    Ok(account_row(reader, user_id)?.map(|row| Account {
+        admin: row.admin,
+        guest: row.guest,
+        deactivated: row.deactivated,
+        erased: row.erased,
+        created: TimestampMs(row.created_ms),
+        password_hash: row.password_hash,
+        appservice_id: row.appservice_id,
+    }))
 }
 
 /// Whether any account that is no guest exists.
-pub fn any_user(_reader: &dyn Read) -> Result<bool, ViewError> {
-    todo!()
+pub fn any_user(reader: &dyn Read) -> Result<bool, ViewError> {
+    let mut found = false;
+    reader.scan(
+        &ACCOUNTS,
+        Bound::Unbounded,
+        Bound::Unbounded,
+        false,
+        &mut |_, value| {
+            found = AccountRow::decode(value).is_some_and(|row| !row.guest);
+            if found {
+                ControlFlow::Break(())
+            } else {
+                ControlFlow::Continue(())
+            }
+        },
+    )?;
+    Ok(found)
 }
 
 /// The session of an access token. Does not look at the clock: the caller compares [`Session::expires`].
-pub fn session(_reader: &dyn Read, _digest: &TokenDigest) -> Result<Option<Session>, ViewError> {
-    todo!()
+pub fn session(reader: &dyn Read, digest: &TokenDigest) -> Result<Option<Session>, ViewError> {
+    let Some(owner) = reader.get(&TOKENS, digest)? else {
+        return Ok(None);
+    };
+    let mut parts = Parts(&owner);
+    let (Some(user_id), Some(device_id)) = (parts.text(), parts.text()) else {
+        return Err(malformed(&TOKENS));
+    };
+    let (Some(account), Some(device)) = (
+        account_row(reader, user_id)?,
+        device_row(reader, user_id, device_id)?,
+    ) else {
+        return Err(ViewError::Row {
+            table: TOKENS.name,
+            what: "its account or device is missing",
+        });
+    };
+    Ok(Some(Session {
+        user_id: user_id.to_owned(),
+        device_id: device_id.to_owned(),
+        guest: account.guest,
+        admin: account.admin,
+        expires: device.expires_ms.map(TimestampMs),
+    }))
 }
 
 /// All devices of a user, in a stable order.
-pub fn devices(_reader: &dyn Read, _user_id: &str) -> Result<Vec<Device>, ViewError> {
-    todo!()
+pub fn devices(reader: &dyn Read, user_id: &str) -> Result<Vec<Device>, ViewError> {
+    let prefix = tables::of_user(user_id);
+    let mut devices = Some(Vec::new());
+    reader.scan_prefix(&DEVICES, &prefix, &mut |key, value| {
+        let device_id = Parts(&key[prefix.len()..]).text();
+        match (devices.as_mut(), device_id, DeviceRow::decode(value)) {
+            (Some(devices), Some(device_id), Some(row)) => {
+                devices.push(Device::new(device_id, row))
+            }
+            _ => devices = None,
+        }
+        ControlFlow::Continue(())
+    })?;
+    devices.ok_or_else(|| malformed(&DEVICES))
+}
+
+pub(crate) fn device_row(
+    reader: &dyn Read,
+    user_id: &str,
+    device_id: &str,
+) -> Result<Option<DeviceRow>, ViewError> {
+    row(
+        reader,
+        &DEVICES,
+        &tables::of_device(user_id, device_id),
+        DeviceRow::decode,
+    )
 }
 
 /// One device of a user.
 pub fn device(
-    _reader: &dyn Read,
-    _user_id: &str,
-    _device_id: &str,
+    reader: &dyn Read,
+    user_id: &str,
+    device_id: &str,
 ) -> Result<Option<Device>, ViewError> {
-    todo!()
+    Ok(device_row(reader, user_id, device_id)?.map(|row| Device::new(device_id, row)))
 }
 
 /// Every field of a user's profile; empty also if there is no such account.
-pub fn profile(_reader: &dyn Read, _user_id: &str) -> Result<BTreeMap<String, RawJson>, ViewError> {
-    todo!()
+pub fn profile(reader: &dyn Read, user_id: &str) -> Result<BTreeMap<String, RawJson>, ViewError> {
+    let prefix = tables::of_user(user_id);
+    let mut fields = Some(BTreeMap::new());
+    reader.scan_prefix(&PROFILES, &prefix, &mut |key, value| {
+        match (
+            fields.as_mut(),
+            Parts(&key[prefix.len()..]).text(),
+            json::from_bytes(value),
+        ) {
+            (Some(fields), Some(field), Some(value)) => {
+                fields.insert(field.to_owned(), value);
+            }
+            _ => fields = None,
+        }
+        ControlFlow::Continue(())
+    })?;
+    fields.ok_or_else(|| malformed(&PROFILES))
 }
 
 /// One field of a user's profile.
 pub fn profile_field(
-    _reader: &dyn Read,
-    _user_id: &str,
-    _field: &str,
+    reader: &dyn Read,
+    user_id: &str,
+    field: &str,
 ) -> Result<Option<RawJson>, ViewError> {
-    todo!()
+    row(
+        reader,
+        &PROFILES,
+        &tables::of_user(user_id).text(field),
+        json::from_bytes,
+    )
+}
+
+pub(crate) fn registration_token_row(
+    reader: &dyn Read,
+    token: &str,
+) -> Result<Option<RegistrationTokenRow>, ViewError> {
+    row(
+        reader,
+        &REGISTRATION_TOKENS,
+        &Key::new().text(token),
+        RegistrationTokenRow::decode,
+    )
 }
 
 /// Whether a registration token exists, is not spent and not expired.
 pub fn registration_token_valid(
-    _reader: &dyn Read,
-    _token: &str,
-    _now: TimestampMs,
+    reader: &dyn Read,
+    token: &str,
+    now: TimestampMs,
 ) -> Result<bool, ViewError> {
-    todo!()
+    Ok(registration_token_row(reader, token)?.is_some_and(|row| {
+        row.uses_allowed.is_none_or(|allowed| row.used < allowed)
+            && row.expires_ms.is_none_or(|at| now.0 < at)
+    }))
 }

@@ -1,40 +1,25 @@
-//! End-to-end encryption keys.
+//! Keys as others may see them: with the signatures that came later; and what is left of one-time keys.
 
 use std::collections::BTreeMap;
+use std::ops::ControlFlow;
 
-use engram_log::Offset;
-use engram_views::{Read, ViewError};
+use engram_views::{Read, ReadExt, ViewError};
+use serde_json::{Map, Value};
 
-use crate::json::RawJson;
-
-/// What a cross-signing key is for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum CrossSigningUsage {
-    /// Signs the other two.
-    Master,
-    /// Signs the user's own devices.
-    SelfSigning,
-    /// Signs other users' master keys; shown to its owner only.
-    UserSigning,
-}
-
-/// The keys of one user, as one viewer may see them.
-#[derive(Clone, Debug, Default)]
-pub struct UserKeys {
-    /// Device keys by device ID.
-    pub device_keys: BTreeMap<String, RawJson>,
-    /// The master key.
-    pub master_key: Option<RawJson>,
-    /// The self-signing key.
-    pub self_signing_key: Option<RawJson>,
-    /// The user-signing key; only for the user themselves.
-    pub user_signing_key: Option<RawJson>,
-}
+use super::key_bodies::{CrossSigningUsage, cross_signing_json, cross_signing_row, device_keys};
+use super::{account_row, device_row, malformed, row};
+use crate::json::{self, RawJson};
+use crate::key::{Key, Parts};
+use crate::query::devices;
+use crate::row::{FallbackRow, KeyPlace};
+use crate::tables::{
+    self, FALLBACK_KEYS, ONE_TIME_KEY_COUNTS, ONE_TIME_KEY_IDS, ONE_TIME_KEYS, SIGNATURES,
+};
 
 /// The local part of a `/keys/query` response. The maps have the names and shapes of its fields.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, serde::Serialize)]
 pub struct KeysQuery {
-    /// user → device → keys.
+    /// user → device → keys. A user with no device that has keys is there with an empty map.
     pub device_keys: BTreeMap<String, BTreeMap<String, RawJson>>,
     /// user → master key.
     pub master_keys: BTreeMap<String, RawJson>,
@@ -44,69 +29,232 @@ pub struct KeysQuery {
     pub user_signing_keys: BTreeMap<String, RawJson>,
 }
 
-/// The device keys of a device as they were uploaded, without signatures that came later.
-pub fn device_keys(
-    _reader: &dyn Read,
-    _user_id: &str,
-    _device_id: &str,
-) -> Result<Option<RawJson>, ViewError> {
-    todo!()
-}
-
-/// A cross-signing key as it was uploaded, without signatures that came later.
-pub fn cross_signing_key(
-    _reader: &dyn Read,
-    _user_id: &str,
-    _usage: CrossSigningUsage,
-) -> Result<Option<RawJson>, ViewError> {
-    todo!()
-}
-
 /// Keys of local users as `viewer` may see them. For each user the devices asked for, all if the list is empty.
 /// Signatures that were uploaded later are merged in, as far as the viewer may see them; device keys carry
-/// `unsigned.device_display_name`. Users of other servers are passed over.
+/// `unsigned.device_display_name`. Users without an account here are passed over.
 pub fn keys_query(
-    _reader: &dyn Read,
-    _viewer: &str,
-    _query: &BTreeMap<String, Vec<String>>,
+    reader: &dyn Read,
+    viewer: &str,
+    query: &BTreeMap<String, Vec<String>>,
 ) -> Result<KeysQuery, ViewError> {
-    todo!()
+    let mut found = KeysQuery::default();
+    for (user_id, wanted) in query {
+        if account_row(reader, user_id)?.is_none() {
+            continue;
+        }
+        found.device_keys.insert(
+            user_id.clone(),
+            devices_of(reader, viewer, user_id, wanted)?,
+        );
+        for usage in CrossSigningUsage::ALL {
+            if usage == CrossSigningUsage::UserSigning && viewer != user_id {
+                continue;
+            }
+            let Some(key) = visible_cross_signing_key(reader, viewer, user_id, usage)? else {
+                continue;
+            };
+            let keys = match usage {
+                CrossSigningUsage::Master => &mut found.master_keys,
+                CrossSigningUsage::SelfSigning => &mut found.self_signing_keys,
+                CrossSigningUsage::UserSigning => &mut found.user_signing_keys,
+            };
+            keys.insert(user_id.clone(), key);
+        }
+    }
+    Ok(found)
+}
+
+fn devices_of(
+    reader: &dyn Read,
+    viewer: &str,
+    user_id: &str,
+    wanted: &[String],
+) -> Result<BTreeMap<String, RawJson>, ViewError> {
+    let all = if wanted.is_empty() {
+        devices(reader, user_id)?
+    } else {
+        Vec::new()
+    };
+    let device_ids = wanted
+        .iter()
+        .chain(all.iter().map(|device| &device.device_id));
+    let mut keys = BTreeMap::new();
+    for device_id in device_ids {
+        if let Some(json) = visible_device_keys(reader, viewer, user_id, device_id)? {
+            keys.insert(device_id.clone(), json);
+        }
+    }
+    Ok(keys)
+}
+
+fn visible_device_keys(
+    reader: &dyn Read,
+    viewer: &str,
+    user_id: &str,
+    device_id: &str,
+) -> Result<Option<RawJson>, ViewError> {
+    let Some(uploaded) = device_keys(reader, user_id, device_id)? else {
+        return Ok(None);
+    };
+    let mut object = json::object(uploaded.get().as_bytes()).unwrap_or_default();
+    merge_signatures(reader, viewer, user_id, device_id, &mut object)?;
+    object.remove("unsigned");
+    if let Some(name) =
+        device_row(reader, user_id, device_id)?.and_then(|device| device.display_name)
+    {
+        object.insert(
+            "unsigned".to_owned(),
+            serde_json::json!({ "device_display_name": name }),
+        );
+    }
+    Ok(Some(json::to_raw(&object)))
+}
+
+fn visible_cross_signing_key(
+    reader: &dyn Read,
+    viewer: &str,
+    user_id: &str,
+    usage: CrossSigningUsage,
+) -> Result<Option<RawJson>, ViewError> {
+    let Some(row) = cross_signing_row(reader, user_id, usage)? else {
+        return Ok(None);
+    };
+    let uploaded = cross_signing_json(reader, row.offset, usage)?;
+    let mut object = json::object(uploaded.get().as_bytes()).unwrap_or_default();
+    merge_signatures(reader, viewer, user_id, &row.public_key, &mut object)?;
+    Ok(Some(json::to_raw(&object)))
+}
+
+/// Makes `signatures` what the viewer may see: signatures by the key's owner and by the viewer, early and late ones.
+fn merge_signatures(
+    reader: &dyn Read,
+    viewer: &str,
+    owner: &str,
+    key_id: &str,
+    object: &mut Map<String, Value>,
+) -> Result<(), ViewError> {
+    let visible = |signer: &str| signer == owner || signer == viewer;
+    let mut signatures: Map<String, Value> = match object.remove("signatures") {
+        Some(Value::Object(early)) => early
+            .into_iter()
+            .filter(|(signer, _)| visible(signer))
+            .collect(),
+        _ => Map::new(),
+    };
+    let prefix = tables::of_device(owner, key_id);
+    reader.scan_prefix(&SIGNATURES, &prefix, &mut |key, value| {
+        let mut parts = Parts(&key[prefix.len()..]);
+        if let (Some(signer), Some(signing_key), Ok(signature)) =
+            (parts.text(), parts.text(), std::str::from_utf8(value))
+            && visible(signer)
+            && let Value::Object(by_signer) = signatures
+                .entry(signer)
+                .or_insert_with(|| Value::Object(Map::new()))
+        {
+            by_signer.insert(signing_key.to_owned(), Value::from(signature));
+        }
+        ControlFlow::Continue(())
+    })?;
+    object.insert("signatures".to_owned(), Value::Object(signatures));
+    Ok(())
 }
 
 /// Unclaimed one-time keys of a device by algorithm. An algorithm whose keys are used up is there with zero.
 pub fn one_time_key_counts(
-    _reader: &dyn Read,
-    _user_id: &str,
-    _device_id: &str,
+    reader: &dyn Read,
+    user_id: &str,
+    device_id: &str,
 ) -> Result<BTreeMap<String, u64>, ViewError> {
-    todo!()
+    let prefix = tables::of_device(user_id, device_id);
+    let mut counts = BTreeMap::new();
+    reader.scan_prefix(&ONE_TIME_KEY_COUNTS, &prefix, &mut |key, value| {
+        if let (Some(algorithm), Some(count)) =
+            (Parts(&key[prefix.len()..]).text(), Parts(value).number())
+        {
+            counts.insert(algorithm.to_owned(), count);
+        }
+        ControlFlow::Continue(())
+    })?;
+    Ok(counts)
 }
 
 /// The algorithms for which a device has a fallback key that was not handed out yet.
 pub fn unused_fallback_types(
-    _reader: &dyn Read,
-    _user_id: &str,
-    _device_id: &str,
+    reader: &dyn Read,
+    user_id: &str,
+    device_id: &str,
 ) -> Result<Vec<String>, ViewError> {
-    todo!()
+    let prefix = tables::of_device(user_id, device_id);
+    let mut algorithms = Some(Vec::new());
+    reader.scan_prefix(&FALLBACK_KEYS, &prefix, &mut |key, value| {
+        match (
+            algorithms.as_mut(),
+            Parts(&key[prefix.len()..]).text(),
+            FallbackRow::decode(value),
+        ) {
+            (Some(algorithms), Some(algorithm), Some(row)) => {
+                if !row.used {
+                    algorithms.push(algorithm.to_owned());
+                }
+            }
+            _ => algorithms = None,
+        }
+        ControlFlow::Continue(())
+    })?;
+    algorithms.ok_or_else(|| malformed(&FALLBACK_KEYS))
 }
 
-/// The users whose devices or keys changed after `since`, up to and including `through`; each once, in byte order.
-pub fn device_lists_changed(
-    _reader: &dyn Read,
-    _since: Offset,
-    _through: Offset,
-) -> Result<Vec<String>, ViewError> {
-    todo!()
+pub(crate) fn one_time_key_count(
+    reader: &dyn Read,
+    user_id: &str,
+    device_id: &str,
+    algorithm: &str,
+) -> Result<u64, ViewError> {
+    let key = tables::of_device(user_id, device_id).text(algorithm);
+    let count = row(reader, &ONE_TIME_KEY_COUNTS, &key, |bytes| {
+        Parts(bytes).number()
+    })?;
+    Ok(count.unwrap_or(0))
 }
 
-/// The users whose keys `signer` signed after `since`, up to and including `through`: changes that only the
-/// signer's own devices can see.
-pub fn signatures_changed(
-    _reader: &dyn Read,
-    _signer: &str,
-    _since: Offset,
-    _through: Offset,
-) -> Result<Vec<String>, ViewError> {
-    todo!()
+pub(crate) fn one_time_key_place(
+    reader: &dyn Read,
+    user_id: &str,
+    device_id: &str,
+    key_id: &str,
+) -> Result<Option<KeyPlace>, ViewError> {
+    let key = tables::of_device(user_id, device_id).text(key_id);
+    row(reader, &ONE_TIME_KEY_IDS, &key, KeyPlace::decode)
+}
+
+/// The one-time key that was uploaded first, of those that are left.
+pub(crate) fn first_one_time_key(
+    reader: &dyn Read,
+    user_id: &str,
+    device_id: &str,
+    algorithm: &str,
+) -> Result<Option<(String, KeyPlace)>, ViewError> {
+    let prefix: Key = tables::of_device(user_id, device_id).text(algorithm);
+    let mut first = None;
+    reader.scan_prefix(&ONE_TIME_KEYS, &prefix, &mut |key, value| {
+        first = Some(
+            KeyPlace::decode(&key[prefix.len()..]).zip(Parts(value).text().map(str::to_owned)),
+        );
+        ControlFlow::Break(())
+    })?;
+    match first {
+        None => Ok(None),
+        Some(Some((place, key_id))) => Ok(Some((key_id, place))),
+        Some(None) => Err(malformed(&ONE_TIME_KEYS)),
+    }
+}
+
+pub(crate) fn fallback_row(
+    reader: &dyn Read,
+    user_id: &str,
+    device_id: &str,
+    algorithm: &str,
+) -> Result<Option<FallbackRow>, ViewError> {
+    let key = tables::of_device(user_id, device_id).text(algorithm);
+    row(reader, &FALLBACK_KEYS, &key, FallbackRow::decode)
 }

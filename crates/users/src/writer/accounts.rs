@@ -1,7 +1,17 @@
 //! Registration, passwords, deactivation, registration tokens.
 
-use super::login::NewSession;
+use engram_log::Input;
+use engram_log_format::v1::{
+    AccountCreated, AccountDeactivated, DeviceLoggedIn, PasswordSet, RegistrationTokenCreated,
+};
+use engram_views::ViewError;
+
+use super::login::{LoginError, NewDevice, NewSession};
 use super::{Users, WriteError};
+use crate::limits::{PASSWORD_BYTES_MAX, REGISTRATION_TOKEN_BYTES_MAX};
+use crate::localpart::new_user_id;
+use crate::locks::Guard;
+use crate::{query, token};
 
 /// What somebody who registers asks for.
 #[derive(Clone, Debug, Default)]
@@ -60,45 +70,21 @@ pub enum RegisterError {
     Write(#[from] WriteError),
 }
 
-impl Users {
-    /// Creates an account, and a session unless inhibited, in one append.
-    pub fn register(&self, _request: RegisterRequest) -> Result<Registered, RegisterError> {
-        todo!()
+impl From<ViewError> for RegisterError {
+    fn from(error: ViewError) -> Self {
+        Self::Write(error.into())
     }
+}
 
-    /// Whether a localpart could be registered now; its user ID if so.
-    pub fn check_available(&self, _localpart: &str) -> Result<String, RegisterError> {
-        todo!()
-    }
-
-    /// Sets a new password, and ends sessions as asked.
-    pub fn change_password(
-        &self,
-        _user_id: &str,
-        _password: &str,
-        _logout: LogoutOthers<'_>,
-    ) -> Result<(), RegisterError> {
-        todo!()
-    }
-
-    /// Closes an account: no login any more, all devices and the password gone. Idempotent.
-    pub fn deactivate(&self, _user_id: &str, _erase: bool) -> Result<(), WriteError> {
-        todo!()
-    }
-
-    /// Creates a registration token; with none given, a random one. `BadToken` if it exists or is malformed.
-    pub fn create_registration_token(
-        &self,
-        _token: Option<&str>,
-        _uses_allowed: Option<u64>,
-        _expires_ms: Option<u64>,
-    ) -> Result<String, RegisterError> {
-        todo!()
-    }
-
-    /// Whether a registration token could be spent now.
-    pub fn check_registration_token(&self, _token: &str) -> Result<bool, WriteError> {
-        todo!()
+impl From<LoginError> for RegisterError {
+    fn from(error: LoginError) -> Self {
+        match error {
+            LoginError::Write(error) => Self::Write(error),
+            LoginError::InvalidParam(what) => Self::InvalidParam(what),
+            LoginError::Forbidden | LoginError::Deactivated => {
+                Self::InvalidParam("the device ID cannot be used")
+            }
+        }
     }
 }
 
@@ -111,4 +97,208 @@ pub enum LogoutOthers<'a> {
     AllBut(&'a str),
     /// All.
     All,
+}
+
+impl Users {
+    /// Creates an account, and a session unless inhibited, in one append.
+    pub fn register(&self, request: RegisterRequest) -> Result<Registered, RegisterError> {
+        let user_id = self.wanted_user_id(&request)?;
+        let password_hash = match &request.password {
+            Some(password) if !request.guest => Some(self.hash_password(password)?),
+            _ => None,
+        };
+        let session = if request.inhibit_login {
+            None
+        } else {
+            Some(self.first_session(&user_id, &request)?)
+        };
+
+        let _user = self.lock_user(&user_id);
+        let _token = request
+            .registration_token
+            .as_ref()
+            .map(|token| self.lock_registration_token(token));
+        let (admin, _first) = self.becomes_admin(&request)?;
+        self.check_free(&user_id)?;
+        if let Some(token) = &request.registration_token
+            && !self.check_registration_token(token)?
+        {
+            return Err(RegisterError::BadToken);
+        }
+        let account = AccountCreated {
+            user_id: user_id.clone(),
+            password_hash,
+            admin,
+            guest: request.guest,
+            registration_token: request.registration_token,
+            appservice_id: request.appservice_id,
+        };
+        let mut inputs = vec![Input::from(account)];
+        inputs.extend(
+            session
+                .as_ref()
+                .map(|(_, record)| Input::from(record.clone())),
+        );
+        self.commit(&inputs)?;
+        Ok(Registered {
+            user_id,
+            session: session.map(|(session, _)| session),
+        })
+    }
+
+    /// Whether a localpart could be registered now; its user ID if so.
+    pub fn check_available(&self, localpart: &str) -> Result<String, RegisterError> {
+        let user_id = new_user_id(localpart, &self.server_name, false)
+            .map_err(RegisterError::InvalidUsername)?;
+        self.check_free(&user_id)?;
+        Ok(user_id)
+    }
+
+    fn check_free(&self, user_id: &str) -> Result<(), RegisterError> {
+        match query::account(&*self.views.snapshot(), user_id)? {
+            Some(_) => Err(RegisterError::InUse),
+            None => Ok(()),
+        }
+    }
+
+    fn wanted_user_id(&self, request: &RegisterRequest) -> Result<String, RegisterError> {
+        match &request.localpart {
+            _ if request.guest => Ok(format!(
+                "@{}:{}",
+                token::guest_localpart(&self.random),
+                self.server_name
+            )),
+            Some(localpart) => new_user_id(
+                localpart,
+                &self.server_name,
+                request.appservice_id.is_some(),
+            )
+            .map_err(RegisterError::InvalidUsername),
+            None => Ok(format!(
+                "@{}:{}",
+                token::localpart(&self.random),
+                self.server_name
+            )),
+        }
+    }
+
+    fn first_session(
+        &self,
+        user_id: &str,
+        request: &RegisterRequest,
+    ) -> Result<(NewSession, DeviceLoggedIn), RegisterError> {
+        let device = NewDevice {
+            device_id: request.device_id.clone(),
+            initial_device_display_name: request.initial_device_display_name.clone(),
+            ip: request.ip.clone(),
+        };
+        Ok(self.new_session(user_id, device)?)
+    }
+
+    /// Whether the account becomes an administrator: on request, or because it is the first. As long as there is no account,
+    /// registrations go one by one, so that there is one first.
+    fn becomes_admin(
+        &self,
+        request: &RegisterRequest,
+    ) -> Result<(bool, Option<Guard<'_>>), RegisterError> {
+        if request.guest || request.admin || query::any_user(&*self.views.snapshot())? {
+            return Ok((request.admin && !request.guest, None));
+        }
+        let guard = self.locks.lock("first account".to_owned());
+        let first = !query::any_user(&*self.views.snapshot())?;
+        Ok((first, Some(guard)))
+    }
+
+    fn hash_password(&self, password: &str) -> Result<String, RegisterError> {
+        if password.len() > PASSWORD_BYTES_MAX {
+            return Err(RegisterError::InvalidParam("the password is too long"));
+        }
+        Ok(self.passwords.hash(password, &self.random))
+    }
+
+    /// Sets a new password, and ends sessions as asked.
+    pub fn change_password(
+        &self,
+        user_id: &str,
+        password: &str,
+        logout: LogoutOthers<'_>,
+    ) -> Result<(), RegisterError> {
+        let password_hash = Some(self.hash_password(password)?);
+        let _user = self.lock_user(user_id);
+        let snapshot = self.views.snapshot();
+        if query::account(&*snapshot, user_id)?.is_none_or(|account| account.deactivated) {
+            return Err(RegisterError::InvalidParam("there is no such account"));
+        }
+        let mut gone = match logout {
+            LogoutOthers::No => Vec::new(),
+            LogoutOthers::AllBut(_) | LogoutOthers::All => query::devices(&*snapshot, user_id)?,
+        };
+        drop(snapshot);
+        gone.retain(|device| logout != LogoutOthers::AllBut(&device.device_id));
+        let set = PasswordSet {
+            user_id: user_id.to_owned(),
+            password_hash,
+        };
+        Ok(self.commit_with_removal(user_id, &gone, Some(set.into()))?)
+    }
+
+    /// Closes an account: no login any more, all devices and the password gone. Idempotent.
+    pub fn deactivate(&self, user_id: &str, erase: bool) -> Result<(), WriteError> {
+        let _user = self.lock_user(user_id);
+        let snapshot = self.views.snapshot();
+        let Some(account) = query::account(&*snapshot, user_id)? else {
+            return Ok(());
+        };
+        if account.deactivated && (account.erased || !erase) {
+            return Ok(());
+        }
+        let devices = query::devices(&*snapshot, user_id)?;
+        drop(snapshot);
+        let closed = AccountDeactivated {
+            user_id: user_id.to_owned(),
+            erase,
+        };
+        self.commit_with_removal(user_id, &devices, Some(closed.into()))
+    }
+
+    fn lock_registration_token(&self, token: &str) -> Guard<'_> {
+        self.locks.lock(format!("registration token {token}"))
+    }
+
+    /// Creates a registration token; with none given, a random one. `BadToken` if it exists or is malformed.
+    pub fn create_registration_token(
+        &self,
+        token: Option<&str>,
+        uses_allowed: Option<u64>,
+        expires_ms: Option<u64>,
+    ) -> Result<String, RegisterError> {
+        let token = token.map_or_else(|| token::registration_token(&self.random), str::to_owned);
+        let well_formed = |byte: u8| byte.is_ascii_alphanumeric() || b"._~-".contains(&byte);
+        if token.is_empty()
+            || token.len() > REGISTRATION_TOKEN_BYTES_MAX
+            || !token.bytes().all(well_formed)
+        {
+            return Err(RegisterError::BadToken);
+        }
+        let _token = self.lock_registration_token(&token);
+        if query::registration_token_row(&*self.views.snapshot(), &token)?.is_some() {
+            return Err(RegisterError::BadToken);
+        }
+        let created = RegistrationTokenCreated {
+            token: token.clone(),
+            uses_allowed,
+            expires_ms,
+        };
+        self.commit(&[created.into()])?;
+        Ok(token)
+    }
+
+    /// Whether a registration token could be spent now.
+    pub fn check_registration_token(&self, token: &str) -> Result<bool, WriteError> {
+        Ok(query::registration_token_valid(
+            &*self.views.snapshot(),
+            token,
+            (self.clock)(),
+        )?)
+    }
 }

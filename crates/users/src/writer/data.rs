@@ -1,8 +1,17 @@
 //! Profiles, account data, filters.
 
+use base64::Engine;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use engram_log_format::v1::{AccountDataSet, FilterCreated, ProfileFieldSet};
 use serde_json::value::RawValue;
 
-use super::{Users, WriteError};
+use super::{Users, WriteError, is_identifier};
+use crate::json::{self, RawJson};
+use crate::limits::PROFILE_BYTES_MAX;
+use crate::query;
+
+/// A filter's ID is so much of its digest: enough that no two filters of a user meet.
+const FILTER_ID_BYTES: usize = 12;
 
 /// Why a profile field was not set.
 #[derive(Debug, thiserror::Error)]
@@ -53,36 +62,71 @@ pub enum FilterError {
 }
 
 impl Users {
-    /// Sets a profile field, or removes it with none.
+    /// Sets a profile field, or removes it with none. `null` removes a display name or an avatar.
     pub fn set_profile_field(
         &self,
-        _user_id: &str,
-        _key: &str,
-        _value: Option<&RawValue>,
+        user_id: &str,
+        key: &str,
+        value: Option<&RawValue>,
     ) -> Result<(), ProfileError> {
-        todo!()
+        if !is_identifier(key) {
+            return Err(ProfileError::KeyTooLarge);
+        }
+        let value = checked_profile_value(key, value)?;
+        let _user = self.lock_user(user_id);
+        let snapshot = self.views.snapshot();
+        if query::account(&*snapshot, user_id)
+            .map_err(WriteError::from)?
+            .is_none()
+        {
+            return Err(ProfileError::UnknownUser);
+        }
+        let profile = query::profile(&*snapshot, user_id).map_err(WriteError::from)?;
+        drop(snapshot);
+        if profile.get(key).map(|value| value.get()) == value.map(RawValue::get) {
+            return Ok(());
+        }
+        let others = profile.iter().filter(|(name, _)| *name != key);
+        // As JSON each field takes four more characters: two quotes, colon, comma.
+        let bytes: usize = others
+            .map(|(name, value)| name.len() + value.get().len() + 4)
+            .sum();
+        if value.is_some_and(|value| bytes + key.len() + value.get().len() + 4 >= PROFILE_BYTES_MAX)
+        {
+            return Err(ProfileError::TooLarge);
+        }
+        let set = ProfileFieldSet {
+            user_id: user_id.to_owned(),
+            key: key.to_owned(),
+            value: value.map(|value| value.get().as_bytes().to_vec()),
+        };
+        Ok(self.commit(&[set.into()])?)
     }
 
     /// Sets account data on behalf of a client's `PUT …/account_data/…`: refuses the types that the server manages.
     pub fn put_account_data(
         &self,
-        _user_id: &str,
-        _room_id: Option<&str>,
-        _event_type: &str,
-        _content: &RawValue,
+        user_id: &str,
+        room_id: Option<&str>,
+        event_type: &str,
+        content: &RawValue,
     ) -> Result<(), AccountDataError> {
-        todo!()
+        if matches!(event_type, "m.fully_read" | "m.push_rules") {
+            return Err(AccountDataError::Reserved(event_type.to_owned()));
+        }
+        self.set_account_data(user_id, room_id, event_type, content)
     }
 
     /// Sets account data of any type: also `m.fully_read`, `m.push_rules`, `m.tag`.
     pub fn set_account_data(
         &self,
-        _user_id: &str,
-        _room_id: Option<&str>,
-        _event_type: &str,
-        _content: &RawValue,
+        user_id: &str,
+        room_id: Option<&str>,
+        event_type: &str,
+        content: &RawValue,
     ) -> Result<(), AccountDataError> {
-        todo!()
+        let _user = self.lock_user(user_id);
+        self.store_account_data(user_id, room_id, event_type, content)
     }
 
     /// Reads account data, changes it and writes it back, with nobody in between: for tags and push rules.
@@ -91,16 +135,83 @@ impl Users {
     /// error of its own, upon which nothing is written.
     pub fn update_account_data<E>(
         &self,
-        _user_id: &str,
-        _room_id: Option<&str>,
-        _event_type: &str,
-        _change: impl FnOnce(Option<&RawValue>) -> Result<crate::RawJson, E>,
+        user_id: &str,
+        room_id: Option<&str>,
+        event_type: &str,
+        change: impl FnOnce(Option<&RawValue>) -> Result<RawJson, E>,
     ) -> Result<Result<(), E>, AccountDataError> {
-        todo!()
+        let _user = self.lock_user(user_id);
+        let snapshot = self.views.snapshot();
+        let present = match (room_id, event_type) {
+            (None, "m.push_rules") => query::push_rules(&*snapshot, user_id).map(Some),
+            _ => query::account_data(&*snapshot, user_id, room_id, event_type),
+        };
+        drop(snapshot);
+        match change(present.map_err(WriteError::from)?.as_deref()) {
+            Ok(content) => self
+                .store_account_data(user_id, room_id, event_type, &content)
+                .map(Ok),
+            Err(error) => Ok(Err(error)),
+        }
+    }
+
+    fn store_account_data(
+        &self,
+        user_id: &str,
+        room_id: Option<&str>,
+        event_type: &str,
+        content: &RawValue,
+    ) -> Result<(), AccountDataError> {
+        if !is_identifier(event_type) || !room_id.is_none_or(is_identifier) {
+            return Err(AccountDataError::InvalidType);
+        }
+        if !json::is_object(content) {
+            return Err(AccountDataError::NotAnObject);
+        }
+        let set = AccountDataSet {
+            user_id: user_id.to_owned(),
+            room_id: room_id.map(str::to_owned),
+            event_type: event_type.to_owned(),
+            content: content.get().as_bytes().to_vec(),
+        };
+        Ok(self.commit(&[set.into()])?)
     }
 
     /// Stores a filter; its ID. The same filter gets the same ID.
-    pub fn create_filter(&self, _user_id: &str, _filter: &RawValue) -> Result<String, FilterError> {
-        todo!()
+    pub fn create_filter(&self, user_id: &str, filter: &RawValue) -> Result<String, FilterError> {
+        if !json::is_object(filter) {
+            return Err(FilterError::NotAnObject);
+        }
+        let digest = blake3::hash(filter.get().as_bytes());
+        let filter_id = URL_SAFE_NO_PAD.encode(&digest.as_bytes()[..FILTER_ID_BYTES]);
+        let _user = self.lock_user(user_id);
+        let before = query::filter(&*self.views.snapshot(), user_id, &filter_id)
+            .map_err(WriteError::from)?;
+        if before.is_none() {
+            let created = FilterCreated {
+                user_id: user_id.to_owned(),
+                filter_id: filter_id.clone(),
+                filter: filter.get().as_bytes().to_vec(),
+            };
+            self.commit(&[created.into()])?;
+        }
+        Ok(filter_id)
+    }
+}
+
+fn checked_profile_value<'a>(
+    key: &str,
+    value: Option<&'a RawValue>,
+) -> Result<Option<&'a RawValue>, ProfileError> {
+    let Some(value) = value else { return Ok(None) };
+    if !matches!(key, "displayname" | "avatar_url") {
+        return Ok(Some(value));
+    }
+    match value.get() {
+        "null" => Ok(None),
+        text if text.starts_with('"') => Ok(Some(value)),
+        _ => Err(ProfileError::InvalidValue(
+            "a display name or avatar URL must be a string",
+        )),
     }
 }

@@ -1,9 +1,15 @@
-//! Device keys, one-time keys, fallback keys.
+//! Uploads of device keys, one-time keys and fallback keys.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
-use super::{Users, WriteError};
-use crate::json::RawJson;
+use engram_log_format::v1::{DeviceKeysUploaded, NamedJson};
+use engram_views::{Read, ViewError};
+use serde_json::Value;
+
+use super::{Users, WriteError, is_identifier};
+use crate::json::{self, RawJson};
+use crate::limits::ONE_TIME_KEYS_MAX;
+use crate::{query, tables};
 
 /// The body of `POST /keys/upload`.
 #[derive(Clone, Debug, Default, serde::Deserialize)]
@@ -15,12 +21,9 @@ pub struct KeysUpload {
     #[serde(default)]
     pub one_time_keys: BTreeMap<String, RawJson>,
     /// `algorithm:id` → key.
-    #[serde(default)]
+    #[serde(default, alias = "org.matrix.msc2732.fallback_keys")]
     pub fallback_keys: BTreeMap<String, RawJson>,
 }
-
-/// Keys that were handed out: user → device → `algorithm:id` → key.
-pub type ClaimedKeys = BTreeMap<String, BTreeMap<String, BTreeMap<String, RawJson>>>;
 
 /// Why keys were refused; nothing of the upload was taken.
 #[derive(Debug, thiserror::Error)]
@@ -39,23 +42,158 @@ pub enum UploadKeysError {
     Write(#[from] WriteError),
 }
 
+impl From<ViewError> for UploadKeysError {
+    fn from(error: ViewError) -> Self {
+        Self::Write(error.into())
+    }
+}
+
 impl Users {
     /// Stores keys of a device; the number of its one-time keys by algorithm afterwards.
+    ///
+    /// What is there already is not written again: a client may repeat an upload whose answer it has not seen.
     pub fn upload_keys(
         &self,
-        _user_id: &str,
-        _device_id: &str,
-        _upload: KeysUpload,
+        user_id: &str,
+        device_id: &str,
+        upload: KeysUpload,
     ) -> Result<BTreeMap<String, u64>, UploadKeysError> {
-        todo!()
+        let _keys = self.lock_one_time_keys(user_id, device_id);
+        let snapshot = self.views.snapshot();
+        if query::device(&*snapshot, user_id, device_id)?.is_none() {
+            return Err(UploadKeysError::UnknownDevice);
+        }
+        let record = DeviceKeysUploaded {
+            user_id: user_id.to_owned(),
+            device_id: device_id.to_owned(),
+            device_keys: new_device_keys(&*snapshot, user_id, device_id, upload.device_keys)?,
+            one_time_keys: new_one_time_keys(&*snapshot, user_id, device_id, upload.one_time_keys)?,
+            fallback_keys: new_fallback_keys(&*snapshot, user_id, device_id, upload.fallback_keys)?,
+        };
+        let new = record.device_keys.is_some()
+            || !record.one_time_keys.is_empty()
+            || !record.fallback_keys.is_empty();
+        drop(snapshot);
+        if new {
+            self.commit(&[record.into()])?;
+        }
+        Ok(query::one_time_key_counts(
+            &*self.views.snapshot(),
+            user_id,
+            device_id,
+        )?)
     }
+}
 
-    /// Hands out one key for each device that is asked for and has one: user → device → algorithm. Users of other
-    /// servers are passed over.
-    pub fn claim_keys(
-        &self,
-        _wanted: &BTreeMap<String, BTreeMap<String, String>>,
-    ) -> Result<ClaimedKeys, WriteError> {
-        todo!()
+/// The device keys, if they are well formed and differ from those that are there.
+fn new_device_keys(
+    reader: &dyn Read,
+    user_id: &str,
+    device_id: &str,
+    uploaded: Option<RawJson>,
+) -> Result<Option<Vec<u8>>, UploadKeysError> {
+    let Some(uploaded) = uploaded.filter(|json| json.get() != "null") else {
+        return Ok(None);
+    };
+    let bytes = uploaded.get().as_bytes();
+    let invalid = |what: &str| UploadKeysError::Invalid(what.to_owned());
+    let object = json::object(bytes).ok_or_else(|| invalid("device_keys must be an object"))?;
+    let is = |field: &str, value: &str| object.get(field).and_then(Value::as_str) == Some(value);
+    if !is("user_id", user_id) || !is("device_id", device_id) {
+        return Err(invalid(
+            "device_keys must name the user and the device that upload them",
+        ));
     }
+    let before = query::device_keys(reader, user_id, device_id)?;
+    let same = before.is_some_and(|before| {
+        json::object(before.get().as_bytes()).is_some_and(|before| before == object)
+    });
+    Ok(if same { None } else { Some(bytes.to_vec()) })
+}
+
+/// The one-time keys that are not there yet, in the order of their key IDs.
+fn new_one_time_keys(
+    reader: &dyn Read,
+    user_id: &str,
+    device_id: &str,
+    uploaded: BTreeMap<String, RawJson>,
+) -> Result<Vec<NamedJson>, UploadKeysError> {
+    let stored: u64 = query::one_time_key_counts(reader, user_id, device_id)?
+        .values()
+        .sum();
+    let mut new = Vec::new();
+    for (name, key) in uploaded {
+        check_key(&name, &key)?;
+        match query::one_time_key_place(reader, user_id, device_id, &name)? {
+            None => new.push(named(name, &key)),
+            Some(place) => {
+                let before = query::one_time_key_json(reader, place, false)?;
+                if !json::same_unsigned(before.get(), key.get()) {
+                    return Err(UploadKeysError::Conflict(name));
+                }
+            }
+        }
+    }
+    if stored + new.len() as u64 > ONE_TIME_KEYS_MAX {
+        return Err(UploadKeysError::Invalid(
+            "the device has too many one-time keys".to_owned(),
+        ));
+    }
+    Ok(new)
+}
+
+/// The fallback keys that are not there yet. The same key again does not become unused.
+fn new_fallback_keys(
+    reader: &dyn Read,
+    user_id: &str,
+    device_id: &str,
+    uploaded: BTreeMap<String, RawJson>,
+) -> Result<Vec<NamedJson>, UploadKeysError> {
+    let mut new = Vec::new();
+    let mut algorithms = BTreeSet::new();
+    for (name, key) in uploaded {
+        check_key(&name, &key)?;
+        let algorithm = tables::algorithm_of(&name).to_owned();
+        let before = query::fallback_row(reader, user_id, device_id, &algorithm)?;
+        if !algorithms.insert(algorithm) {
+            return Err(UploadKeysError::Invalid(
+                "there is one fallback key for each algorithm".to_owned(),
+            ));
+        }
+        let same = match before.filter(|before| before.key_id == name) {
+            Some(before) => {
+                let stored = query::one_time_key_json(reader, before.place, true)?;
+                json::same_unsigned(stored.get(), key.get())
+            }
+            None => false,
+        };
+        if !same {
+            new.push(named(name, &key));
+        }
+    }
+    Ok(new)
+}
+
+fn named(name: String, key: &RawJson) -> NamedJson {
+    NamedJson {
+        name,
+        json: key.get().as_bytes().to_vec(),
+    }
+}
+
+fn check_key(name: &str, key: &RawJson) -> Result<(), UploadKeysError> {
+    let well_named = name
+        .split_once(':')
+        .is_some_and(|(algorithm, id)| !algorithm.is_empty() && !id.is_empty());
+    if !well_named || !is_identifier(name) {
+        return Err(UploadKeysError::Invalid(format!(
+            "{name:?} is not of the form algorithm:id"
+        )));
+    }
+    if !(json::is_object(key) || key.get().starts_with('"')) {
+        return Err(UploadKeysError::Invalid(format!(
+            "key {name} must be a string or an object"
+        )));
+    }
+    Ok(())
 }

@@ -2,8 +2,14 @@
 
 use std::sync::Arc;
 
-use super::{Users, WriteError};
-use crate::query::Session;
+use engram_log_format::v1::DeviceLoggedIn;
+use engram_views::ViewError;
+
+use super::{Users, WriteError, is_identifier};
+use crate::limits::{DISPLAY_NAME_BYTES_MAX, PASSWORD_BYTES_MAX};
+use crate::localpart::login_user_id;
+use crate::query::{CrossSigningUsage, Session};
+use crate::{query, token};
 
 /// A password login.
 #[derive(Clone, Debug, Default)]
@@ -67,44 +73,137 @@ pub enum SessionError {
     Expired,
     /// The views could not be read.
     #[error(transparent)]
-    View(#[from] engram_views::ViewError),
+    View(#[from] ViewError),
+}
+
+impl From<ViewError> for LoginError {
+    fn from(error: ViewError) -> Self {
+        Self::Write(error.into())
+    }
 }
 
 impl Users {
     /// The session of an access token: from memory if it was used before, else from the view. Quick: may be called on
-    /// an async thread (a miss reads one or two rows).
-    pub fn session(&self, _access_token: &str) -> Result<Arc<Session>, SessionError> {
-        todo!()
+    /// an async thread (a miss reads three rows).
+    pub fn session(&self, access_token: &str) -> Result<Arc<Session>, SessionError> {
+        let digest = token::digest(access_token);
+        let session = self
+            .sessions
+            .get(&digest, || query::session(&*self.views.snapshot(), &digest))?;
+        let session = session.ok_or(SessionError::Unknown)?;
+        match session.expires {
+            Some(at) if at <= (self.clock)() => Err(SessionError::Expired),
+            _ => Ok(session),
+        }
     }
 
     /// Checks a password and creates a session.
-    pub fn login(&self, _request: LoginRequest) -> Result<NewSession, LoginError> {
-        todo!()
+    pub fn login(&self, request: LoginRequest) -> Result<NewSession, LoginError> {
+        let user_id = self.verify_password(&request.user, &request.password)?;
+        self.create_session(&user_id, request.device)
     }
 
     /// Checks a password, as for user-interactive authentication; the full user ID if it is right.
     ///
     /// Takes as long for users that do not exist.
-    pub fn verify_password(&self, _user: &str, _password: &str) -> Result<String, LoginError> {
-        todo!()
+    pub fn verify_password(&self, user: &str, password: &str) -> Result<String, LoginError> {
+        let user_id = login_user_id(user, &self.server_name);
+        let account = query::account(&*self.views.snapshot(), &user_id)?;
+        let hash = account
+            .as_ref()
+            .and_then(|account| account.password_hash.as_deref());
+        let password = if password.len() > PASSWORD_BYTES_MAX {
+            ""
+        } else {
+            password
+        };
+        let right = self.passwords.verify(password, hash);
+        match account {
+            Some(account) if account.deactivated => Err(LoginError::Deactivated),
+            Some(_) if right => Ok(user_id),
+            _ => Err(LoginError::Forbidden),
+        }
     }
 
     /// Creates a session for an account without asking for a password.
     pub fn create_session(
         &self,
-        _user_id: &str,
-        _device: NewDevice,
+        user_id: &str,
+        device: NewDevice,
     ) -> Result<NewSession, LoginError> {
-        todo!()
+        let (session, record) = self.new_session(user_id, device)?;
+        let _user = self.lock_user(user_id);
+        let snapshot = self.views.snapshot();
+        match query::account(&*snapshot, user_id)? {
+            None => return Err(LoginError::Forbidden),
+            Some(account) if account.deactivated => return Err(LoginError::Deactivated),
+            Some(_) => {}
+        }
+        // A device named like a cross-signing key could not be told from it in signatures.
+        for usage in CrossSigningUsage::ALL {
+            let key = query::cross_signing_row(&*snapshot, user_id, usage)?;
+            if key.is_some_and(|key| key.public_key == session.device_id) {
+                return Err(LoginError::Forbidden);
+            }
+        }
+        let before = query::device(&*snapshot, user_id, &session.device_id)?;
+        drop(snapshot);
+        self.commit(&[record.into()])?;
+        if let Some(before) = before {
+            self.sessions.forget(&before.token_digest);
+        }
+        Ok(session)
+    }
+
+    /// A session and its record, not yet appended.
+    pub(super) fn new_session(
+        &self,
+        user_id: &str,
+        device: NewDevice,
+    ) -> Result<(NewSession, DeviceLoggedIn), LoginError> {
+        let device_id = device
+            .device_id
+            .unwrap_or_else(|| token::device_id(&self.random));
+        if !is_identifier(&device_id) {
+            return Err(LoginError::InvalidParam("a device ID has 1 to 255 bytes"));
+        }
+        let display_name = device.initial_device_display_name;
+        if display_name
+            .as_ref()
+            .is_some_and(|name| name.len() > DISPLAY_NAME_BYTES_MAX)
+        {
+            return Err(LoginError::InvalidParam(
+                "the device's display name is too long",
+            ));
+        }
+        let access_token = token::access_token(&self.random);
+        let record = DeviceLoggedIn {
+            user_id: user_id.to_owned(),
+            device_id: device_id.clone(),
+            access_token_digest: token::digest(&access_token),
+            display_name,
+            expires_ms: None,
+            ip: device.ip,
+        };
+        Ok((
+            NewSession {
+                user_id: user_id.to_owned(),
+                device_id,
+                access_token,
+            },
+            record,
+        ))
     }
 
     /// Ends a session: its device is removed.
-    pub fn logout(&self, _session: &Session) -> Result<(), WriteError> {
-        todo!()
+    pub fn logout(&self, session: &Session) -> Result<(), WriteError> {
+        self.delete_devices(&session.user_id, std::slice::from_ref(&session.device_id))
     }
 
     /// Ends all sessions of a user.
-    pub fn logout_all(&self, _user_id: &str) -> Result<(), WriteError> {
-        todo!()
+    pub fn logout_all(&self, user_id: &str) -> Result<(), WriteError> {
+        let _user = self.lock_user(user_id);
+        let devices = query::devices(&*self.views.snapshot(), user_id)?;
+        self.commit_with_removal(user_id, &devices, None)
     }
 }

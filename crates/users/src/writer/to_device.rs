@@ -2,11 +2,15 @@
 
 use std::collections::BTreeMap;
 
-use engram_log::Offset;
+use engram_log::{Lane, Offset};
+use engram_log_format::v1::{ToDeviceDelivered, ToDeviceMessage, ToDeviceSent, Transaction};
+use engram_views::{Read, ViewError};
 
-use super::{Users, WriteError};
-use crate::json::RawJson;
-use crate::query::Session;
+use super::{Users, WriteError, is_identifier};
+use crate::json::{self, RawJson};
+use crate::query::{self, Session};
+
+const ALL_DEVICES: &str = "*";
 
 /// Why a message was refused.
 #[derive(Debug, thiserror::Error)]
@@ -27,22 +31,105 @@ impl Users {
     /// seen before is answered as it was, and sends nothing.
     pub fn send_to_device(
         &self,
-        _sender: &Session,
-        _event_type: &str,
-        _transaction_id: &str,
-        _messages: &BTreeMap<String, BTreeMap<String, RawJson>>,
+        sender: &Session,
+        event_type: &str,
+        transaction_id: &str,
+        messages: &BTreeMap<String, BTreeMap<String, RawJson>>,
     ) -> Result<(), ToDeviceError> {
-        todo!()
+        if !is_identifier(event_type) || !is_identifier(transaction_id) {
+            return Err(ToDeviceError::Invalid(
+                "an event type and a transaction ID have 1 to 255 bytes",
+            ));
+        }
+        if !messages
+            .values()
+            .flat_map(BTreeMap::values)
+            .all(|content| json::is_object(content))
+        {
+            return Err(ToDeviceError::NotAnObject);
+        }
+        let (user_id, device_id) = (&sender.user_id, &sender.device_id);
+        let name = format!("to-device {user_id} {device_id} {event_type} {transaction_id}");
+        let _transaction = self.locks.lock(name);
+        let snapshot = self.views.snapshot();
+        let seen =
+            query::transaction_seen(&*snapshot, user_id, device_id, event_type, transaction_id);
+        if seen.map_err(WriteError::from)? {
+            return Ok(());
+        }
+        let messages = expand(&*snapshot, messages).map_err(WriteError::from)?;
+        drop(snapshot);
+        if messages.is_empty() {
+            return Ok(());
+        }
+        let transaction = Transaction {
+            user_id: user_id.clone(),
+            device_id: device_id.clone(),
+            transaction_id: transaction_id.to_owned(),
+        };
+        let record = ToDeviceSent {
+            sender: user_id.clone(),
+            event_type: event_type.to_owned(),
+            messages,
+            transaction: Some(transaction),
+        };
+        Ok(self.commit(&[record.into()])?)
     }
 
     /// Drops the messages of a device at or below `through`, which it has received. Does not wait for the disk: should the
     /// record be lost, it is written again with the next sync.
     pub fn acknowledge_to_device(
         &self,
-        _user_id: &str,
-        _device_id: &str,
-        _through: Offset,
+        user_id: &str,
+        device_id: &str,
+        through: Offset,
     ) -> Result<(), WriteError> {
-        todo!()
+        let mut queued = false;
+        let snapshot = self.views.snapshot();
+        query::scan_to_device(
+            &*snapshot,
+            user_id,
+            device_id,
+            Offset::ZERO,
+            through,
+            &mut |_, _| {
+                queued = true;
+                false
+            },
+        )?;
+        drop(snapshot);
+        if queued {
+            let delivered = ToDeviceDelivered {
+                user_id: user_id.to_owned(),
+                device_id: device_id.to_owned(),
+                through: through.0,
+            };
+            self.log
+                .append(Lane::Journal, &[delivered.into()], (self.clock)())?;
+        }
+        Ok(())
     }
+}
+
+/// The messages for devices that exist here. A message for a device comes before one for all of them.
+fn expand(
+    reader: &dyn Read,
+    messages: &BTreeMap<String, BTreeMap<String, RawJson>>,
+) -> Result<Vec<ToDeviceMessage>, ViewError> {
+    let mut expanded = Vec::new();
+    for (user_id, by_device) in messages {
+        for device in query::devices(reader, user_id)? {
+            if let Some(content) = by_device
+                .get(&device.device_id)
+                .or_else(|| by_device.get(ALL_DEVICES))
+            {
+                expanded.push(ToDeviceMessage {
+                    user_id: user_id.clone(),
+                    device_id: device.device_id,
+                    content: content.get().as_bytes().to_vec(),
+                });
+            }
+        }
+    }
+    Ok(expanded)
 }
