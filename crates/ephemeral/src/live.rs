@@ -47,12 +47,7 @@ impl Live {
     }
 
     /// Who types in a room, if that changed after `since` and not after `through`.
-    pub fn typing_since(
-        &self,
-        _room_id: &str,
-        _since: Offset,
-        _through: Offset,
-    ) -> Option<Vec<String>> {
+    pub fn typing_since(&self, _room_id: &str, _since: Offset, _through: Offset) -> Option<Vec<String>> {
         todo!()
     }
 

@@ -20,12 +20,7 @@ impl Projector for EphemeralProjector {
         todo!()
     }
 
-    fn apply(
-        &mut self,
-        _record: &Record,
-        _input: InputRef<'_>,
-        _view: &mut Apply<'_>,
-    ) -> Result<(), ProjectError> {
+    fn apply(&mut self, _record: &Record, _input: InputRef<'_>, _view: &mut Apply<'_>) -> Result<(), ProjectError> {
         todo!()
     }
 

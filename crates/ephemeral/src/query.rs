@@ -33,11 +33,7 @@ pub fn receipt(
 }
 
 /// The latest receipts of a user in a room: public and private, of all threads. For notification counts.
-pub fn receipts_of(
-    _reader: &dyn Read,
-    _room_id: &str,
-    _user_id: &str,
-) -> Result<Vec<Receipt>, ViewError> {
+pub fn receipts_of(_reader: &dyn Read, _room_id: &str, _user_id: &str) -> Result<Vec<Receipt>, ViewError> {
     todo!()
 }
 

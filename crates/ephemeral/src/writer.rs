@@ -61,22 +61,12 @@ impl Ephemeral {
     }
 
     /// Marks a user as typing for `timeout`, or as no longer typing.
-    pub fn set_typing(
-        &self,
-        _room_id: &str,
-        _user_id: &str,
-        _timeout: Option<Duration>,
-    ) -> Result<(), WriteError> {
+    pub fn set_typing(&self, _room_id: &str, _user_id: &str, _timeout: Option<Duration>) -> Result<(), WriteError> {
         todo!()
     }
 
     /// Sets a user's presence: `online`, `unavailable` or `offline`, which the caller has checked.
-    pub fn set_presence(
-        &self,
-        _user_id: &str,
-        _presence: &str,
-        _status_msg: Option<&str>,
-    ) -> Result<(), WriteError> {
+    pub fn set_presence(&self, _user_id: &str, _presence: &str, _status_msg: Option<&str>) -> Result<(), WriteError> {
         todo!()
     }
 

@@ -38,11 +38,7 @@ pub(crate) fn same_keys(left: &[u8], right: &[u8]) -> bool {
 
 /// Whether two keys are the same but for `signatures` and `unsigned`.
 pub(crate) fn same_unsigned(left: &str, right: &str) -> bool {
-    let parse = |text: &str| {
-        serde_json::from_str::<Value>(text)
-            .ok()
-            .map(without_signatures)
-    };
+    let parse = |text: &str| serde_json::from_str::<Value>(text).ok().map(without_signatures);
     matches!((parse(left), parse(right)), (Some(left), Some(right)) if left == right)
 }
 
@@ -68,10 +64,7 @@ pub(crate) fn single_key(json: &[u8]) -> Option<(String, String)> {
 /// The signatures that one user made in an object: signing key ID → signature.
 pub(crate) fn signatures_by(json: &[u8], signer: &str) -> BTreeMap<String, String> {
     let object = object(json).unwrap_or_default();
-    let signatures = object
-        .get("signatures")
-        .and_then(|all| all.get(signer))
-        .and_then(Value::as_object);
+    let signatures = object.get("signatures").and_then(|all| all.get(signer)).and_then(Value::as_object);
     signatures
         .into_iter()
         .flatten()

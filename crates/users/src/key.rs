@@ -30,8 +30,7 @@ impl Key {
     pub(crate) fn text(mut self, text: &str) -> Self {
         if text.len() > TEXT_BYTES_MAX {
             self.0.extend_from_slice(&HASHED.to_be_bytes());
-            self.0
-                .extend_from_slice(blake3::hash(text.as_bytes()).as_bytes());
+            self.0.extend_from_slice(blake3::hash(text.as_bytes()).as_bytes());
         } else {
             self.0.extend_from_slice(&(text.len() as u16).to_be_bytes());
             self.0.extend_from_slice(text.as_bytes());
@@ -119,11 +118,7 @@ impl<'a> Parts<'a> {
     }
 
     pub(crate) fn optional_text(&mut self) -> Option<Option<&'a str>> {
-        Some(if self.flag()? {
-            Some(self.text()?)
-        } else {
-            None
-        })
+        Some(if self.flag()? { Some(self.text()?) } else { None })
     }
 
     pub(crate) fn number(&mut self) -> Option<u64> {
@@ -151,11 +146,7 @@ impl<'a> Parts<'a> {
     }
 
     pub(crate) fn optional_number(&mut self) -> Option<Option<u64>> {
-        Some(if self.flag()? {
-            Some(self.number()?)
-        } else {
-            None
-        })
+        Some(if self.flag()? { Some(self.number()?) } else { None })
     }
 
     pub(crate) fn optional_string(&mut self) -> Option<Option<String>> {

@@ -4,11 +4,7 @@
 ///
 /// Capitals are lowered. Beyond the grammar of the specification, a localpart of digits alone is refused: those are the guests'.
 /// Application services may have them.
-pub fn new_user_id(
-    localpart: &str,
-    server_name: &str,
-    appservice: bool,
-) -> Result<String, &'static str> {
+pub fn new_user_id(localpart: &str, server_name: &str, appservice: bool) -> Result<String, &'static str> {
     let localpart = localpart.to_ascii_lowercase();
     if localpart.is_empty() {
         return Err("a user name must not be empty");
@@ -40,10 +36,7 @@ mod tests {
 
     #[track_caller]
     fn check(localpart: &str, expected: Option<&str>) {
-        assert_eq!(
-            new_user_id(localpart, "x.org", false).ok().as_deref(),
-            expected
-        );
+        assert_eq!(new_user_id(localpart, "x.org", false).ok().as_deref(), expected);
     }
 
     #[test]

@@ -30,9 +30,7 @@ pub(crate) struct Guard<'a> {
 
 impl Locks {
     pub(crate) fn new() -> Self {
-        Self {
-            shards: (0..SHARDS).map(|_| Shard::default()).collect(),
-        }
+        Self { shards: (0..SHARDS).map(|_| Shard::default()).collect() }
     }
 
     /// Waits until nobody holds the name, and holds it.
@@ -52,9 +50,7 @@ impl Locks {
     }
 
     fn shard(&self, name: &str) -> &Shard {
-        let hash = name.bytes().fold(0_usize, |hash, byte| {
-            hash.wrapping_mul(31).wrapping_add(usize::from(byte))
-        });
+        let hash = name.bytes().fold(0_usize, |hash, byte| hash.wrapping_mul(31).wrapping_add(usize::from(byte)));
         &self.shards[hash % SHARDS]
     }
 }
@@ -89,11 +85,7 @@ mod tests {
                 });
             }
         });
-        assert_eq!(
-            counter.load(Ordering::Relaxed),
-            2_000,
-            "no increment was lost"
-        );
+        assert_eq!(counter.load(Ordering::Relaxed), 2_000, "no increment was lost");
     }
 
     #[test]

@@ -29,10 +29,8 @@ impl Passwords {
             PasswordCost::Minimal => Params::new(Params::MIN_M_COST, 1, 1, None),
         };
         let params = params.expect("both sets of parameters are within argon2's bounds");
-        let mut passwords = Self {
-            hasher: Argon2::new(Algorithm::Argon2id, Version::V0x13, params),
-            decoy: String::new(),
-        };
+        let mut passwords =
+            Self { hasher: Argon2::new(Algorithm::Argon2id, Version::V0x13, params), decoy: String::new() };
         passwords.decoy = passwords.hash("decoy", random);
         passwords
     }
@@ -43,8 +41,7 @@ impl Passwords {
         random(&mut salt);
         let salt = SaltString::encode_b64(&salt).expect("sixteen bytes make a salt");
         let hash = self.hasher.hash_password(password.as_bytes(), &salt);
-        hash.expect("argon2 takes any password shorter than 4 GiB")
-            .to_string()
+        hash.expect("argon2 takes any password shorter than 4 GiB").to_string()
     }
 
     /// Whether a password is right. Takes as long without a hash, and is then false.

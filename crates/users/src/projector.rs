@@ -36,23 +36,14 @@ impl Projector for UsersProjector {
         tables::ALL
     }
 
-    fn apply(
-        &mut self,
-        record: &Record,
-        input: InputRef<'_>,
-        view: &mut Apply<'_>,
-    ) -> Result<(), ProjectError> {
+    fn apply(&mut self, record: &Record, input: InputRef<'_>, view: &mut Apply<'_>) -> Result<(), ProjectError> {
         let at = record.offset;
         match input {
             InputRef::AccountCreated(input) => accounts::created(view, record.timestamp, input)?,
             InputRef::PasswordSet(input) => accounts::password_set(view, input)?,
             InputRef::AccountDeactivated(input) => accounts::deactivated(view, input)?,
-            InputRef::RegistrationTokenCreated(input) => {
-                accounts::registration_token_created(view, input)
-            }
-            InputRef::DeviceLoggedIn(input) => {
-                devices::logged_in(view, at, record.timestamp, input)?
-            }
+            InputRef::RegistrationTokenCreated(input) => accounts::registration_token_created(view, input),
+            InputRef::DeviceLoggedIn(input) => devices::logged_in(view, at, record.timestamp, input)?,
             InputRef::DevicesRemoved(input) => devices::removed(view, at, input)?,
             InputRef::DeviceRenamed(input) => devices::renamed(view, at, input)?,
             InputRef::ProfileFieldSet(input) => data::profile_field_set(view, input)?,
@@ -60,9 +51,7 @@ impl Projector for UsersProjector {
             InputRef::FilterCreated(input) => data::filter_created(view, at, input),
             InputRef::DeviceKeysUploaded(input) => keys::uploaded(view, at, input)?,
             InputRef::KeysClaimed(input) => keys::claimed(view, input)?,
-            InputRef::CrossSigningKeysUploaded(input) => {
-                signatures::keys_uploaded(view, at, input)?
-            }
+            InputRef::CrossSigningKeysUploaded(input) => signatures::keys_uploaded(view, at, input)?,
             InputRef::KeySignaturesUploaded(input) => signatures::uploaded(view, at, input)?,
             InputRef::ToDeviceSent(input) => to_device::sent(view, at, input)?,
             InputRef::ToDeviceDelivered(input) => to_device::delivered(view, input)?,
@@ -76,14 +65,8 @@ impl Projector for UsersProjector {
 
 /// Notes that others have to fetch a user's devices and keys again.
 fn device_list_changed(view: &mut Apply<'_>, at: Offset, user_id: &str) {
-    view.put(
-        &tables::DEVICE_LIST_CHANGES,
-        &Key::new().offset(at),
-        &Key::new().text(user_id),
-    );
-    emit(view, || UserDelta::DeviceListChanged {
-        user_id: user_id.to_owned(),
-    });
+    view.put(&tables::DEVICE_LIST_CHANGES, &Key::new().offset(at), &Key::new().text(user_id));
+    emit(view, || UserDelta::DeviceListChanged { user_id: user_id.to_owned() });
 }
 
 fn emit(view: &mut Apply<'_>, delta: impl FnOnce() -> UserDelta) {
@@ -100,11 +83,7 @@ fn remove_prefix(view: &mut Apply<'_>, table: &Table, prefix: &[u8]) -> Result<(
     Ok(())
 }
 
-fn keys_with_prefix(
-    reader: &dyn Read,
-    table: &Table,
-    prefix: &[u8],
-) -> Result<Vec<Vec<u8>>, ViewError> {
+fn keys_with_prefix(reader: &dyn Read, table: &Table, prefix: &[u8]) -> Result<Vec<Vec<u8>>, ViewError> {
     let mut keys = Vec::new();
     reader.scan_prefix(table, prefix, &mut |key, _| {
         keys.push(key.to_vec());

@@ -12,8 +12,8 @@ mod to_device;
 use engram_views::{Read, Table, ViewError};
 
 pub use accounts::{
-    Account, Device, Session, account, any_user, device, devices, profile, profile_field,
-    registration_token_valid, session,
+    Account, Device, Session, account, any_user, device, devices, profile, profile_field, registration_token_valid,
+    session,
 };
 pub use data::{AccountDataRow, account_data, account_data_since, filter, push_rules};
 pub use device_lists::{device_lists_changed, signatures_changed};
@@ -23,9 +23,7 @@ pub use to_device::{ToDeviceRow, to_device};
 
 pub(crate) use accounts::{account_row, device_row, registration_token_row};
 pub(crate) use data::account_data_offset;
-pub(crate) use key_bodies::{
-    cross_signing_row, device_keys as stored_device_keys, one_time_key_json,
-};
+pub(crate) use key_bodies::{cross_signing_row, device_keys as stored_device_keys, one_time_key_json};
 pub(crate) use keys::{fallback_row, first_one_time_key, one_time_key_count, one_time_key_place};
 pub(crate) use to_device::{scan_to_device, transaction_seen};
 
@@ -43,8 +41,5 @@ fn row<T>(
 }
 
 fn malformed(table: &'static Table) -> ViewError {
-    ViewError::Row {
-        table: table.name,
-        what: "it does not decode",
-    }
+    ViewError::Row { table: table.name, what: "it does not decode" }
 }

@@ -98,10 +98,7 @@ pub(crate) struct RegistrationTokenRow {
 
 impl RegistrationTokenRow {
     pub(crate) fn encode(self) -> Key {
-        Key::new()
-            .optional_number(self.uses_allowed)
-            .optional_number(self.expires_ms)
-            .number(self.used)
+        Key::new().optional_number(self.uses_allowed).optional_number(self.expires_ms).number(self.used)
     }
 
     pub(crate) fn decode(bytes: &[u8]) -> Option<Self> {
@@ -131,10 +128,7 @@ impl KeyPlace {
 
     pub(crate) fn decode(bytes: &[u8]) -> Option<Self> {
         let mut parts = Parts(bytes);
-        let place = Self {
-            offset: parts.offset()?,
-            index: parts.index()?,
-        };
+        let place = Self { offset: parts.offset()?, index: parts.index()? };
         parts.end()?;
         Some(place)
     }
@@ -150,21 +144,14 @@ pub(crate) struct FallbackRow {
 
 impl FallbackRow {
     pub(crate) fn encode(&self) -> Key {
-        Key::new()
-            .byte(u8::from(self.used))
-            .offset(self.place.offset)
-            .index(self.place.index)
-            .text(&self.key_id)
+        Key::new().byte(u8::from(self.used)).offset(self.place.offset).index(self.place.index).text(&self.key_id)
     }
 
     pub(crate) fn decode(bytes: &[u8]) -> Option<Self> {
         let mut parts = Parts(bytes);
         let row = Self {
             used: parts.flag()?,
-            place: KeyPlace {
-                offset: parts.offset()?,
-                index: parts.index()?,
-            },
+            place: KeyPlace { offset: parts.offset()?, index: parts.index()? },
             key_id: parts.text()?.to_owned(),
         };
         parts.end()?;
@@ -186,10 +173,7 @@ impl CrossSigningRow {
 
     pub(crate) fn decode(bytes: &[u8]) -> Option<Self> {
         let mut parts = Parts(bytes);
-        let row = Self {
-            offset: parts.offset()?,
-            public_key: parts.text()?.to_owned(),
-        };
+        let row = Self { offset: parts.offset()?, public_key: parts.text()?.to_owned() };
         parts.end()?;
         Some(row)
     }

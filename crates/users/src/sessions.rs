@@ -33,9 +33,7 @@ struct Shard {
 
 impl Sessions {
     pub(crate) fn new() -> Self {
-        Self {
-            shards: (0..SHARDS).map(|_| RwLock::default()).collect(),
-        }
+        Self { shards: (0..SHARDS).map(|_| RwLock::default()).collect() }
     }
 
     /// The session of a token; `load` reads it from the view.
@@ -81,28 +79,15 @@ mod tests {
     use super::*;
 
     fn session() -> Session {
-        Session {
-            user_id: "@a:x".to_owned(),
-            device_id: "D".to_owned(),
-            guest: false,
-            admin: false,
-            expires: None,
-        }
+        Session { user_id: "@a:x".to_owned(), device_id: "D".to_owned(), guest: false, admin: false, expires: None }
     }
 
     #[test]
     fn a_hit_does_not_load() {
         let sessions = Sessions::new();
         let digest = [1; 32];
-        assert!(
-            sessions
-                .get(&digest, || Ok(Some(session())))
-                .expect("loads")
-                .is_some()
-        );
-        let hit = sessions
-            .get(&digest, || panic!("it is in the cache"))
-            .expect("hits");
+        assert!(sessions.get(&digest, || Ok(Some(session()))).expect("loads").is_some());
+        let hit = sessions.get(&digest, || panic!("it is in the cache")).expect("hits");
         assert_eq!(hit.as_deref(), Some(&session()));
         sessions.forget(&digest);
         assert!(sessions.get(&digest, || Ok(None)).expect("loads").is_none());
@@ -116,10 +101,7 @@ mod tests {
             sessions.forget(&digest);
             Ok(Some(session()))
         });
-        assert!(
-            filled.expect("loads").is_some(),
-            "the request that began before may still pass"
-        );
+        assert!(filled.expect("loads").is_some(), "the request that began before may still pass");
         assert!(sessions.get(&digest, || Ok(None)).expect("loads").is_none());
     }
 }

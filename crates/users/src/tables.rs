@@ -72,33 +72,15 @@ pub(crate) fn account_data(user_id: &str, room_id: Option<&str>, event_type: &st
     of_user(user_id).optional_text(room_id).text(event_type)
 }
 
-pub(crate) fn one_time_key(
-    user_id: &str,
-    device_id: &str,
-    algorithm: &str,
-    offset: Offset,
-    index: u32,
-) -> Key {
-    of_device(user_id, device_id)
-        .text(algorithm)
-        .offset(offset)
-        .index(index)
+pub(crate) fn one_time_key(user_id: &str, device_id: &str, algorithm: &str, offset: Offset, index: u32) -> Key {
+    of_device(user_id, device_id).text(algorithm).offset(offset).index(index)
 }
 
-pub(crate) fn transaction(
-    user_id: &str,
-    device_id: &str,
-    event_type: &str,
-    transaction_id: &str,
-) -> Key {
-    of_device(user_id, device_id)
-        .text(event_type)
-        .text(transaction_id)
+pub(crate) fn transaction(user_id: &str, device_id: &str, event_type: &str, transaction_id: &str) -> Key {
+    of_device(user_id, device_id).text(event_type).text(transaction_id)
 }
 
 /// The algorithm in `algorithm:id`.
 pub(crate) fn algorithm_of(key_id: &str) -> &str {
-    key_id
-        .split_once(':')
-        .map_or(key_id, |(algorithm, _)| algorithm)
+    key_id.split_once(':').map_or(key_id, |(algorithm, _)| algorithm)
 }

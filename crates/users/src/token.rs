@@ -47,10 +47,7 @@ pub(crate) fn registration_token(random: &Random) -> String {
 fn letters(random: &Random, count: usize, first: u8, of: u8) -> String {
     let mut bytes = vec![0_u8; count];
     random(&mut bytes);
-    bytes
-        .into_iter()
-        .map(|byte| char::from(first + byte % of))
-        .collect()
+    bytes.into_iter().map(|byte| char::from(first + byte % of)).collect()
 }
 
 #[cfg(test)]
@@ -73,15 +70,7 @@ mod tests {
         let device = device_id(&random);
         assert_eq!(device.len(), 10);
         assert!(device.bytes().all(|byte| byte.is_ascii_uppercase()));
-        assert!(
-            guest_localpart(&random)
-                .bytes()
-                .all(|byte| byte.is_ascii_digit())
-        );
-        assert!(
-            localpart(&random)
-                .bytes()
-                .all(|byte| byte.is_ascii_lowercase())
-        );
+        assert!(guest_localpart(&random).bytes().all(|byte| byte.is_ascii_digit()));
+        assert!(localpart(&random).bytes().all(|byte| byte.is_ascii_lowercase()));
     }
 }

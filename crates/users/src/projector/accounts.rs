@@ -1,9 +1,7 @@
 //! Accounts, passwords, registration tokens.
 
 use engram_log::TimestampMs;
-use engram_log_format::v1::{
-    AccountCreated, AccountDeactivated, ArchivedInput, PasswordSet, RegistrationTokenCreated,
-};
+use engram_log_format::v1::{AccountCreated, AccountDeactivated, ArchivedInput, PasswordSet, RegistrationTokenCreated};
 use engram_views::{Apply, ReadExt, ViewError};
 
 use super::{emit, keys_with_prefix};
@@ -28,14 +26,8 @@ pub(super) fn created(
         deactivated: false,
         erased: false,
         created_ms: at.0,
-        password_hash: input
-            .password_hash
-            .as_ref()
-            .map(|hash| hash.as_str().to_owned()),
-        appservice_id: input
-            .appservice_id
-            .as_ref()
-            .map(|id| id.as_str().to_owned()),
+        password_hash: input.password_hash.as_ref().map(|hash| hash.as_str().to_owned()),
+        appservice_id: input.appservice_id.as_ref().map(|id| id.as_str().to_owned()),
     };
     view.put(&tables::ACCOUNTS, &key, &row.encode());
     if let Some(token) = input.registration_token.as_ref() {
@@ -47,38 +39,21 @@ pub(super) fn created(
 fn spend(view: &mut Apply<'_>, token: &str) -> Result<(), ViewError> {
     if let Some(mut row) = registration_token_row(&*view, token)? {
         row.used += 1;
-        view.put(
-            &tables::REGISTRATION_TOKENS,
-            &Key::new().text(token),
-            &row.encode(),
-        );
+        view.put(&tables::REGISTRATION_TOKENS, &Key::new().text(token), &row.encode());
     }
     Ok(())
 }
 
-pub(super) fn password_set(
-    view: &mut Apply<'_>,
-    input: &ArchivedInput<PasswordSet>,
-) -> Result<(), ViewError> {
+pub(super) fn password_set(view: &mut Apply<'_>, input: &ArchivedInput<PasswordSet>) -> Result<(), ViewError> {
     if let Some(mut row) = account_row(&*view, &input.user_id)? {
-        row.password_hash = input
-            .password_hash
-            .as_ref()
-            .map(|hash| hash.as_str().to_owned());
-        view.put(
-            &tables::ACCOUNTS,
-            &tables::of_user(&input.user_id),
-            &row.encode(),
-        );
+        row.password_hash = input.password_hash.as_ref().map(|hash| hash.as_str().to_owned());
+        view.put(&tables::ACCOUNTS, &tables::of_user(&input.user_id), &row.encode());
     }
     Ok(())
 }
 
 /// Closes the account. Its devices go by a `DevicesRemoved` in the same append.
-pub(super) fn deactivated(
-    view: &mut Apply<'_>,
-    input: &ArchivedInput<AccountDeactivated>,
-) -> Result<(), ViewError> {
+pub(super) fn deactivated(view: &mut Apply<'_>, input: &ArchivedInput<AccountDeactivated>) -> Result<(), ViewError> {
     let Some(mut row) = account_row(&*view, &input.user_id)? else {
         return Ok(());
     };
@@ -90,24 +65,15 @@ pub(super) fn deactivated(
     for field in keys_with_prefix(&*view, &tables::PROFILES, &key)? {
         view.remove(&tables::PROFILES, &field);
     }
-    emit(view, || UserDelta::AccountDeactivated {
-        user_id: input.user_id.as_str().to_owned(),
-    });
+    emit(view, || UserDelta::AccountDeactivated { user_id: input.user_id.as_str().to_owned() });
     Ok(())
 }
 
-pub(super) fn registration_token_created(
-    view: &mut Apply<'_>,
-    input: &ArchivedInput<RegistrationTokenCreated>,
-) {
+pub(super) fn registration_token_created(view: &mut Apply<'_>, input: &ArchivedInput<RegistrationTokenCreated>) {
     let row = RegistrationTokenRow {
         uses_allowed: input.uses_allowed.as_ref().map(|uses| uses.to_native()),
         expires_ms: input.expires_ms.as_ref().map(|at| at.to_native()),
         used: 0,
     };
-    view.put(
-        &tables::REGISTRATION_TOKENS,
-        &Key::new().text(&input.token),
-        &row.encode(),
-    );
+    view.put(&tables::REGISTRATION_TOKENS, &Key::new().text(&input.token), &row.encode());
 }

@@ -10,10 +10,7 @@ use crate::key::Key;
 use crate::query::{account_data_offset, account_row};
 use crate::tables;
 
-pub(super) fn profile_field_set(
-    view: &mut Apply<'_>,
-    input: &ArchivedInput<ProfileFieldSet>,
-) -> Result<(), ViewError> {
+pub(super) fn profile_field_set(view: &mut Apply<'_>, input: &ArchivedInput<ProfileFieldSet>) -> Result<(), ViewError> {
     let (user_id, field) = (input.user_id.as_str(), input.key.as_str());
     if account_row(&*view, user_id)?.is_none() {
         return Ok(());
@@ -23,10 +20,7 @@ pub(super) fn profile_field_set(
         Some(value) => view.put(&tables::PROFILES, &key, value),
         None => view.remove(&tables::PROFILES, &key),
     }
-    emit(view, || UserDelta::ProfileChanged {
-        user_id: user_id.to_owned(),
-        field: field.to_owned(),
-    });
+    emit(view, || UserDelta::ProfileChanged { user_id: user_id.to_owned(), field: field.to_owned() });
     Ok(())
 }
 
@@ -38,10 +32,7 @@ pub(super) fn account_data_set(
     let (user_id, event_type) = (input.user_id.as_str(), input.event_type.as_str());
     let room_id = input.room_id.as_ref().map(|room| room.as_str());
     if let Some(before) = account_data_offset(&*view, user_id, room_id, event_type)? {
-        view.remove(
-            &tables::ACCOUNT_DATA_CHANGES,
-            &tables::of_user(user_id).offset(before),
-        );
+        view.remove(&tables::ACCOUNT_DATA_CHANGES, &tables::of_user(user_id).offset(before));
     }
     let key = tables::account_data(user_id, room_id, event_type);
     view.put(&tables::ACCOUNT_DATA, &key, &at.to_be_bytes());
@@ -58,11 +49,7 @@ pub(super) fn account_data_set(
     Ok(())
 }
 
-pub(super) fn filter_created(
-    view: &mut Apply<'_>,
-    at: Offset,
-    input: &ArchivedInput<FilterCreated>,
-) {
+pub(super) fn filter_created(view: &mut Apply<'_>, at: Offset, input: &ArchivedInput<FilterCreated>) {
     let key = tables::of_user(&input.user_id).text(&input.filter_id);
     view.put(&tables::FILTERS, &key, &at.to_be_bytes());
 }

@@ -32,10 +32,7 @@ pub(super) fn logged_in(
         expires_ms: input.expires_ms.as_ref().map(|at| at.to_native()),
         display_name: match before {
             Some(before) => before.display_name,
-            None => input
-                .display_name
-                .as_ref()
-                .map(|name| name.as_str().to_owned()),
+            None => input.display_name.as_ref().map(|name| name.as_str().to_owned()),
         },
         ip: input.ip.as_ref().map(|ip| ip.as_str().to_owned()),
     };
@@ -62,10 +59,7 @@ pub(super) fn removed(
     }
     if !gone.is_empty() {
         device_list_changed(view, at, user_id);
-        emit(view, || UserDelta::DevicesRemoved {
-            user_id: user_id.to_owned(),
-            device_ids: gone,
-        });
+        emit(view, || UserDelta::DevicesRemoved { user_id: user_id.to_owned(), device_ids: gone });
     }
     Ok(())
 }
@@ -93,24 +87,13 @@ fn remove(view: &mut Apply<'_>, user_id: &str, device_id: &str) -> Result<bool, 
     Ok(true)
 }
 
-pub(super) fn renamed(
-    view: &mut Apply<'_>,
-    at: Offset,
-    input: &ArchivedInput<DeviceRenamed>,
-) -> Result<(), ViewError> {
+pub(super) fn renamed(view: &mut Apply<'_>, at: Offset, input: &ArchivedInput<DeviceRenamed>) -> Result<(), ViewError> {
     let (user_id, device_id) = (input.user_id.as_str(), input.device_id.as_str());
     let Some(mut row) = device_row(&*view, user_id, device_id)? else {
         return Ok(());
     };
-    row.display_name = input
-        .display_name
-        .as_ref()
-        .map(|name| name.as_str().to_owned());
-    view.put(
-        &tables::DEVICES,
-        &tables::of_device(user_id, device_id),
-        &row.encode(),
-    );
+    row.display_name = input.display_name.as_ref().map(|name| name.as_str().to_owned());
+    view.put(&tables::DEVICES, &tables::of_device(user_id, device_id), &row.encode());
     device_list_changed(view, at, user_id);
     Ok(())
 }

@@ -8,9 +8,7 @@ use super::{device_list_changed, emit, remove_prefix};
 use crate::delta::UserDelta;
 use crate::json;
 use crate::key::Key;
-use crate::query::{
-    device_row, fallback_row, one_time_key_count, one_time_key_place, stored_device_keys,
-};
+use crate::query::{device_row, fallback_row, one_time_key_count, one_time_key_place, stored_device_keys};
 use crate::row::{FallbackRow, KeyPlace};
 use crate::tables;
 
@@ -27,22 +25,12 @@ pub(super) fn uploaded(
         identity_keys(view, at, user_id, device_id, device_keys)?;
     }
     for (index, key) in (0_u32..).zip(input.one_time_keys.iter()) {
-        one_time_key(
-            view,
-            user_id,
-            device_id,
-            &key.name,
-            KeyPlace { offset: at, index },
-        )?;
+        one_time_key(view, user_id, device_id, &key.name, KeyPlace { offset: at, index })?;
     }
     for (index, key) in (0_u32..).zip(input.fallback_keys.iter()) {
         let key_id = key.name.as_str().to_owned();
         let row_key = tables::of_device(user_id, device_id).text(tables::algorithm_of(&key_id));
-        let row = FallbackRow {
-            used: false,
-            place: KeyPlace { offset: at, index },
-            key_id,
-        };
+        let row = FallbackRow { used: false, place: KeyPlace { offset: at, index }, key_id };
         view.put(&tables::FALLBACK_KEYS, &row_key, &row.encode());
     }
     if !(input.one_time_keys.is_empty() && input.fallback_keys.is_empty()) {
@@ -92,23 +80,12 @@ fn one_time_key(
 
 fn put_count(view: &mut Apply<'_>, user_id: &str, device_id: &str, algorithm: &str, count: u64) {
     let key = tables::of_device(user_id, device_id).text(algorithm);
-    view.put(
-        &tables::ONE_TIME_KEY_COUNTS,
-        &key,
-        &Key::new().number(count),
-    );
+    view.put(&tables::ONE_TIME_KEY_COUNTS, &key, &Key::new().number(count));
 }
 
-pub(super) fn claimed(
-    view: &mut Apply<'_>,
-    input: &ArchivedInput<KeysClaimed>,
-) -> Result<(), ViewError> {
+pub(super) fn claimed(view: &mut Apply<'_>, input: &ArchivedInput<KeysClaimed>) -> Result<(), ViewError> {
     for claim in input.claims.iter() {
-        let changed = if claim.fallback {
-            use_fallback(view, claim)?
-        } else {
-            take(view, claim)?
-        };
+        let changed = if claim.fallback { use_fallback(view, claim)? } else { take(view, claim)? };
         if changed {
             one_time_keys_changed(view, &claim.user_id, &claim.device_id);
         }
@@ -133,25 +110,15 @@ fn use_fallback(view: &mut Apply<'_>, claim: &ArchivedInput<KeyClaim>) -> Result
 
 /// Removes a one-time key; whether it was there.
 fn take(view: &mut Apply<'_>, claim: &ArchivedInput<KeyClaim>) -> Result<bool, ViewError> {
-    let (user_id, device_id, key_id) = (
-        claim.user_id.as_str(),
-        claim.device_id.as_str(),
-        claim.key_id.as_str(),
-    );
+    let (user_id, device_id, key_id) = (claim.user_id.as_str(), claim.device_id.as_str(), claim.key_id.as_str());
     let Some(place) = one_time_key_place(&*view, user_id, device_id, key_id)? else {
         return Ok(false);
     };
     let algorithm = tables::algorithm_of(key_id);
     let row_key = tables::one_time_key(user_id, device_id, algorithm, place.offset, place.index);
-    assert!(
-        view.get(&tables::ONE_TIME_KEYS, &row_key)?.is_some(),
-        "both one-time key tables have the same keys"
-    );
+    assert!(view.get(&tables::ONE_TIME_KEYS, &row_key)?.is_some(), "both one-time key tables have the same keys");
     view.remove(&tables::ONE_TIME_KEYS, &row_key);
-    view.remove(
-        &tables::ONE_TIME_KEY_IDS,
-        &tables::of_device(user_id, device_id).text(key_id),
-    );
+    view.remove(&tables::ONE_TIME_KEY_IDS, &tables::of_device(user_id, device_id).text(key_id));
     let count = one_time_key_count(&*view, user_id, device_id, algorithm)?;
     assert!(count > 0, "a key that is there was counted");
     put_count(view, user_id, device_id, algorithm, count - 1);
@@ -159,8 +126,5 @@ fn take(view: &mut Apply<'_>, claim: &ArchivedInput<KeyClaim>) -> Result<bool, V
 }
 
 fn one_time_keys_changed(view: &mut Apply<'_>, user_id: &str, device_id: &str) {
-    emit(view, || UserDelta::OneTimeKeysChanged {
-        user_id: user_id.to_owned(),
-        device_id: device_id.to_owned(),
-    });
+    emit(view, || UserDelta::OneTimeKeysChanged { user_id: user_id.to_owned(), device_id: device_id.to_owned() });
 }

@@ -19,14 +19,8 @@ pub(super) fn keys_uploaded(
     let user_id = input.user_id.as_str();
     let uploads = [
         (CrossSigningUsage::Master, input.master_key.as_ref()),
-        (
-            CrossSigningUsage::SelfSigning,
-            input.self_signing_key.as_ref(),
-        ),
-        (
-            CrossSigningUsage::UserSigning,
-            input.user_signing_key.as_ref(),
-        ),
+        (CrossSigningUsage::SelfSigning, input.self_signing_key.as_ref()),
+        (CrossSigningUsage::UserSigning, input.user_signing_key.as_ref()),
     ];
     let mut public = false;
     for (usage, key) in uploads {
@@ -59,21 +53,10 @@ fn put_key(
     if let Some(before) = cross_signing_row(&*view, user_id, usage)?
         && before.public_key != public_key
     {
-        remove_prefix(
-            view,
-            &tables::SIGNATURES,
-            &tables::of_user(user_id).text(&before.public_key),
-        )?;
+        remove_prefix(view, &tables::SIGNATURES, &tables::of_user(user_id).text(&before.public_key))?;
     }
-    let row = CrossSigningRow {
-        offset: at,
-        public_key,
-    };
-    view.put(
-        &tables::CROSS_SIGNING_KEYS,
-        &tables::of_user(user_id).byte(usage.number()),
-        &row.encode(),
-    );
+    let row = CrossSigningRow { offset: at, public_key };
+    view.put(&tables::CROSS_SIGNING_KEYS, &tables::of_user(user_id).byte(usage.number()), &row.encode());
     Ok(true)
 }
 
@@ -92,9 +75,7 @@ pub(super) fn uploaded(
             continue;
         }
         for (signing_key, signature) in signatures {
-            let key = tables::of_device(user_id, key_id)
-                .text(signer)
-                .text(&signing_key);
+            let key = tables::of_device(user_id, key_id).text(signer).text(&signing_key);
             view.put(&tables::SIGNATURES, &key, signature.as_bytes());
         }
         if user_id == signer {
@@ -112,8 +93,5 @@ pub(super) fn uploaded(
 fn signatures_changed(view: &mut Apply<'_>, at: Offset, signer: &str, user_id: &str) {
     let key = tables::of_user(signer).offset(at).text(user_id);
     view.put(&tables::SIGNATURE_CHANGES, &key, &[]);
-    emit(view, || UserDelta::SignaturesChanged {
-        signer: signer.to_owned(),
-        user_id: user_id.to_owned(),
-    });
+    emit(view, || UserDelta::SignaturesChanged { signer: signer.to_owned(), user_id: user_id.to_owned() });
 }

@@ -77,16 +77,8 @@ impl Device {
     }
 }
 
-pub(crate) fn account_row(
-    reader: &dyn Read,
-    user_id: &str,
-) -> Result<Option<AccountRow>, ViewError> {
-    row(
-        reader,
-        &ACCOUNTS,
-        &tables::of_user(user_id),
-        AccountRow::decode,
-    )
+pub(crate) fn account_row(reader: &dyn Read, user_id: &str) -> Result<Option<AccountRow>, ViewError> {
+    row(reader, &ACCOUNTS, &tables::of_user(user_id), AccountRow::decode)
 }
 
 /// An account by its user ID.
@@ -105,20 +97,10 @@ pub fn account(reader: &dyn Read, user_id: &str) -> Result<Option<Account>, View
 /// Whether any account that is no guest exists.
 pub fn any_user(reader: &dyn Read) -> Result<bool, ViewError> {
     let mut found = false;
-    reader.scan(
-        &ACCOUNTS,
-        Bound::Unbounded,
-        Bound::Unbounded,
-        false,
-        &mut |_, value| {
-            found = AccountRow::decode(value).is_some_and(|row| !row.guest);
-            if found {
-                ControlFlow::Break(())
-            } else {
-                ControlFlow::Continue(())
-            }
-        },
-    )?;
+    reader.scan(&ACCOUNTS, Bound::Unbounded, Bound::Unbounded, false, &mut |_, value| {
+        found = AccountRow::decode(value).is_some_and(|row| !row.guest);
+        if found { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+    })?;
     Ok(found)
 }
 
@@ -131,14 +113,8 @@ pub fn session(reader: &dyn Read, digest: &TokenDigest) -> Result<Option<Session
     let (Some(user_id), Some(device_id)) = (parts.text(), parts.text()) else {
         return Err(malformed(&TOKENS));
     };
-    let (Some(account), Some(device)) = (
-        account_row(reader, user_id)?,
-        device_row(reader, user_id, device_id)?,
-    ) else {
-        return Err(ViewError::Row {
-            table: TOKENS.name,
-            what: "its account or device is missing",
-        });
+    let (Some(account), Some(device)) = (account_row(reader, user_id)?, device_row(reader, user_id, device_id)?) else {
+        return Err(ViewError::Row { table: TOKENS.name, what: "its account or device is missing" });
     };
     Ok(Some(Session {
         user_id: user_id.to_owned(),
@@ -156,9 +132,7 @@ pub fn devices(reader: &dyn Read, user_id: &str) -> Result<Vec<Device>, ViewErro
     reader.scan_prefix(&DEVICES, &prefix, &mut |key, value| {
         let device_id = Parts(&key[prefix.len()..]).text();
         match (devices.as_mut(), device_id, DeviceRow::decode(value)) {
-            (Some(devices), Some(device_id), Some(row)) => {
-                devices.push(Device::new(device_id, row))
-            }
+            (Some(devices), Some(device_id), Some(row)) => devices.push(Device::new(device_id, row)),
             _ => devices = None,
         }
         ControlFlow::Continue(())
@@ -166,25 +140,12 @@ pub fn devices(reader: &dyn Read, user_id: &str) -> Result<Vec<Device>, ViewErro
     devices.ok_or_else(|| malformed(&DEVICES))
 }
 
-pub(crate) fn device_row(
-    reader: &dyn Read,
-    user_id: &str,
-    device_id: &str,
-) -> Result<Option<DeviceRow>, ViewError> {
-    row(
-        reader,
-        &DEVICES,
-        &tables::of_device(user_id, device_id),
-        DeviceRow::decode,
-    )
+pub(crate) fn device_row(reader: &dyn Read, user_id: &str, device_id: &str) -> Result<Option<DeviceRow>, ViewError> {
+    row(reader, &DEVICES, &tables::of_device(user_id, device_id), DeviceRow::decode)
 }
 
 /// One device of a user.
-pub fn device(
-    reader: &dyn Read,
-    user_id: &str,
-    device_id: &str,
-) -> Result<Option<Device>, ViewError> {
+pub fn device(reader: &dyn Read, user_id: &str, device_id: &str) -> Result<Option<Device>, ViewError> {
     Ok(device_row(reader, user_id, device_id)?.map(|row| Device::new(device_id, row)))
 }
 
@@ -193,11 +154,7 @@ pub fn profile(reader: &dyn Read, user_id: &str) -> Result<BTreeMap<String, RawJ
     let prefix = tables::of_user(user_id);
     let mut fields = Some(BTreeMap::new());
     reader.scan_prefix(&PROFILES, &prefix, &mut |key, value| {
-        match (
-            fields.as_mut(),
-            Parts(&key[prefix.len()..]).text(),
-            json::from_bytes(value),
-        ) {
+        match (fields.as_mut(), Parts(&key[prefix.len()..]).text(), json::from_bytes(value)) {
             (Some(fields), Some(field), Some(value)) => {
                 fields.insert(field.to_owned(), value);
             }
@@ -209,39 +166,20 @@ pub fn profile(reader: &dyn Read, user_id: &str) -> Result<BTreeMap<String, RawJ
 }
 
 /// One field of a user's profile.
-pub fn profile_field(
-    reader: &dyn Read,
-    user_id: &str,
-    field: &str,
-) -> Result<Option<RawJson>, ViewError> {
-    row(
-        reader,
-        &PROFILES,
-        &tables::of_user(user_id).text(field),
-        json::from_bytes,
-    )
+pub fn profile_field(reader: &dyn Read, user_id: &str, field: &str) -> Result<Option<RawJson>, ViewError> {
+    row(reader, &PROFILES, &tables::of_user(user_id).text(field), json::from_bytes)
 }
 
 pub(crate) fn registration_token_row(
     reader: &dyn Read,
     token: &str,
 ) -> Result<Option<RegistrationTokenRow>, ViewError> {
-    row(
-        reader,
-        &REGISTRATION_TOKENS,
-        &Key::new().text(token),
-        RegistrationTokenRow::decode,
-    )
+    row(reader, &REGISTRATION_TOKENS, &Key::new().text(token), RegistrationTokenRow::decode)
 }
 
 /// Whether a registration token exists, is not spent and not expired.
-pub fn registration_token_valid(
-    reader: &dyn Read,
-    token: &str,
-    now: TimestampMs,
-) -> Result<bool, ViewError> {
+pub fn registration_token_valid(reader: &dyn Read, token: &str, now: TimestampMs) -> Result<bool, ViewError> {
     Ok(registration_token_row(reader, token)?.is_some_and(|row| {
-        row.uses_allowed.is_none_or(|allowed| row.used < allowed)
-            && row.expires_ms.is_none_or(|at| now.0 < at)
+        row.uses_allowed.is_none_or(|allowed| row.used < allowed) && row.expires_ms.is_none_or(|at| now.0 < at)
     }))
 }

@@ -57,22 +57,12 @@ fn content(reader: &dyn Read, offset: Offset) -> Result<RawJson, ViewError> {
 /// The account data that was set after `since`, in the order of the last change; all of it for [`Offset::ZERO`].
 ///
 /// For [`Offset::ZERO`] the result always has `m.push_rules`: the defaults, if the user has stored none.
-pub fn account_data_since(
-    reader: &dyn Read,
-    user_id: &str,
-    since: Offset,
-) -> Result<Vec<AccountDataRow>, ViewError> {
+pub fn account_data_since(reader: &dyn Read, user_id: &str, since: Offset) -> Result<Vec<AccountDataRow>, ViewError> {
     let mut rows = Vec::new();
     for (offset, room_id, event_type) in changes(reader, user_id, since)? {
-        rows.push(AccountDataRow {
-            room_id,
-            event_type,
-            content: content(reader, offset)?,
-        });
+        rows.push(AccountDataRow { room_id, event_type, content: content(reader, offset)? });
     }
-    let has_push_rules = rows
-        .iter()
-        .any(|row| row.room_id.is_none() && row.event_type == PUSH_RULES);
+    let has_push_rules = rows.iter().any(|row| row.room_id.is_none() && row.event_type == PUSH_RULES);
     if since == Offset::ZERO && !has_push_rules {
         rows.push(AccountDataRow {
             room_id: None,
@@ -93,36 +83,21 @@ fn changes(
     let end = prefix_end(&prefix);
     let to = end.as_deref().map_or(Bound::Unbounded, Bound::Excluded);
     let mut changes = Some(Vec::new());
-    reader.scan(
-        &ACCOUNT_DATA_CHANGES,
-        Bound::Excluded(&from),
-        to,
-        false,
-        &mut |key, value| {
-            let (mut key, mut value) = (Parts(&key[prefix.len()..]), Parts(value));
-            match (
-                changes.as_mut(),
-                key.offset(),
-                value.optional_text(),
-                value.text(),
-            ) {
-                (Some(changes), Some(offset), Some(room_id), Some(event_type)) => {
-                    changes.push((offset, room_id.map(str::to_owned), event_type.to_owned()));
-                }
-                _ => changes = None,
+    reader.scan(&ACCOUNT_DATA_CHANGES, Bound::Excluded(&from), to, false, &mut |key, value| {
+        let (mut key, mut value) = (Parts(&key[prefix.len()..]), Parts(value));
+        match (changes.as_mut(), key.offset(), value.optional_text(), value.text()) {
+            (Some(changes), Some(offset), Some(room_id), Some(event_type)) => {
+                changes.push((offset, room_id.map(str::to_owned), event_type.to_owned()));
             }
-            ControlFlow::Continue(())
-        },
-    )?;
+            _ => changes = None,
+        }
+        ControlFlow::Continue(())
+    })?;
     changes.ok_or_else(|| malformed(&ACCOUNT_DATA_CHANGES))
 }
 
 /// A stored filter.
-pub fn filter(
-    reader: &dyn Read,
-    user_id: &str,
-    filter_id: &str,
-) -> Result<Option<RawJson>, ViewError> {
+pub fn filter(reader: &dyn Read, user_id: &str, filter_id: &str) -> Result<Option<RawJson>, ViewError> {
     let key = tables::of_user(user_id).text(filter_id);
     let Some(offset) = row(reader, &FILTERS, &key, |bytes| Parts(bytes).offset())? else {
         return Ok(None);
@@ -142,15 +117,8 @@ pub(super) fn body(
     pick: impl FnOnce(InputRef<'_>) -> Option<&[u8]>,
 ) -> Result<RawJson, ViewError> {
     let record = reader.record(offset)?;
-    let json = record
-        .input()
-        .ok()
-        .and_then(pick)
-        .and_then(json::from_bytes);
-    json.ok_or(ViewError::Row {
-        table: table.name,
-        what: "it refers to a record that does not hold its JSON",
-    })
+    let json = record.input().ok().and_then(pick).and_then(json::from_bytes);
+    json.ok_or(ViewError::Row { table: table.name, what: "it refers to a record that does not hold its JSON" })
 }
 
 /// The user's push rules: the content of `m.push_rules`, `{"global": {…}}`, with the server's defaults for a user

@@ -45,19 +45,13 @@ impl CrossSigningUsage {
 }
 
 /// The device keys of a device as they were uploaded, without signatures that came later.
-pub fn device_keys(
-    reader: &dyn Read,
-    user_id: &str,
-    device_id: &str,
-) -> Result<Option<RawJson>, ViewError> {
+pub fn device_keys(reader: &dyn Read, user_id: &str, device_id: &str) -> Result<Option<RawJson>, ViewError> {
     let key = tables::of_device(user_id, device_id);
     let Some(offset) = row(reader, &DEVICE_KEYS, &key, |bytes| Parts(bytes).offset())? else {
         return Ok(None);
     };
     body(reader, offset, &DEVICE_KEYS, |input| match input {
-        InputRef::DeviceKeysUploaded(upload) => {
-            upload.device_keys.as_ref().map(|json| json.as_slice())
-        }
+        InputRef::DeviceKeysUploaded(upload) => upload.device_keys.as_ref().map(|json| json.as_slice()),
         _ => None,
     })
     .map(Some)
@@ -68,12 +62,7 @@ pub(crate) fn cross_signing_row(
     user_id: &str,
     usage: CrossSigningUsage,
 ) -> Result<Option<CrossSigningRow>, ViewError> {
-    row(
-        reader,
-        &CROSS_SIGNING_KEYS,
-        &tables::of_user(user_id).byte(usage.number()),
-        CrossSigningRow::decode,
-    )
+    row(reader, &CROSS_SIGNING_KEYS, &tables::of_user(user_id).byte(usage.number()), CrossSigningRow::decode)
 }
 
 /// A cross-signing key as it was uploaded, without signatures that came later.
@@ -107,26 +96,13 @@ pub(super) fn cross_signing_json(
 }
 
 /// The JSON of a one-time key or a fallback key.
-pub(crate) fn one_time_key_json(
-    reader: &dyn Read,
-    place: KeyPlace,
-    fallback: bool,
-) -> Result<RawJson, ViewError> {
-    let table = if fallback {
-        &FALLBACK_KEYS
-    } else {
-        &ONE_TIME_KEYS
-    };
+pub(crate) fn one_time_key_json(reader: &dyn Read, place: KeyPlace, fallback: bool) -> Result<RawJson, ViewError> {
+    let table = if fallback { &FALLBACK_KEYS } else { &ONE_TIME_KEYS };
     body(reader, place.offset, table, |input| {
         let InputRef::DeviceKeysUploaded(upload) = input else {
             return None;
         };
-        let keys = if fallback {
-            &upload.fallback_keys
-        } else {
-            &upload.one_time_keys
-        };
-        keys.get(place.index as usize)
-            .map(|key| key.json.as_slice())
+        let keys = if fallback { &upload.fallback_keys } else { &upload.one_time_keys };
+        keys.get(place.index as usize).map(|key| key.json.as_slice())
     })
 }

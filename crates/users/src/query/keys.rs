@@ -12,9 +12,7 @@ use crate::json::{self, RawJson};
 use crate::key::{Key, Parts};
 use crate::query::devices;
 use crate::row::{FallbackRow, KeyPlace};
-use crate::tables::{
-    self, FALLBACK_KEYS, ONE_TIME_KEY_COUNTS, ONE_TIME_KEY_IDS, ONE_TIME_KEYS, SIGNATURES,
-};
+use crate::tables::{self, FALLBACK_KEYS, ONE_TIME_KEY_COUNTS, ONE_TIME_KEY_IDS, ONE_TIME_KEYS, SIGNATURES};
 
 /// The local part of a `/keys/query` response. The maps have the names and shapes of its fields.
 #[derive(Clone, Debug, Default, serde::Serialize)]
@@ -42,10 +40,7 @@ pub fn keys_query(
         if account_row(reader, user_id)?.is_none() {
             continue;
         }
-        found.device_keys.insert(
-            user_id.clone(),
-            devices_of(reader, viewer, user_id, wanted)?,
-        );
+        found.device_keys.insert(user_id.clone(), devices_of(reader, viewer, user_id, wanted)?);
         for usage in CrossSigningUsage::ALL {
             if usage == CrossSigningUsage::UserSigning && viewer != user_id {
                 continue;
@@ -70,14 +65,8 @@ fn devices_of(
     user_id: &str,
     wanted: &[String],
 ) -> Result<BTreeMap<String, RawJson>, ViewError> {
-    let all = if wanted.is_empty() {
-        devices(reader, user_id)?
-    } else {
-        Vec::new()
-    };
-    let device_ids = wanted
-        .iter()
-        .chain(all.iter().map(|device| &device.device_id));
+    let all = if wanted.is_empty() { devices(reader, user_id)? } else { Vec::new() };
+    let device_ids = wanted.iter().chain(all.iter().map(|device| &device.device_id));
     let mut keys = BTreeMap::new();
     for device_id in device_ids {
         if let Some(json) = visible_device_keys(reader, viewer, user_id, device_id)? {
@@ -99,13 +88,8 @@ fn visible_device_keys(
     let mut object = json::object(uploaded.get().as_bytes()).unwrap_or_default();
     merge_signatures(reader, viewer, user_id, device_id, &mut object)?;
     object.remove("unsigned");
-    if let Some(name) =
-        device_row(reader, user_id, device_id)?.and_then(|device| device.display_name)
-    {
-        object.insert(
-            "unsigned".to_owned(),
-            serde_json::json!({ "device_display_name": name }),
-        );
+    if let Some(name) = device_row(reader, user_id, device_id)?.and_then(|device| device.display_name) {
+        object.insert("unsigned".to_owned(), serde_json::json!({ "device_display_name": name }));
     }
     Ok(Some(json::to_raw(&object)))
 }
@@ -135,10 +119,7 @@ fn merge_signatures(
 ) -> Result<(), ViewError> {
     let visible = |signer: &str| signer == owner || signer == viewer;
     let mut signatures: Map<String, Value> = match object.remove("signatures") {
-        Some(Value::Object(early)) => early
-            .into_iter()
-            .filter(|(signer, _)| visible(signer))
-            .collect(),
+        Some(Value::Object(early)) => early.into_iter().filter(|(signer, _)| visible(signer)).collect(),
         _ => Map::new(),
     };
     let prefix = tables::of_device(owner, key_id);
@@ -147,9 +128,7 @@ fn merge_signatures(
         if let (Some(signer), Some(signing_key), Ok(signature)) =
             (parts.text(), parts.text(), std::str::from_utf8(value))
             && visible(signer)
-            && let Value::Object(by_signer) = signatures
-                .entry(signer)
-                .or_insert_with(|| Value::Object(Map::new()))
+            && let Value::Object(by_signer) = signatures.entry(signer).or_insert_with(|| Value::Object(Map::new()))
         {
             by_signer.insert(signing_key.to_owned(), Value::from(signature));
         }
@@ -168,9 +147,7 @@ pub fn one_time_key_counts(
     let prefix = tables::of_device(user_id, device_id);
     let mut counts = BTreeMap::new();
     reader.scan_prefix(&ONE_TIME_KEY_COUNTS, &prefix, &mut |key, value| {
-        if let (Some(algorithm), Some(count)) =
-            (Parts(&key[prefix.len()..]).text(), Parts(value).number())
-        {
+        if let (Some(algorithm), Some(count)) = (Parts(&key[prefix.len()..]).text(), Parts(value).number()) {
             counts.insert(algorithm.to_owned(), count);
         }
         ControlFlow::Continue(())
@@ -179,19 +156,11 @@ pub fn one_time_key_counts(
 }
 
 /// The algorithms for which a device has a fallback key that was not handed out yet.
-pub fn unused_fallback_types(
-    reader: &dyn Read,
-    user_id: &str,
-    device_id: &str,
-) -> Result<Vec<String>, ViewError> {
+pub fn unused_fallback_types(reader: &dyn Read, user_id: &str, device_id: &str) -> Result<Vec<String>, ViewError> {
     let prefix = tables::of_device(user_id, device_id);
     let mut algorithms = Some(Vec::new());
     reader.scan_prefix(&FALLBACK_KEYS, &prefix, &mut |key, value| {
-        match (
-            algorithms.as_mut(),
-            Parts(&key[prefix.len()..]).text(),
-            FallbackRow::decode(value),
-        ) {
+        match (algorithms.as_mut(), Parts(&key[prefix.len()..]).text(), FallbackRow::decode(value)) {
             (Some(algorithms), Some(algorithm), Some(row)) => {
                 if !row.used {
                     algorithms.push(algorithm.to_owned());
@@ -211,9 +180,7 @@ pub(crate) fn one_time_key_count(
     algorithm: &str,
 ) -> Result<u64, ViewError> {
     let key = tables::of_device(user_id, device_id).text(algorithm);
-    let count = row(reader, &ONE_TIME_KEY_COUNTS, &key, |bytes| {
-        Parts(bytes).number()
-    })?;
+    let count = row(reader, &ONE_TIME_KEY_COUNTS, &key, |bytes| Parts(bytes).number())?;
     Ok(count.unwrap_or(0))
 }
 
@@ -237,9 +204,7 @@ pub(crate) fn first_one_time_key(
     let prefix: Key = tables::of_device(user_id, device_id).text(algorithm);
     let mut first = None;
     reader.scan_prefix(&ONE_TIME_KEYS, &prefix, &mut |key, value| {
-        first = Some(
-            KeyPlace::decode(&key[prefix.len()..]).zip(Parts(value).text().map(str::to_owned)),
-        );
+        first = Some(KeyPlace::decode(&key[prefix.len()..]).zip(Parts(value).text().map(str::to_owned)));
         ControlFlow::Break(())
     })?;
     match first {

@@ -37,24 +37,17 @@ pub fn to_device(
 ) -> Result<Vec<ToDeviceRow>, ViewError> {
     let mut places: Vec<(Offset, u32)> = Vec::new();
     let mut intact = true;
-    scan_to_device(
-        reader,
-        user_id,
-        device_id,
-        after,
-        through,
-        &mut |_, place| {
-            let Some(place) = place else {
-                intact = false;
-                return false;
-            };
-            let full = places.len() >= limit && places.last().is_some_and(|last| last.0 != place.0);
-            if !full {
-                places.push(place);
-            }
-            !full
-        },
-    )?;
+    scan_to_device(reader, user_id, device_id, after, through, &mut |_, place| {
+        let Some(place) = place else {
+            intact = false;
+            return false;
+        };
+        let full = places.len() >= limit && places.last().is_some_and(|last| last.0 != place.0);
+        if !full {
+            places.push(place);
+        }
+        !full
+    })?;
     if !intact {
         return Err(malformed(&TO_DEVICE));
     }
@@ -95,25 +88,12 @@ pub(crate) fn scan_to_device(
     }
     let prefix = tables::of_device(user_id, device_id);
     // A message has more than the offset in its key, so the bounds lie between offsets.
-    let (from, to) = (
-        prefix.clone().offset(after.next()),
-        prefix.clone().number(through.0.saturating_add(1)),
-    );
-    reader.scan(
-        &TO_DEVICE,
-        Bound::Included(&from),
-        Bound::Excluded(&to),
-        false,
-        &mut |key, _| {
-            let mut parts = Parts(&key[prefix.len()..]);
-            let place = parts.offset().zip(parts.index());
-            if visit(key, place) {
-                ControlFlow::Continue(())
-            } else {
-                ControlFlow::Break(())
-            }
-        },
-    )
+    let (from, to) = (prefix.clone().offset(after.next()), prefix.clone().number(through.0.saturating_add(1)));
+    reader.scan(&TO_DEVICE, Bound::Included(&from), Bound::Excluded(&to), false, &mut |key, _| {
+        let mut parts = Parts(&key[prefix.len()..]);
+        let place = parts.offset().zip(parts.index());
+        if visit(key, place) { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
+    })
 }
 
 /// Whether a device has sent a transaction before.
@@ -124,8 +104,5 @@ pub(crate) fn transaction_seen(
     event_type: &str,
     transaction_id: &str,
 ) -> Result<bool, ViewError> {
-    reader.contains(
-        &TRANSACTIONS,
-        &tables::transaction(user_id, device_id, event_type, transaction_id),
-    )
+    reader.contains(&TRANSACTIONS, &tables::transaction(user_id, device_id, event_type, transaction_id))
 }

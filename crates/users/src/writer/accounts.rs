@@ -81,9 +81,7 @@ impl From<LoginError> for RegisterError {
         match error {
             LoginError::Write(error) => Self::Write(error),
             LoginError::InvalidParam(what) => Self::InvalidParam(what),
-            LoginError::Forbidden | LoginError::Deactivated => {
-                Self::InvalidParam("the device ID cannot be used")
-            }
+            LoginError::Forbidden | LoginError::Deactivated => Self::InvalidParam("the device ID cannot be used"),
         }
     }
 }
@@ -107,17 +105,10 @@ impl Users {
             Some(password) if !request.guest => Some(self.hash_password(password)?),
             _ => None,
         };
-        let session = if request.inhibit_login {
-            None
-        } else {
-            Some(self.first_session(&user_id, &request)?)
-        };
+        let session = if request.inhibit_login { None } else { Some(self.first_session(&user_id, &request)?) };
 
         let _user = self.lock_user(&user_id);
-        let _token = request
-            .registration_token
-            .as_ref()
-            .map(|token| self.lock_registration_token(token));
+        let _token = request.registration_token.as_ref().map(|token| self.lock_registration_token(token));
         let (admin, _first) = self.becomes_admin(&request)?;
         self.check_free(&user_id)?;
         if let Some(token) = &request.registration_token
@@ -134,22 +125,14 @@ impl Users {
             appservice_id: request.appservice_id,
         };
         let mut inputs = vec![Input::from(account)];
-        inputs.extend(
-            session
-                .as_ref()
-                .map(|(_, record)| Input::from(record.clone())),
-        );
+        inputs.extend(session.as_ref().map(|(_, record)| Input::from(record.clone())));
         self.commit(&inputs)?;
-        Ok(Registered {
-            user_id,
-            session: session.map(|(session, _)| session),
-        })
+        Ok(Registered { user_id, session: session.map(|(session, _)| session) })
     }
 
     /// Whether a localpart could be registered now; its user ID if so.
     pub fn check_available(&self, localpart: &str) -> Result<String, RegisterError> {
-        let user_id = new_user_id(localpart, &self.server_name, false)
-            .map_err(RegisterError::InvalidUsername)?;
+        let user_id = new_user_id(localpart, &self.server_name, false).map_err(RegisterError::InvalidUsername)?;
         self.check_free(&user_id)?;
         Ok(user_id)
     }
@@ -163,22 +146,10 @@ impl Users {
 
     fn wanted_user_id(&self, request: &RegisterRequest) -> Result<String, RegisterError> {
         match &request.localpart {
-            _ if request.guest => Ok(format!(
-                "@{}:{}",
-                token::guest_localpart(&self.random),
-                self.server_name
-            )),
-            Some(localpart) => new_user_id(
-                localpart,
-                &self.server_name,
-                request.appservice_id.is_some(),
-            )
-            .map_err(RegisterError::InvalidUsername),
-            None => Ok(format!(
-                "@{}:{}",
-                token::localpart(&self.random),
-                self.server_name
-            )),
+            _ if request.guest => Ok(format!("@{}:{}", token::guest_localpart(&self.random), self.server_name)),
+            Some(localpart) => new_user_id(localpart, &self.server_name, request.appservice_id.is_some())
+                .map_err(RegisterError::InvalidUsername),
+            None => Ok(format!("@{}:{}", token::localpart(&self.random), self.server_name)),
         }
     }
 
@@ -197,10 +168,7 @@ impl Users {
 
     /// Whether the account becomes an administrator: on request, or because it is the first. As long as there is no account,
     /// registrations go one by one, so that there is one first.
-    fn becomes_admin(
-        &self,
-        request: &RegisterRequest,
-    ) -> Result<(bool, Option<Guard<'_>>), RegisterError> {
+    fn becomes_admin(&self, request: &RegisterRequest) -> Result<(bool, Option<Guard<'_>>), RegisterError> {
         if request.guest || request.admin || query::any_user(&*self.views.snapshot())? {
             return Ok((request.admin && !request.guest, None));
         }
@@ -235,10 +203,7 @@ impl Users {
         };
         drop(snapshot);
         gone.retain(|device| logout != LogoutOthers::AllBut(&device.device_id));
-        let set = PasswordSet {
-            user_id: user_id.to_owned(),
-            password_hash,
-        };
+        let set = PasswordSet { user_id: user_id.to_owned(), password_hash };
         Ok(self.commit_with_removal(user_id, &gone, Some(set.into()))?)
     }
 
@@ -254,10 +219,7 @@ impl Users {
         }
         let devices = query::devices(&*snapshot, user_id)?;
         drop(snapshot);
-        let closed = AccountDeactivated {
-            user_id: user_id.to_owned(),
-            erase,
-        };
+        let closed = AccountDeactivated { user_id: user_id.to_owned(), erase };
         self.commit_with_removal(user_id, &devices, Some(closed.into()))
     }
 
@@ -274,31 +236,20 @@ impl Users {
     ) -> Result<String, RegisterError> {
         let token = token.map_or_else(|| token::registration_token(&self.random), str::to_owned);
         let well_formed = |byte: u8| byte.is_ascii_alphanumeric() || b"._~-".contains(&byte);
-        if token.is_empty()
-            || token.len() > REGISTRATION_TOKEN_BYTES_MAX
-            || !token.bytes().all(well_formed)
-        {
+        if token.is_empty() || token.len() > REGISTRATION_TOKEN_BYTES_MAX || !token.bytes().all(well_formed) {
             return Err(RegisterError::BadToken);
         }
         let _token = self.lock_registration_token(&token);
         if query::registration_token_row(&*self.views.snapshot(), &token)?.is_some() {
             return Err(RegisterError::BadToken);
         }
-        let created = RegistrationTokenCreated {
-            token: token.clone(),
-            uses_allowed,
-            expires_ms,
-        };
+        let created = RegistrationTokenCreated { token: token.clone(), uses_allowed, expires_ms };
         self.commit(&[created.into()])?;
         Ok(token)
     }
 
     /// Whether a registration token could be spent now.
     pub fn check_registration_token(&self, token: &str) -> Result<bool, WriteError> {
-        Ok(query::registration_token_valid(
-            &*self.views.snapshot(),
-            token,
-            (self.clock)(),
-        )?)
+        Ok(query::registration_token_valid(&*self.views.snapshot(), token, (self.clock)())?)
     }
 }

@@ -58,11 +58,7 @@ impl CrossSigningUpload {
 
 impl Users {
     /// Whether an upload needs user-interactive authentication: not if there is no master key yet, or nothing would change.
-    pub fn cross_signing_needs_auth(
-        &self,
-        user_id: &str,
-        upload: &CrossSigningUpload,
-    ) -> Result<bool, WriteError> {
+    pub fn cross_signing_needs_auth(&self, user_id: &str, upload: &CrossSigningUpload) -> Result<bool, WriteError> {
         let snapshot = self.views.snapshot();
         if query::cross_signing_row(&*snapshot, user_id, CrossSigningUsage::Master)?.is_none() {
             return Ok(false);
@@ -76,11 +72,7 @@ impl Users {
     }
 
     /// Stores cross-signing keys. Keys that are there already are not written again.
-    pub fn upload_cross_signing(
-        &self,
-        user_id: &str,
-        upload: CrossSigningUpload,
-    ) -> Result<(), CrossSigningError> {
+    pub fn upload_cross_signing(&self, user_id: &str, upload: CrossSigningUpload) -> Result<(), CrossSigningError> {
         let _user = self.lock_user(user_id);
         let snapshot = self.views.snapshot();
         check(&*snapshot, user_id, &upload)?;
@@ -97,12 +89,7 @@ impl Users {
         }
         let [master_key, self_signing_key, user_signing_key] = new;
         let user_id = user_id.to_owned();
-        let record = CrossSigningKeysUploaded {
-            user_id,
-            master_key,
-            self_signing_key,
-            user_signing_key,
-        };
+        let record = CrossSigningKeysUploaded { user_id, master_key, self_signing_key, user_signing_key };
         Ok(self.commit(&[record.into()])?)
     }
 }
@@ -120,39 +107,27 @@ fn is_new(
 }
 
 /// Checks the keys' form, that none is named like a device, and that the master key has signed the other two.
-fn check(
-    reader: &dyn Read,
-    user_id: &str,
-    upload: &CrossSigningUpload,
-) -> Result<(), CrossSigningError> {
+fn check(reader: &dyn Read, user_id: &str, upload: &CrossSigningUpload) -> Result<(), CrossSigningError> {
     for usage in CrossSigningUsage::ALL {
         let Some(key) = upload.key(usage) else {
             continue;
         };
         let public_key = checked_key(user_id, usage, key)?;
         if query::device(reader, user_id, &public_key)?.is_some() {
-            return Err(CrossSigningError::Invalid(
-                "a cross-signing key is named like a device".to_owned(),
-            ));
+            return Err(CrossSigningError::Invalid("a cross-signing key is named like a device".to_owned()));
         }
     }
     let master = match &upload.master_key {
         Some(key) => json::single_key(key.get().as_bytes()).map(|(_, public_key)| public_key),
-        None => query::cross_signing_row(reader, user_id, CrossSigningUsage::Master)?
-            .map(|row| row.public_key),
+        None => query::cross_signing_row(reader, user_id, CrossSigningUsage::Master)?.map(|row| row.public_key),
     };
     let master = master.ok_or(CrossSigningError::MissingMasterKey)?;
-    for usage in [
-        CrossSigningUsage::SelfSigning,
-        CrossSigningUsage::UserSigning,
-    ] {
+    for usage in [CrossSigningUsage::SelfSigning, CrossSigningUsage::UserSigning] {
         if let Some(key) = upload.key(usage)
             && !signed_by(key, user_id, &master)
         {
             let name = usage.name();
-            return Err(CrossSigningError::InvalidSignature(format!(
-                "the {name} key is not signed by the master key"
-            )));
+            return Err(CrossSigningError::InvalidSignature(format!("the {name} key is not signed by the master key")));
         }
     }
     Ok(())
@@ -160,17 +135,11 @@ fn check(
 
 fn signed_by(key: &RawJson, user_id: &str, master: &str) -> bool {
     let signatures = json::signatures_by(key.get().as_bytes(), user_id);
-    signatures
-        .get(&format!("ed25519:{master}"))
-        .is_some_and(|signature| verifies(key.get(), master, signature))
+    signatures.get(&format!("ed25519:{master}")).is_some_and(|signature| verifies(key.get(), master, signature))
 }
 
 /// The public key of a well-formed cross-signing key.
-fn checked_key(
-    user_id: &str,
-    usage: CrossSigningUsage,
-    key: &RawJson,
-) -> Result<String, CrossSigningError> {
+fn checked_key(user_id: &str, usage: CrossSigningUsage, key: &RawJson) -> Result<String, CrossSigningError> {
     let invalid = |what: &str| CrossSigningError::Invalid(format!("{} key: {what}", usage.name()));
     let bytes = key.get().as_bytes();
     let object = json::object(bytes).ok_or_else(|| invalid("it must be an object"))?;
@@ -181,8 +150,7 @@ fn checked_key(
     if !usages.is_some_and(|usages| usages.iter().any(|name| name == usage.name())) {
         return Err(invalid("its usage does not say so"));
     }
-    let (key_id, public_key) =
-        json::single_key(bytes).ok_or_else(|| invalid("it must have exactly one key"))?;
+    let (key_id, public_key) = json::single_key(bytes).ok_or_else(|| invalid("it must have exactly one key"))?;
     if key_id.strip_prefix("ed25519:") != Some(&public_key) || !is_identifier(&public_key) {
         return Err(invalid("its key ID must be ed25519: and the public key"));
     }

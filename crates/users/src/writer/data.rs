@@ -63,22 +63,14 @@ pub enum FilterError {
 
 impl Users {
     /// Sets a profile field, or removes it with none. `null` removes a display name or an avatar.
-    pub fn set_profile_field(
-        &self,
-        user_id: &str,
-        key: &str,
-        value: Option<&RawValue>,
-    ) -> Result<(), ProfileError> {
+    pub fn set_profile_field(&self, user_id: &str, key: &str, value: Option<&RawValue>) -> Result<(), ProfileError> {
         if !is_identifier(key) {
             return Err(ProfileError::KeyTooLarge);
         }
         let value = checked_profile_value(key, value)?;
         let _user = self.lock_user(user_id);
         let snapshot = self.views.snapshot();
-        if query::account(&*snapshot, user_id)
-            .map_err(WriteError::from)?
-            .is_none()
-        {
+        if query::account(&*snapshot, user_id).map_err(WriteError::from)?.is_none() {
             return Err(ProfileError::UnknownUser);
         }
         let profile = query::profile(&*snapshot, user_id).map_err(WriteError::from)?;
@@ -88,11 +80,8 @@ impl Users {
         }
         let others = profile.iter().filter(|(name, _)| *name != key);
         // As JSON each field takes four more characters: two quotes, colon, comma.
-        let bytes: usize = others
-            .map(|(name, value)| name.len() + value.get().len() + 4)
-            .sum();
-        if value.is_some_and(|value| bytes + key.len() + value.get().len() + 4 >= PROFILE_BYTES_MAX)
-        {
+        let bytes: usize = others.map(|(name, value)| name.len() + value.get().len() + 4).sum();
+        if value.is_some_and(|value| bytes + key.len() + value.get().len() + 4 >= PROFILE_BYTES_MAX) {
             return Err(ProfileError::TooLarge);
         }
         let set = ProfileFieldSet {
@@ -148,9 +137,7 @@ impl Users {
         };
         drop(snapshot);
         match change(present.map_err(WriteError::from)?.as_deref()) {
-            Ok(content) => self
-                .store_account_data(user_id, room_id, event_type, &content)
-                .map(Ok),
+            Ok(content) => self.store_account_data(user_id, room_id, event_type, &content).map(Ok),
             Err(error) => Ok(Err(error)),
         }
     }
@@ -185,8 +172,7 @@ impl Users {
         let digest = blake3::hash(filter.get().as_bytes());
         let filter_id = URL_SAFE_NO_PAD.encode(&digest.as_bytes()[..FILTER_ID_BYTES]);
         let _user = self.lock_user(user_id);
-        let before = query::filter(&*self.views.snapshot(), user_id, &filter_id)
-            .map_err(WriteError::from)?;
+        let before = query::filter(&*self.views.snapshot(), user_id, &filter_id).map_err(WriteError::from)?;
         if before.is_none() {
             let created = FilterCreated {
                 user_id: user_id.to_owned(),
@@ -199,10 +185,7 @@ impl Users {
     }
 }
 
-fn checked_profile_value<'a>(
-    key: &str,
-    value: Option<&'a RawValue>,
-) -> Result<Option<&'a RawValue>, ProfileError> {
+fn checked_profile_value<'a>(key: &str, value: Option<&'a RawValue>) -> Result<Option<&'a RawValue>, ProfileError> {
     let Some(value) = value else { return Ok(None) };
     if !matches!(key, "displayname" | "avatar_url") {
         return Ok(Some(value));
@@ -210,8 +193,6 @@ fn checked_profile_value<'a>(
     match value.get() {
         "null" => Ok(None),
         text if text.starts_with('"') => Ok(Some(value)),
-        _ => Err(ProfileError::InvalidValue(
-            "a display name or avatar URL must be a string",
-        )),
+        _ => Err(ProfileError::InvalidValue("a display name or avatar URL must be a string")),
     }
 }

@@ -46,17 +46,8 @@ impl Users {
     ) -> Result<(), WriteError> {
         let mut inputs: Vec<Input> = with.into_iter().collect();
         if !devices.is_empty() {
-            let device_ids = devices
-                .iter()
-                .map(|device| device.device_id.clone())
-                .collect();
-            inputs.push(
-                DevicesRemoved {
-                    user_id: user_id.to_owned(),
-                    device_ids,
-                }
-                .into(),
-            );
+            let device_ids = devices.iter().map(|device| device.device_id.clone()).collect();
+            inputs.push(DevicesRemoved { user_id: user_id.to_owned(), device_ids }.into());
         }
         if inputs.is_empty() {
             return Ok(());
@@ -69,18 +60,12 @@ impl Users {
     }
 
     /// Renames a device.
-    pub fn rename_device(
-        &self,
-        user_id: &str,
-        device_id: &str,
-        display_name: Option<&str>,
-    ) -> Result<(), DeviceError> {
+    pub fn rename_device(&self, user_id: &str, device_id: &str, display_name: Option<&str>) -> Result<(), DeviceError> {
         if display_name.is_some_and(|name| name.len() > DISPLAY_NAME_BYTES_MAX) {
             return Err(DeviceError::NameTooLong);
         }
         let _user = self.lock_user(user_id);
-        let device =
-            query::device(&*self.views.snapshot(), user_id, device_id).map_err(WriteError::from)?;
+        let device = query::device(&*self.views.snapshot(), user_id, device_id).map_err(WriteError::from)?;
         let device = device.ok_or(DeviceError::NotFound)?;
         if device.display_name.as_deref() == display_name {
             return Ok(());

@@ -70,18 +70,12 @@ impl Users {
             one_time_keys: new_one_time_keys(&*snapshot, user_id, device_id, upload.one_time_keys)?,
             fallback_keys: new_fallback_keys(&*snapshot, user_id, device_id, upload.fallback_keys)?,
         };
-        let new = record.device_keys.is_some()
-            || !record.one_time_keys.is_empty()
-            || !record.fallback_keys.is_empty();
+        let new = record.device_keys.is_some() || !record.one_time_keys.is_empty() || !record.fallback_keys.is_empty();
         drop(snapshot);
         if new {
             self.commit(&[record.into()])?;
         }
-        Ok(query::one_time_key_counts(
-            &*self.views.snapshot(),
-            user_id,
-            device_id,
-        )?)
+        Ok(query::one_time_key_counts(&*self.views.snapshot(), user_id, device_id)?)
     }
 }
 
@@ -100,14 +94,11 @@ fn new_device_keys(
     let object = json::object(bytes).ok_or_else(|| invalid("device_keys must be an object"))?;
     let is = |field: &str, value: &str| object.get(field).and_then(Value::as_str) == Some(value);
     if !is("user_id", user_id) || !is("device_id", device_id) {
-        return Err(invalid(
-            "device_keys must name the user and the device that upload them",
-        ));
+        return Err(invalid("device_keys must name the user and the device that upload them"));
     }
     let before = query::device_keys(reader, user_id, device_id)?;
-    let same = before.is_some_and(|before| {
-        json::object(before.get().as_bytes()).is_some_and(|before| before == object)
-    });
+    let same =
+        before.is_some_and(|before| json::object(before.get().as_bytes()).is_some_and(|before| before == object));
     Ok(if same { None } else { Some(bytes.to_vec()) })
 }
 
@@ -118,9 +109,7 @@ fn new_one_time_keys(
     device_id: &str,
     uploaded: BTreeMap<String, RawJson>,
 ) -> Result<Vec<NamedJson>, UploadKeysError> {
-    let stored: u64 = query::one_time_key_counts(reader, user_id, device_id)?
-        .values()
-        .sum();
+    let stored: u64 = query::one_time_key_counts(reader, user_id, device_id)?.values().sum();
     let mut new = Vec::new();
     for (name, key) in uploaded {
         check_key(&name, &key)?;
@@ -135,9 +124,7 @@ fn new_one_time_keys(
         }
     }
     if stored + new.len() as u64 > ONE_TIME_KEYS_MAX {
-        return Err(UploadKeysError::Invalid(
-            "the device has too many one-time keys".to_owned(),
-        ));
+        return Err(UploadKeysError::Invalid("the device has too many one-time keys".to_owned()));
     }
     Ok(new)
 }
@@ -156,9 +143,7 @@ fn new_fallback_keys(
         let algorithm = tables::algorithm_of(&name).to_owned();
         let before = query::fallback_row(reader, user_id, device_id, &algorithm)?;
         if !algorithms.insert(algorithm) {
-            return Err(UploadKeysError::Invalid(
-                "there is one fallback key for each algorithm".to_owned(),
-            ));
+            return Err(UploadKeysError::Invalid("there is one fallback key for each algorithm".to_owned()));
         }
         let same = match before.filter(|before| before.key_id == name) {
             Some(before) => {
@@ -175,25 +160,16 @@ fn new_fallback_keys(
 }
 
 fn named(name: String, key: &RawJson) -> NamedJson {
-    NamedJson {
-        name,
-        json: key.get().as_bytes().to_vec(),
-    }
+    NamedJson { name, json: key.get().as_bytes().to_vec() }
 }
 
 fn check_key(name: &str, key: &RawJson) -> Result<(), UploadKeysError> {
-    let well_named = name
-        .split_once(':')
-        .is_some_and(|(algorithm, id)| !algorithm.is_empty() && !id.is_empty());
+    let well_named = name.split_once(':').is_some_and(|(algorithm, id)| !algorithm.is_empty() && !id.is_empty());
     if !well_named || !is_identifier(name) {
-        return Err(UploadKeysError::Invalid(format!(
-            "{name:?} is not of the form algorithm:id"
-        )));
+        return Err(UploadKeysError::Invalid(format!("{name:?} is not of the form algorithm:id")));
     }
     if !(json::is_object(key) || key.get().starts_with('"')) {
-        return Err(UploadKeysError::Invalid(format!(
-            "key {name} must be a string or an object"
-        )));
+        return Err(UploadKeysError::Invalid(format!("key {name} must be a string or an object")));
     }
     Ok(())
 }

@@ -87,9 +87,7 @@ impl Users {
     /// an async thread (a miss reads three rows).
     pub fn session(&self, access_token: &str) -> Result<Arc<Session>, SessionError> {
         let digest = token::digest(access_token);
-        let session = self
-            .sessions
-            .get(&digest, || query::session(&*self.views.snapshot(), &digest))?;
+        let session = self.sessions.get(&digest, || query::session(&*self.views.snapshot(), &digest))?;
         let session = session.ok_or(SessionError::Unknown)?;
         match session.expires {
             Some(at) if at <= (self.clock)() => Err(SessionError::Expired),
@@ -109,14 +107,8 @@ impl Users {
     pub fn verify_password(&self, user: &str, password: &str) -> Result<String, LoginError> {
         let user_id = login_user_id(user, &self.server_name);
         let account = query::account(&*self.views.snapshot(), &user_id)?;
-        let hash = account
-            .as_ref()
-            .and_then(|account| account.password_hash.as_deref());
-        let password = if password.len() > PASSWORD_BYTES_MAX {
-            ""
-        } else {
-            password
-        };
+        let hash = account.as_ref().and_then(|account| account.password_hash.as_deref());
+        let password = if password.len() > PASSWORD_BYTES_MAX { "" } else { password };
         let right = self.passwords.verify(password, hash);
         match account {
             Some(account) if account.deactivated => Err(LoginError::Deactivated),
@@ -126,11 +118,7 @@ impl Users {
     }
 
     /// Creates a session for an account without asking for a password.
-    pub fn create_session(
-        &self,
-        user_id: &str,
-        device: NewDevice,
-    ) -> Result<NewSession, LoginError> {
+    pub fn create_session(&self, user_id: &str, device: NewDevice) -> Result<NewSession, LoginError> {
         let (session, record) = self.new_session(user_id, device)?;
         let _user = self.lock_user(user_id);
         let snapshot = self.views.snapshot();
@@ -161,20 +149,13 @@ impl Users {
         user_id: &str,
         device: NewDevice,
     ) -> Result<(NewSession, DeviceLoggedIn), LoginError> {
-        let device_id = device
-            .device_id
-            .unwrap_or_else(|| token::device_id(&self.random));
+        let device_id = device.device_id.unwrap_or_else(|| token::device_id(&self.random));
         if !is_identifier(&device_id) {
             return Err(LoginError::InvalidParam("a device ID has 1 to 255 bytes"));
         }
         let display_name = device.initial_device_display_name;
-        if display_name
-            .as_ref()
-            .is_some_and(|name| name.len() > DISPLAY_NAME_BYTES_MAX)
-        {
-            return Err(LoginError::InvalidParam(
-                "the device's display name is too long",
-            ));
+        if display_name.as_ref().is_some_and(|name| name.len() > DISPLAY_NAME_BYTES_MAX) {
+            return Err(LoginError::InvalidParam("the device's display name is too long"));
         }
         let access_token = token::access_token(&self.random);
         let record = DeviceLoggedIn {
@@ -185,14 +166,7 @@ impl Users {
             expires_ms: None,
             ip: device.ip,
         };
-        Ok((
-            NewSession {
-                user_id: user_id.to_owned(),
-                device_id,
-                access_token,
-            },
-            record,
-        ))
+        Ok((NewSession { user_id: user_id.to_owned(), device_id, access_token }, record))
     }
 
     /// Ends a session: its device is removed.

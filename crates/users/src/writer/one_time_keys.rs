@@ -29,17 +29,10 @@ impl Users {
 
     /// Hands out one key for each device that is asked for and has one: user → device → algorithm. Users of other
     /// servers are passed over.
-    pub fn claim_keys(
-        &self,
-        wanted: &BTreeMap<String, BTreeMap<String, String>>,
-    ) -> Result<ClaimedKeys, WriteError> {
+    pub fn claim_keys(&self, wanted: &BTreeMap<String, BTreeMap<String, String>>) -> Result<ClaimedKeys, WriteError> {
         let names: BTreeSet<String> = wanted
             .iter()
-            .flat_map(|(user_id, devices)| {
-                devices
-                    .keys()
-                    .map(move |device_id| lock_name(user_id, device_id))
-            })
+            .flat_map(|(user_id, devices)| devices.keys().map(move |device_id| lock_name(user_id, device_id)))
             .collect();
         let _keys = self.locks.lock_all(names);
         let snapshot = self.views.snapshot();
@@ -51,11 +44,7 @@ impl Users {
                     continue;
                 };
                 claims.extend(choice.claim);
-                let keys = claimed
-                    .entry(user_id.clone())
-                    .or_default()
-                    .entry(device_id.clone())
-                    .or_default();
+                let keys = claimed.entry(user_id.clone()).or_default().entry(device_id.clone()).or_default();
                 keys.insert(choice.key_id, choice.key);
             }
         }
@@ -72,35 +61,21 @@ fn lock_name(user_id: &str, device_id: &str) -> String {
 }
 
 /// The one-time key that was uploaded first; the fallback key, if there is none left.
-fn choose(
-    reader: &dyn Read,
-    user_id: &str,
-    device_id: &str,
-    algorithm: &str,
-) -> Result<Option<Choice>, ViewError> {
+fn choose(reader: &dyn Read, user_id: &str, device_id: &str, algorithm: &str) -> Result<Option<Choice>, ViewError> {
     let claim = |key_id: &str, fallback: bool| KeyClaim {
         user_id: user_id.to_owned(),
         device_id: device_id.to_owned(),
         key_id: key_id.to_owned(),
         fallback,
     };
-    if let Some((key_id, place)) = query::first_one_time_key(reader, user_id, device_id, algorithm)?
-    {
+    if let Some((key_id, place)) = query::first_one_time_key(reader, user_id, device_id, algorithm)? {
         let key = query::one_time_key_json(reader, place, false)?;
-        return Ok(Some(Choice {
-            claim: Some(claim(&key_id, false)),
-            key_id,
-            key,
-        }));
+        return Ok(Some(Choice { claim: Some(claim(&key_id, false)), key_id, key }));
     }
     let Some(row) = query::fallback_row(reader, user_id, device_id, algorithm)? else {
         return Ok(None);
     };
     let key = query::one_time_key_json(reader, row.place, true)?;
     let claim = (!row.used).then(|| claim(&row.key_id, true));
-    Ok(Some(Choice {
-        claim,
-        key_id: row.key_id,
-        key,
-    }))
+    Ok(Some(Choice { claim, key_id: row.key_id, key }))
 }

@@ -48,27 +48,16 @@ impl Users {
         for (owner, objects) in signed {
             for (key_id, object) in objects {
                 match check(&*snapshot, user_id, &owner, &key_id, &object)? {
-                    Ok(json) => good.push(SignedKey {
-                        user_id: owner.clone(),
-                        key_id,
-                        json,
-                    }),
+                    Ok(json) => good.push(SignedKey { user_id: owner.clone(), key_id, json }),
                     Err(failure) => {
-                        failures
-                            .entry(owner.clone())
-                            .or_default()
-                            .insert(key_id, failure);
+                        failures.entry(owner.clone()).or_default().insert(key_id, failure);
                     }
                 }
             }
         }
         drop(snapshot);
         if !good.is_empty() {
-            self.commit(&[KeySignaturesUploaded {
-                user_id: user_id.to_owned(),
-                signed: good,
-            }
-            .into()])?;
+            self.commit(&[KeySignaturesUploaded { user_id: user_id.to_owned(), signed: good }.into()])?;
         }
         Ok(failures)
     }
@@ -83,55 +72,32 @@ fn check(
     object: &RawJson,
 ) -> Result<Result<Vec<u8>, SignatureFailure>, ViewError> {
     let Some(target) = target(reader, signer, owner, key_id)? else {
-        return Ok(failure(
-            "M_NOT_FOUND",
-            "there is no such key that you could sign",
-        ));
+        return Ok(failure("M_NOT_FOUND", "there is no such key that you could sign"));
     };
     if !json::same_unsigned(target.stored.get(), object.get()) {
-        return Ok(failure(
-            "M_INVALID_PARAM",
-            "the signed object differs from the key that is stored",
-        ));
+        return Ok(failure("M_INVALID_PARAM", "the signed object differs from the key that is stored"));
     }
     let mut signatures = json::signatures_by(object.get().as_bytes(), signer);
     signatures.retain(|signing_key, _| target.signing_keys.contains_key(signing_key));
     if signatures.is_empty() {
-        return Ok(failure(
-            "M_INVALID_SIGNATURE",
-            "there is no signature by a key that may sign it",
-        ));
+        return Ok(failure("M_INVALID_SIGNATURE", "there is no signature by a key that may sign it"));
     }
-    let all_good = signatures.iter().all(|(signing_key, signature)| {
-        verifies(object.get(), &target.signing_keys[signing_key], signature)
-    });
+    let all_good = signatures
+        .iter()
+        .all(|(signing_key, signature)| verifies(object.get(), &target.signing_keys[signing_key], signature));
     if !all_good {
-        return Ok(failure(
-            "M_INVALID_SIGNATURE",
-            "a signature does not verify",
-        ));
+        return Ok(failure("M_INVALID_SIGNATURE", "a signature does not verify"));
     }
     let mut kept = json::object(object.get().as_bytes()).unwrap_or_default();
-    kept.insert(
-        "signatures".to_owned(),
-        serde_json::json!({ signer: signatures }),
-    );
+    kept.insert("signatures".to_owned(), serde_json::json!({ signer: signatures }));
     Ok(Ok(json::to_raw(&kept).get().as_bytes().to_vec()))
 }
 
 fn failure<T>(errcode: &'static str, error: &str) -> Result<T, SignatureFailure> {
-    Err(SignatureFailure {
-        errcode,
-        error: error.to_owned(),
-    })
+    Err(SignatureFailure { errcode, error: error.to_owned() })
 }
 
-fn target(
-    reader: &dyn Read,
-    signer: &str,
-    owner: &str,
-    key_id: &str,
-) -> Result<Option<Target>, ViewError> {
+fn target(reader: &dyn Read, signer: &str, owner: &str, key_id: &str) -> Result<Option<Target>, ViewError> {
     if !is_identifier(key_id) {
         return Ok(None);
     }
@@ -143,10 +109,7 @@ fn target(
             cross_signing_key_of(reader, signer, CrossSigningUsage::UserSigning)?
         };
         let stored = query::cross_signing_key(reader, owner, CrossSigningUsage::Master)?;
-        return Ok(stored.map(|stored| Target {
-            stored,
-            signing_keys,
-        }));
+        return Ok(stored.map(|stored| Target { stored, signing_keys }));
     }
     if owner != signer {
         return Ok(None);
@@ -155,10 +118,7 @@ fn target(
         return Ok(None);
     };
     let signing_keys = cross_signing_key_of(reader, signer, CrossSigningUsage::SelfSigning)?;
-    Ok(Some(Target {
-        stored,
-        signing_keys,
-    }))
+    Ok(Some(Target { stored, signing_keys }))
 }
 
 fn cross_signing_key_of(
@@ -167,16 +127,10 @@ fn cross_signing_key_of(
     usage: CrossSigningUsage,
 ) -> Result<BTreeMap<String, String>, ViewError> {
     let row = query::cross_signing_row(reader, user_id, usage)?;
-    Ok(row
-        .into_iter()
-        .map(|row| (format!("ed25519:{}", row.public_key), row.public_key))
-        .collect())
+    Ok(row.into_iter().map(|row| (format!("ed25519:{}", row.public_key), row.public_key)).collect())
 }
 
-fn device_signing_keys(
-    reader: &dyn Read,
-    user_id: &str,
-) -> Result<BTreeMap<String, String>, ViewError> {
+fn device_signing_keys(reader: &dyn Read, user_id: &str) -> Result<BTreeMap<String, String>, ViewError> {
     let mut keys = BTreeMap::new();
     for device in query::devices(reader, user_id)? {
         let Some(device_keys) = query::device_keys(reader, user_id, &device.device_id)? else {
@@ -184,10 +138,7 @@ fn device_signing_keys(
         };
         let key_id = format!("ed25519:{}", device.device_id);
         let object = json::object(device_keys.get().as_bytes()).unwrap_or_default();
-        let key = object
-            .get("keys")
-            .and_then(|keys| keys.get(&key_id))
-            .and_then(Value::as_str);
+        let key = object.get("keys").and_then(|keys| keys.get(&key_id)).and_then(Value::as_str);
         if let Some(key) = key {
             keys.insert(key_id, key.to_owned());
         }
@@ -201,18 +152,10 @@ pub(super) fn verifies(object: &str, public_key: &str, signature: &str) -> bool 
         .ok()
         .map(json::without_signatures)
         .and_then(|signed| engram_matrix::canonical::to_canonical(&signed).ok());
-    let (Some(canonical), Ok(public_key), Ok(signature)) = (
-        canonical,
-        BASE64.decode(public_key),
-        BASE64.decode(signature),
-    ) else {
+    let (Some(canonical), Ok(public_key), Ok(signature)) =
+        (canonical, BASE64.decode(public_key), BASE64.decode(signature))
+    else {
         return false;
     };
-    verify_canonical_json_bytes(
-        &SigningKeyAlgorithm::Ed25519,
-        &public_key,
-        &signature,
-        &canonical,
-    )
-    .is_ok()
+    verify_canonical_json_bytes(&SigningKeyAlgorithm::Ed25519, &public_key, &signature, &canonical).is_ok()
 }

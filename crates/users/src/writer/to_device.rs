@@ -37,23 +37,16 @@ impl Users {
         messages: &BTreeMap<String, BTreeMap<String, RawJson>>,
     ) -> Result<(), ToDeviceError> {
         if !is_identifier(event_type) || !is_identifier(transaction_id) {
-            return Err(ToDeviceError::Invalid(
-                "an event type and a transaction ID have 1 to 255 bytes",
-            ));
+            return Err(ToDeviceError::Invalid("an event type and a transaction ID have 1 to 255 bytes"));
         }
-        if !messages
-            .values()
-            .flat_map(BTreeMap::values)
-            .all(|content| json::is_object(content))
-        {
+        if !messages.values().flat_map(BTreeMap::values).all(|content| json::is_object(content)) {
             return Err(ToDeviceError::NotAnObject);
         }
         let (user_id, device_id) = (&sender.user_id, &sender.device_id);
         let name = format!("to-device {user_id} {device_id} {event_type} {transaction_id}");
         let _transaction = self.locks.lock(name);
         let snapshot = self.views.snapshot();
-        let seen =
-            query::transaction_seen(&*snapshot, user_id, device_id, event_type, transaction_id);
+        let seen = query::transaction_seen(&*snapshot, user_id, device_id, event_type, transaction_id);
         if seen.map_err(WriteError::from)? {
             return Ok(());
         }
@@ -78,34 +71,18 @@ impl Users {
 
     /// Drops the messages of a device at or below `through`, which it has received. Does not wait for the disk: should the
     /// record be lost, it is written again with the next sync.
-    pub fn acknowledge_to_device(
-        &self,
-        user_id: &str,
-        device_id: &str,
-        through: Offset,
-    ) -> Result<(), WriteError> {
+    pub fn acknowledge_to_device(&self, user_id: &str, device_id: &str, through: Offset) -> Result<(), WriteError> {
         let mut queued = false;
         let snapshot = self.views.snapshot();
-        query::scan_to_device(
-            &*snapshot,
-            user_id,
-            device_id,
-            Offset::ZERO,
-            through,
-            &mut |_, _| {
-                queued = true;
-                false
-            },
-        )?;
+        query::scan_to_device(&*snapshot, user_id, device_id, Offset::ZERO, through, &mut |_, _| {
+            queued = true;
+            false
+        })?;
         drop(snapshot);
         if queued {
-            let delivered = ToDeviceDelivered {
-                user_id: user_id.to_owned(),
-                device_id: device_id.to_owned(),
-                through: through.0,
-            };
-            self.log
-                .append(Lane::Journal, &[delivered.into()], (self.clock)())?;
+            let delivered =
+                ToDeviceDelivered { user_id: user_id.to_owned(), device_id: device_id.to_owned(), through: through.0 };
+            self.log.append(Lane::Journal, &[delivered.into()], (self.clock)())?;
         }
         Ok(())
     }
@@ -119,10 +96,7 @@ fn expand(
     let mut expanded = Vec::new();
     for (user_id, by_device) in messages {
         for device in query::devices(reader, user_id)? {
-            if let Some(content) = by_device
-                .get(&device.device_id)
-                .or_else(|| by_device.get(ALL_DEVICES))
-            {
+            if let Some(content) = by_device.get(&device.device_id).or_else(|| by_device.get(ALL_DEVICES)) {
                 expanded.push(ToDeviceMessage {
                     user_id: user_id.clone(),
                     device_id: device.device_id,
