@@ -1,0 +1,164 @@
+//! The parts of a server, opened in the right order and tied together.
+//!
+//! Storage and lock, then the log, then the views with all projectors, then the writers over both, then the observers,
+//! and last the HTTP surface. [`Node::close`] goes the other way.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use engram_client_api::blocking::HashSlots;
+use engram_client_api::register_admin::Nonces;
+use engram_client_api::uia::Sessions;
+use engram_client_api::{App, ClientApi};
+use engram_ephemeral::{Ephemeral, EphemeralProjector, Live, LiveObserver};
+use engram_log::{AppendError, EmbeddedLog, FsStorage, Log, OpenError};
+use engram_rooms::RoomsProjector;
+use engram_rooms::writer::{Parts, RoomServer};
+use engram_users::{Users, UsersProjector};
+use engram_views::{Observer, ProjectError, Projector, Views};
+use tokio::sync::watch;
+
+use crate::config::Config;
+use crate::root::{Clock, Random};
+use crate::signing_key::{self, SigningKeyError};
+
+/// The version of the software, as it is written to the log.
+pub const SOFTWARE: &str = concat!("engram ", env!("CARGO_PKG_VERSION"));
+
+/// Every projector of the core pipeline, in the order in which they see a record.
+pub fn projectors() -> Vec<Box<dyn Projector>> {
+    vec![Box::new(RoomsProjector::default()), Box::new(UsersProjector), Box::new(EphemeralProjector)]
+}
+
+/// Why a server cannot start. Nothing was changed, or nothing that a second start would not do again.
+#[derive(Debug, thiserror::Error)]
+pub enum NodeError {
+    /// The data directory cannot be used.
+    #[error("cannot use the data directory {path}: {source}")]
+    DataDir {
+        /// The directory.
+        path: String,
+        /// Why.
+        source: std::io::Error,
+    },
+    /// The log cannot be opened.
+    #[error(transparent)]
+    Log(#[from] OpenError),
+    /// The views cannot be opened.
+    #[error("cannot open the views: {0}. The log is not affected; `engramctl view rebuild --all` makes them anew")]
+    Views(#[from] ProjectError),
+    /// There is no signing key.
+    #[error(transparent)]
+    Key(#[from] SigningKeyError),
+    /// The first registration token could not be recorded.
+    #[error("cannot record the first registration token: {0}")]
+    Token(#[from] engram_users::writer::RegisterError),
+}
+
+/// A server without listeners.
+pub struct Node {
+    /// The log.
+    pub log: Arc<EmbeddedLog>,
+    /// The views.
+    pub views: Arc<Views>,
+    /// The state of the client API, with all writers.
+    pub app: Arc<App>,
+    /// The client API.
+    pub client_api: ClientApi,
+    /// The token that the first start made, to be shown once.
+    pub first_token: Option<String>,
+}
+
+impl Node {
+    /// Opens everything. `stopping` becomes true when the server is to stop.
+    pub fn open(
+        config: &Config,
+        clock: &Clock,
+        random: &Random,
+        stopping: watch::Receiver<bool>,
+    ) -> Result<Self, NodeError> {
+        let data_dir = |source| NodeError::DataDir { path: config.data_dir.display().to_string(), source };
+        let is_new = !config.data_dir.join("log/journal").exists();
+        let storage = FsStorage::open(&config.data_dir).map_err(data_dir)?;
+        let log = EmbeddedLog::open(storage, log_options(config, clock))?;
+        std::fs::create_dir_all(config.data_dir.join("media")).map_err(data_dir)?;
+        let key = signing_key::load_or_create(&config.data_dir, random)?;
+        let shared: Arc<dyn Log> = log.clone();
+        let views = open_views(&config.data_dir, &shared)?;
+        let live = Live::new();
+        let ephemeral = Ephemeral::new(shared.clone(), views.clone(), live.clone(), clock.clone());
+        let users = users(config, &shared, &views, clock, random);
+        let rooms = RoomServer::new(Parts {
+            log: shared.clone(),
+            views: views.clone(),
+            server_name: config.server_name.clone(),
+            key,
+            clock: clock.clone(),
+            entropy: random.clone(),
+        });
+        let observers: Vec<Box<dyn Observer>> = vec![Box::new(LiveObserver(live.clone()))];
+        views.start(observers);
+        let first_token = if is_new && !config.registration_open {
+            Some(users.create_registration_token(None, None, None)?)
+        } else {
+            None
+        };
+        let app = Arc::new(App {
+            config: api_config(config),
+            views: views.clone(),
+            users,
+            rooms,
+            ephemeral: Arc::new(ephemeral),
+            live,
+            hash_slots: HashSlots::new(cores()),
+            register_nonces: Nonces::default(),
+            uia: Sessions::default(),
+            clock: clock.clone(),
+            random: random.clone(),
+            stopping,
+        });
+        Ok(Self { log, views, client_api: ClientApi::new(app.clone()), app, first_token })
+    }
+
+    /// Applies and seals what was taken. To be called when no request is under way any more.
+    pub fn close(self) -> Result<(), AppendError> {
+        self.views.close();
+        self.log.close()
+    }
+}
+
+/// How many threads can run at once.
+pub fn cores() -> usize {
+    std::thread::available_parallelism().map_or(1, std::num::NonZero::get)
+}
+
+fn log_options(config: &Config, clock: &Clock) -> engram_log::Options {
+    engram_log::Options {
+        server_name: config.server_name.clone(),
+        software: SOFTWARE.to_owned(),
+        now: clock(),
+        ..engram_log::Options::default()
+    }
+}
+
+/// Opens the views of a data directory over its log.
+pub fn open_views(data_dir: &Path, log: &Arc<dyn Log>) -> Result<Arc<Views>, ProjectError> {
+    Views::open(&data_dir.join("views"), log.clone(), projectors(), engram_views::Options::default())
+}
+
+/// The writer of users over a log and its views.
+pub fn users(config: &Config, log: &Arc<dyn Log>, views: &Arc<Views>, clock: &Clock, random: &Random) -> Arc<Users> {
+    let (log, views) = (log.clone(), views.clone());
+    Arc::new(Users::new(log, views, config.server_name.clone(), clock.clone(), random.clone(), config.password_cost))
+}
+
+fn api_config(config: &Config) -> engram_client_api::Config {
+    engram_client_api::Config {
+        server_name: config.server_name.clone(),
+        public_base_url: config.public_base_url.clone(),
+        registration_open: config.registration_open,
+        guests: config.guests,
+        registration_shared_secret: config.registration_shared_secret.clone(),
+        default_room_version: config.default_room_version.clone(),
+    }
+}

@@ -1,0 +1,149 @@
+//! `engram serve`: the life of a server from its start to its exit code.
+
+use std::io::{self, Write};
+use std::sync::Arc;
+use std::time::Duration;
+
+use engram_log::{AppendError, Offset};
+use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::{mpsc, watch};
+
+use crate::config::Config;
+use crate::listener::{Bound, ListenError, Shared};
+use crate::node::{self, Node, NodeError};
+use crate::root;
+
+/// How long requests under way may take once the server is to stop. Long polls end at once.
+const DRAIN_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// How often expired typing is looked for.
+const TYPING_CHECK: Duration = Duration::from_secs(1);
+
+/// Why a server did not serve, or ceased to.
+#[derive(Debug, thiserror::Error)]
+pub enum ServeError {
+    /// It could not start.
+    #[error(transparent)]
+    Node(#[from] NodeError),
+    /// It could not listen.
+    #[error(transparent)]
+    Listen(#[from] ListenError),
+    /// The operating system gave no threads or signals.
+    #[error("cannot start the runtime: {0}")]
+    Runtime(io::Error),
+    /// The log or the views stopped under it.
+    #[error(
+        "the server has stopped: {0}. Nothing more was acknowledged after that. Check the disk, then start again: \
+         the log is read back from disk and goes on after what is there"
+    )]
+    Stopped(String),
+    /// The log could not be closed in order.
+    #[error("the log could not be sealed: {0}. Nothing acknowledged is lost; the next start recovers it")]
+    Close(AppendError),
+}
+
+/// Serves until a signal comes or the log stops.
+pub fn serve(config: &Config) -> Result<(), ServeError> {
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(node::cores())
+        .enable_all()
+        .build()
+        .map_err(ServeError::Runtime)?;
+    let (stop, stopping) = watch::channel(false);
+    let (clock, random) = (root::clock(), root::random());
+    let node = Node::open(config, &clock, &random, stopping.clone())?;
+    let ended = runtime.block_on(run(config, &node, &stop, stopping));
+    // Whatever still runs holds parts of the node, so it ends before the log is closed.
+    stop.send_replace(true);
+    runtime.shutdown_timeout(DRAIN_TIMEOUT);
+    let closed = node.close();
+    ended?;
+    closed.map_err(ServeError::Close)?;
+    tracing::info!("stopped; the log is sealed");
+    Ok(())
+}
+
+async fn run(
+    config: &Config,
+    node: &Node,
+    stop: &watch::Sender<bool>,
+    stopping: watch::Receiver<bool>,
+) -> Result<(), ServeError> {
+    let (alive, mut last_gone) = mpsc::channel(1);
+    let shared = Shared {
+        api: node.client_api.clone(),
+        stopping: stopping.clone(),
+        alive,
+        connections_max: config.connections_max,
+    };
+    let mut bound = Vec::with_capacity(config.listeners.len());
+    for listener in &config.listeners {
+        bound.push(Bound::new(listener).await?);
+    }
+    announce(config, node, &bound);
+    for listener in bound {
+        tokio::spawn(listener.accept(shared.clone()));
+    }
+    drop(shared);
+    tokio::spawn(expire_typing(Arc::clone(&node.app)));
+    let ended = tokio::select! {
+        ended = signalled() => ended.map_err(ServeError::Runtime),
+        // No record ever has this offset: the wait ends only when the views do.
+        Err(stopped) = node.views.wait_applied(Offset(u64::MAX)) => Err(ServeError::Stopped(stopped.0.to_string())),
+    };
+    stop.send_replace(true);
+    // Closed when the last connection has dropped its sender.
+    if tokio::time::timeout(DRAIN_TIMEOUT, last_gone.recv()).await.is_err() {
+        tracing::warn!(code = "W-DRAIN", "some requests did not end in time and are cut off");
+    }
+    ended
+}
+
+async fn signalled() -> io::Result<()> {
+    let mut terminate = signal(SignalKind::terminate())?;
+    let mut interrupt = signal(SignalKind::interrupt())?;
+    let name = tokio::select! {
+        _ = terminate.recv() => "SIGTERM",
+        _ = interrupt.recv() => "SIGINT",
+    };
+    tracing::info!(signal = name, "stopping");
+    Ok(())
+}
+
+async fn expire_typing(app: Arc<engram_client_api::App>) {
+    let mut ticks = tokio::time::interval(TYPING_CHECK);
+    loop {
+        tokio::select! {
+            _ = ticks.tick() => {}
+            () = app.stopped() => return,
+        }
+        let now = app.now();
+        if app.live.next_typing_expiry().is_none_or(|next| next > now) {
+            continue;
+        }
+        let ephemeral = Arc::clone(&app.ephemeral);
+        // A log that takes nothing is on its way down and says so elsewhere.
+        let _ = engram_client_api::blocking::blocking(move || ephemeral.expire(now)).await;
+    }
+}
+
+/// Says that it serves, and to a newcomer what to do next. The token is shown here and never again.
+fn announce(config: &Config, node: &Node, bound: &[Bound]) {
+    for path in &config.without_effect {
+        tracing::warn!(code = "W-CONFIG-UNBUILT", key = path, "this configuration key has no effect yet");
+    }
+    let urls: Vec<String> = bound.iter().map(Bound::url).collect();
+    tracing::info!(server_name = config.server_name, listening = urls.join(" "), data = %config.data_dir.display(), "serving");
+    if let Some(token) = &node.first_token {
+        let url = urls.first().map_or("", String::as_str);
+        let text = format!(
+            "\nEngram serves {} at {url}; its data is in {}.\n\
+             Register with any Matrix client at that address, using this registration token (shown only this once):\n\n    \
+             {token}\n\nThe first account becomes the administrator.\n\n",
+            config.server_name,
+            config.data_dir.display(),
+        );
+        // Nobody may be reading; the server serves all the same.
+        let _ = io::stdout().write_all(text.as_bytes());
+    }
+}
