@@ -1,0 +1,123 @@
+//! Typing, receipts and presence.
+
+use std::collections::BTreeSet;
+
+use engram_ephemeral::{Presence, query};
+use engram_log::Offset;
+use engram_views::ViewError;
+
+use super::Context;
+use super::sharing::Sharing;
+use crate::hub::RoomHub;
+use crate::json::{push_key, push_number, push_string, push_strings};
+
+/// What happened in a room after `after` that is no part of its history, as finished events.
+pub(crate) fn room(context: &Context<'_>, room: &RoomHub, after: Offset) -> Result<Vec<String>, ViewError> {
+    let filter = &context.filter.room.ephemeral;
+    let mut events = Vec::new();
+    if room.ephemeral.get() <= after || !filter.room(&room.id) {
+        return Ok(events);
+    }
+    if filter.event.event_type("m.typing")
+        && let Some(users) = context.live.typing_since(&room.id, after, context.position)
+        && !(users.is_empty() && after == Offset::ZERO)
+    {
+        events.push(typing(users.iter().filter(|user_id| !context.ignored.contains(user_id.as_str()))));
+    }
+    if filter.event.event_type("m.receipt") {
+        let receipts = query::receipts_since(context.reader(), &room.id, context.user_id(), after, context.position)?;
+        events.extend(receipts.map(|content| format!("{{\"content\":{},\"type\":\"m.receipt\"}}", content.get())));
+    }
+    Ok(events)
+}
+
+fn typing<'a>(users: impl Iterator<Item = &'a String>) -> String {
+    let mut event = String::from("{\"content\":{\"user_ids\":");
+    push_strings(&mut event, users);
+    event.push_str("},\"type\":\"m.typing\"}");
+    event
+}
+
+/// The presence of those with whom the user shares a room, as far as it is new or they are.
+pub(crate) fn presence(context: &Context<'_>, sharing: &mut Sharing<'_>) -> Result<Vec<String>, ViewError> {
+    let filter = &context.filter.presence;
+    if !filter.event_type("m.presence") || !context.is_new(context.user.presence.get()) {
+        return Ok(Vec::new());
+    }
+    let mut events = Vec::new();
+    let mut seen = BTreeSet::new();
+    let mut add = |user_id: &str, presence: &Presence| {
+        if filter.sender(user_id) && !context.ignored.contains(user_id) && seen.insert(user_id.to_owned()) {
+            events.push(presence_event(user_id, presence, context.now_ms));
+        }
+    };
+    for (user_id, presence) in context.live.presence_since(context.after()) {
+        if presence.changed <= context.position && (user_id == context.user_id() || sharing.shares(&user_id)?) {
+            add(&user_id, &presence);
+        }
+    }
+    for user_id in &sharing.news()?.begun {
+        if let Some(presence) = context.live.presence(user_id) {
+            add(user_id, &presence);
+        }
+    }
+    Ok(events)
+}
+
+fn presence_event(user_id: &str, presence: &Presence, now_ms: u64) -> String {
+    let mut event = String::from("{\"content\":{");
+    if presence.presence != "offline" {
+        push_key(&mut event, "currently_active");
+        event.push_str(if presence.currently_active { "true" } else { "false" });
+    }
+    push_key(&mut event, "last_active_ago");
+    push_number(&mut event, now_ms.saturating_sub(presence.last_active.0));
+    push_key(&mut event, "presence");
+    push_string(&mut event, &presence.presence);
+    if let Some(message) = &presence.status_msg {
+        push_key(&mut event, "status_msg");
+        push_string(&mut event, message);
+    }
+    event.push_str("},\"sender\":");
+    push_string(&mut event, user_id);
+    event.push_str(",\"type\":\"m.presence\"}");
+    event
+}
+
+#[cfg(test)]
+mod tests {
+    use engram_log::TimestampMs;
+
+    use super::*;
+
+    fn value(json: &str) -> serde_json::Value {
+        serde_json::from_str(json).expect("valid")
+    }
+
+    #[test]
+    fn presence_has_the_shape_of_the_specification() {
+        let mut presence = Presence {
+            presence: "online".into(),
+            status_msg: Some("a \"b\"".into()),
+            last_active: TimestampMs(100),
+            currently_active: true,
+            changed: Offset(1),
+        };
+        assert_eq!(
+            value(&presence_event("@a:a", &presence, 130)),
+            serde_json::json!({"type": "m.presence", "sender": "@a:a", "content":
+                {"presence": "online", "currently_active": true, "last_active_ago": 30, "status_msg": "a \"b\""}})
+        );
+        presence = Presence { presence: "offline".into(), status_msg: None, ..presence };
+        assert_eq!(
+            value(&presence_event("@a:a", &presence, 0))["content"],
+            serde_json::json!({"presence": "offline", "last_active_ago": 0})
+        );
+    }
+
+    #[test]
+    fn typing_has_no_room_id() {
+        let event = value(&typing(["@a:a".to_owned()].iter()));
+        assert_eq!(event, serde_json::json!({"type": "m.typing", "content": {"user_ids": ["@a:a"]}}));
+    }
+}

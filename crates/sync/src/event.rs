@@ -1,0 +1,143 @@
+//! One event as one viewer gets to see it.
+
+use engram_log::Offset;
+use engram_matrix::client::{self, Unsigned};
+use engram_matrix::{Pdu, redact};
+use engram_rooms::RoomNumber;
+use engram_rooms::query::{self, StoredEvent, Viewer};
+use engram_views::{Read, ViewError};
+
+use crate::filter::{EventFormat, Fields, Filter};
+use crate::json::push_string;
+
+/// For whom and how events are written.
+pub(crate) struct Format<'a> {
+    viewer: Viewer<'a>,
+    federation: bool,
+    fields: Option<Fields>,
+    with_room_id: bool,
+}
+
+impl<'a> Format<'a> {
+    /// Events in /sync, as the filter wants them.
+    pub(crate) fn of_sync(filter: &Filter, viewer: Viewer<'a>) -> Self {
+        Self {
+            viewer,
+            federation: filter.event_format == EventFormat::Federation,
+            fields: filter.event_fields.as_deref().map(Fields::new),
+            with_room_id: false,
+        }
+    }
+
+    /// Events in history.
+    pub(crate) fn of_history(viewer: Viewer<'a>) -> Self {
+        Self { viewer, federation: false, fields: None, with_room_id: true }
+    }
+
+    /// The event's JSON.
+    pub(crate) fn render(&self, reader: &dyn Read, event: &StoredEvent) -> Result<String, ViewError> {
+        let json = if self.federation {
+            federation(&event.pdu, event.meta.redacted_by.is_some())
+        } else {
+            query::render(reader, event, self.viewer, self.with_room_id)?
+        };
+        Ok(match &self.fields {
+            Some(fields) => fields.apply(json),
+            None => json,
+        })
+    }
+
+    /// The JSON of the state event at an offset, which may have no place in the timeline.
+    pub(crate) fn render_at(&self, reader: &dyn Read, room: RoomNumber, at: Offset) -> Result<String, ViewError> {
+        if let Some(event) = query::event(reader, room, at)? {
+            return self.render(reader, &event);
+        }
+        let pdu = query::pdu(reader, at)?;
+        let json = if self.federation { federation(&pdu, false) } else { self.plain(&pdu) };
+        Ok(match &self.fields {
+            Some(fields) => fields.apply(json),
+            None => json,
+        })
+    }
+
+    fn plain(&self, pdu: &Pdu) -> String {
+        let unsigned = Unsigned { age: Some(age(pdu, self.viewer.now_ms).cast_signed()), ..Unsigned::default() };
+        client::render(pdu, self.with_room_id, &unsigned)
+    }
+}
+
+/// How long ago an event was sent, in milliseconds; never negative, whatever clock the sender has.
+pub(crate) fn age(pdu: &Pdu, now_ms: u64) -> u64 {
+    now_ms.saturating_sub(pdu.origin_server_ts)
+}
+
+/// A message in client format up to the value of `unsigned.age`: what is the same for all who get to see it.
+pub(crate) fn plain_head(pdu: &Pdu) -> String {
+    let mut json = client::render(pdu, false, &Unsigned { age: Some(0), ..Unsigned::default() });
+    assert!(
+        json.ends_with("\"unsigned\":{\"age\":0}}"),
+        "the age is the last thing in an event that has nothing else unsigned"
+    );
+    json.truncate(json.len() - "0}}".len());
+    json
+}
+
+/// The event as servers exchange it, with the IDs that it does not carry itself.
+fn federation(pdu: &Pdu, redacted: bool) -> String {
+    let stripped = if redacted { redact::redact(pdu.version(), pdu.json()).ok() } else { None };
+    let json = std::str::from_utf8(stripped.as_deref().unwrap_or(pdu.json())).unwrap_or("{}");
+    let mut out = String::with_capacity(json.len() + 128);
+    out.push('{');
+    if !pdu.version().event_id_in_event() {
+        out.push_str("\"event_id\":");
+        push_string(&mut out, pdu.event_id.as_str());
+        out.push(',');
+    }
+    if pdu.version().create_is_room_id() && pdu.is_state_of("m.room.create", "") {
+        out.push_str("\"room_id\":");
+        push_string(&mut out, pdu.room_id.as_str());
+        out.push(',');
+    }
+    out.push_str(json.get(1..).unwrap_or("}"));
+    out
+}
+
+#[cfg(test)]
+mod tests {
+    use engram_matrix::RoomVersion;
+
+    use super::*;
+
+    fn message() -> Pdu {
+        let json = r#"{"auth_events":[],"content":{"body":"\"age\":0"},"depth":1,"hashes":{"sha256":"x"},"origin_server_ts":5,"prev_events":[],"room_id":"!r:a","sender":"@a:a","signatures":{},"type":"m.room.message"}"#;
+        let version = RoomVersion::parse("11").expect("known");
+        Pdu::parse(version, "$e", "!r:a", json.as_bytes().to_vec()).expect("a valid event")
+    }
+
+    #[test]
+    fn a_head_is_an_event_without_its_end() {
+        let event: serde_json::Value =
+            serde_json::from_str(&format!("{}42}}}}", plain_head(&message()))).expect("valid");
+        assert_eq!(event["unsigned"], serde_json::json!({"age": 42}));
+        assert_eq!(event["content"]["body"], "\"age\":0");
+        assert_eq!(event["event_id"], "$e");
+        assert!(event.get("room_id").is_none());
+    }
+
+    #[test]
+    fn the_federation_format_names_the_event() {
+        let event: serde_json::Value = serde_json::from_str(&federation(&message(), false)).expect("valid");
+        assert_eq!(event["event_id"], "$e");
+        assert_eq!(event["room_id"], "!r:a");
+        assert_eq!(event["depth"], 1);
+        let redacted: serde_json::Value = serde_json::from_str(&federation(&message(), true)).expect("valid");
+        assert_eq!(redacted["content"], serde_json::json!({}));
+        assert_eq!(redacted["event_id"], "$e");
+    }
+
+    #[test]
+    fn events_from_the_future_have_no_age() {
+        assert_eq!(age(&message(), 3), 0);
+        assert_eq!(age(&message(), 8), 3);
+    }
+}

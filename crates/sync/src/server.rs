@@ -1,0 +1,265 @@
+//! The server: takes a request, answers at once or sleeps until there is something to say.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use engram_ephemeral::Live;
+use engram_log::{Offset, TimestampMs};
+use engram_rooms::query::Viewer;
+use engram_views::{Observer, Snapshot, Stopped, ViewError, Views};
+use tokio::time::sleep;
+
+use crate::content::{Context, account, devices};
+use crate::event::Format;
+use crate::filter::Filter;
+use crate::hub::{Entry, Hub, HubObserver, UserHub};
+use crate::limits;
+use crate::respond::{self, Answer};
+use crate::token::Token;
+
+/// The clock.
+pub type Clock = Arc<dyn Fn() -> TimestampMs + Send + Sync>;
+
+/// What a request says about who makes it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Presence {
+    /// Somebody is there.
+    #[default]
+    Online,
+    /// Somebody is there, but idle.
+    Unavailable,
+    /// The request is no sign of life.
+    Offline,
+}
+
+/// What a request has to be recorded of. Called on a thread that may block; nobody waits for it.
+pub trait Effects: Send + Sync + 'static {
+    /// A device has received its messages up to and including an offset.
+    fn to_device_received(&self, user_id: &str, device_id: &str, through: Offset);
+
+    /// A user is there. Called when that is news, or has not been said for a while.
+    fn present(&self, user_id: &str, presence: Presence);
+}
+
+/// A request to /sync.
+#[derive(Clone, Debug, Default)]
+pub struct SyncRequest {
+    /// Who asks.
+    pub user_id: String,
+    /// With which device.
+    pub device_id: String,
+    /// Where the last answer ended; none for an initial sync.
+    pub since: Option<Token>,
+    /// What is wanted.
+    pub filter: Filter,
+    /// Whether all state of all joined rooms is wanted.
+    pub full_state: bool,
+    /// Whether state is wanted as of the end of the timelines.
+    pub use_state_after: bool,
+    /// How long to sleep at most if there is nothing to say.
+    pub timeout: Duration,
+    /// What the request says about who makes it.
+    pub set_presence: Presence,
+}
+
+/// Why there is no answer.
+#[derive(Debug, thiserror::Error)]
+pub enum SyncError {
+    /// The views cannot be read.
+    #[error(transparent)]
+    View(#[from] ViewError),
+    /// The server is stopping.
+    #[error(transparent)]
+    Stopped(#[from] Stopped),
+}
+
+/// Client Sync. Shared as `Arc<SyncServer>`.
+pub struct SyncServer {
+    inner: Arc<Inner>,
+}
+
+struct Inner {
+    hub: Arc<Hub>,
+    views: Arc<Views>,
+    live: Arc<Live>,
+    effects: Arc<dyn Effects>,
+    clock: Clock,
+}
+
+impl SyncServer {
+    /// A server over the views, and the observer that keeps it current: to be handed to [`Views::start`], after the one
+    /// that feeds `live`.
+    pub fn new(
+        views: Arc<Views>,
+        live: Arc<Live>,
+        effects: Arc<dyn Effects>,
+        clock: Clock,
+    ) -> (Arc<Self>, Box<dyn Observer>) {
+        let hub = Arc::new(Hub::new(Arc::clone(&views)));
+        let observer = HubObserver::new(Arc::clone(&hub), Arc::clone(&views), Arc::clone(&live));
+        let inner = Arc::new(Inner { hub, views, live, effects, clock });
+        (Arc::new(Self { inner }), Box::new(observer))
+    }
+
+    /// Answers a request with a finished JSON body.
+    ///
+    /// With nothing to say it sleeps until something is applied that concerns the user, the time is over, or the server stops.
+    /// Dropping the future abandons the request without a trace.
+    pub async fn sync(&self, request: SyncRequest) -> Result<Bytes, SyncError> {
+        let inner = &self.inner;
+        let request = Arc::new(request);
+        let user = inner.hub.user(&request.user_id);
+        inner.tell_presence(&request);
+        let mut deadline = std::pin::pin!(sleep(request.timeout.min(limits::TIMEOUT_MAX)));
+        let mut is_over = request.timeout.is_zero();
+        let mut since = Since::of(&request);
+        loop {
+            // From here on no signal is missed, so whatever comes after the look below wakes this request.
+            let mut signal = std::pin::pin!(user.signal());
+            signal.as_mut().enable();
+            let answer = inner.answer(&request, &user, since).await?;
+            let may_sleep = answer.is_empty && since.after.is_some() && !request.full_state;
+            if is_over || !may_sleep || inner.hub.is_stopping() {
+                return Ok(answer.body.into());
+            }
+            since = Since { after: Some(answer.position), to_device: answer.position };
+            tokio::select! {
+                () = signal => {}
+                // One more look, so that the answer ends where the server is then.
+                () = &mut deadline => is_over = true,
+            }
+        }
+    }
+
+    /// The position at which a request would be answered now.
+    pub fn position(&self) -> Token {
+        Token::sync(self.inner.hub.current().offset())
+    }
+
+    /// Ends all sleeping requests; those that come later do not sleep.
+    pub fn stop(&self) {
+        self.inner.hub.stop();
+    }
+}
+
+/// Where an answer begins.
+#[derive(Clone, Copy)]
+struct Since {
+    /// Rooms and everything else; none for an initial sync.
+    after: Option<Offset>,
+    /// Messages to the device.
+    to_device: Offset,
+}
+
+impl Since {
+    fn of(request: &SyncRequest) -> Self {
+        let after = request.since.map(|token| token.after);
+        let to_device = request.since.and_then(|token| token.to_device).or(after);
+        Self { after, to_device: to_device.unwrap_or(Offset::ZERO) }
+    }
+}
+
+impl Inner {
+    async fn answer(
+        self: &Arc<Self>,
+        request: &Arc<SyncRequest>,
+        user: &Arc<UserHub>,
+        since: Since,
+    ) -> Result<Answer, SyncError> {
+        if let Some(answer) = self.quick_answer(request, user, since) {
+            return Ok(answer);
+        }
+        let (inner, request, user) = (Arc::clone(self), Arc::clone(request), Arc::clone(user));
+        let task = tokio::task::spawn_blocking(move || inner.full_answer(&request, &user, since));
+        match task.await {
+            Ok(answer) => answer,
+            // Blocking tasks are never aborted, so it panicked: the panic belongs to the request that caused it.
+            Err(error) => std::panic::resume_unwind(error.into_panic()),
+        }
+    }
+
+    /// The answer if it can be told from memory.
+    fn quick_answer(&self, request: &SyncRequest, user: &UserHub, since: Since) -> Option<Answer> {
+        let after = since.after.filter(|after| *after == since.to_device)?;
+        let acknowledged = user.device(&request.device_id, |memory| memory.acknowledged);
+        if acknowledged < user.to_device.get() {
+            return None;
+        }
+        let snapshot = self.hub.current();
+        let now_ms = (self.clock)().0;
+        respond::fast::answer(request, user, &snapshot, after, &format(request, now_ms), now_ms)
+    }
+
+    fn full_answer(&self, request: &SyncRequest, user: &Arc<UserHub>, since: Since) -> Result<Answer, SyncError> {
+        let (snapshot, entries) = self.rooms_now(user)?;
+        let position = snapshot.offset();
+        // A token from a future that was lost with the disk, or made up: begin anew, rather than be silent for ever.
+        let known = since.after.filter(|after| *after <= position);
+        let now_ms = (self.clock)().0;
+        let context = Context {
+            snapshot: &snapshot,
+            live: &self.live,
+            user,
+            device_id: &request.device_id,
+            filter: &request.filter,
+            format: format(request, now_ms),
+            since: known,
+            position,
+            full_state: request.full_state,
+            use_state_after: request.use_state_after,
+            now_ms,
+            ignored: account::ignored(&*snapshot, user, position)?,
+        };
+        let to_device = if known.is_some() { since.to_device } else { Offset::ZERO };
+        self.acknowledge(&context, to_device)?;
+        Ok(respond::answer(&context, &entries, to_device)?)
+    }
+
+    /// The user's rooms, and a snapshot that is as far as they are.
+    fn rooms_now(&self, user: &Arc<UserHub>) -> Result<(Arc<Snapshot>, Vec<Entry>), SyncError> {
+        loop {
+            self.hub.load(user)?;
+            let snapshot = self.hub.current();
+            match user.entries(snapshot.offset(), |_| true) {
+                Ok(entries) => return Ok((snapshot, entries)),
+                Err(changed) => self.views.wait_applied_blocking(changed)?,
+            }
+        }
+    }
+
+    /// A token says that what came before it has been received.
+    fn acknowledge(&self, context: &Context<'_>, through: Offset) -> Result<(), ViewError> {
+        let user = context.user;
+        let acknowledged = user.device(context.device_id, |memory| memory.acknowledged);
+        if through <= acknowledged {
+            return Ok(());
+        }
+        if acknowledged < user.to_device.get() && devices::has_received(context, through)? {
+            self.effects.to_device_received(&user.id, context.device_id, through);
+        }
+        user.device(context.device_id, |memory| memory.acknowledged = memory.acknowledged.max(through));
+        Ok(())
+    }
+
+    fn tell_presence(&self, request: &SyncRequest) {
+        let wanted = match request.set_presence {
+            Presence::Online => "online",
+            Presence::Unavailable => "unavailable",
+            Presence::Offline => return,
+        };
+        let refresh_ms = u64::try_from(limits::PRESENCE_REFRESH.as_millis()).unwrap_or(u64::MAX);
+        let known = self.live.presence(&request.user_id);
+        let old = |last_active: TimestampMs| (self.clock)().0.saturating_sub(last_active.0) > refresh_ms;
+        if known.is_none_or(|known| known.presence != wanted || old(known.last_active)) {
+            let (effects, user_id, presence) =
+                (Arc::clone(&self.effects), request.user_id.clone(), request.set_presence);
+            drop(tokio::task::spawn_blocking(move || effects.present(&user_id, presence)));
+        }
+    }
+}
+
+fn format(request: &SyncRequest, now_ms: u64) -> Format<'_> {
+    let viewer = Viewer { user_id: &request.user_id, device_id: Some(&request.device_id), now_ms };
+    Format::of_sync(&request.filter, viewer)
+}
