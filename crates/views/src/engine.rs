@@ -52,7 +52,7 @@ pub(crate) struct Engine {
 impl Engine {
     pub(crate) fn new(
         store: Arc<Store>,
-        tables: Tables,
+        tables: Arc<Tables>,
         views: Vec<View>,
         mut projectors: Vec<Box<dyn Projector>>,
         log: Arc<dyn Log>,
@@ -71,7 +71,7 @@ impl Engine {
         let base = store.db.snapshot();
         Self {
             store,
-            tables: Arc::new(tables),
+            tables,
             views,
             projectors,
             log,

@@ -47,10 +47,15 @@ impl ViewError {
     }
 }
 
-/// Decoders report short or senseless files as I/O errors; those, and missing files, are damage.
+/// Decoders report senseless bytes as I/O errors of their own making. A file that is missing, in the way or
+/// unreadable is damage too, and so is a seek to a senseless place. All else is about the machine.
 fn io_is_damage(error: &std::io::Error) -> bool {
-    use std::io::ErrorKind::{InvalidData, InvalidInput, NotFound, UnexpectedEof};
-    matches!(error.kind(), InvalidData | InvalidInput | NotFound | UnexpectedEof)
+    use std::io::ErrorKind::{AlreadyExists, InvalidInput, IsADirectory, NotADirectory, NotFound};
+    const EIO: i32 = 5;
+    match error.raw_os_error() {
+        None | Some(EIO) => true,
+        Some(_) => matches!(error.kind(), AlreadyExists | InvalidInput | NotFound | IsADirectory | NotADirectory),
+    }
 }
 
 /// A projector cannot go on: a bug or damage, never bad input, which projectors count and pass over.

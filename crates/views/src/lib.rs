@@ -6,14 +6,17 @@
 //! for the life of all views of a server. Inside: `store` (the database), `open` (what can be trusted),
 //! `engine` (records in, batches out), `replay` and `pipeline` (the engine's two drivers).
 
+pub mod digest;
 mod engine;
 pub mod error;
 mod layout;
+pub mod list;
 mod open;
 mod overlay;
 mod pipeline;
 pub mod projector;
 pub mod read;
+pub mod rebuild;
 mod replay;
 mod scan;
 mod snapshot;
@@ -24,7 +27,9 @@ pub mod testing;
 pub mod views;
 mod waiters;
 
+pub use digest::{TableDigest, ViewDigest};
 pub use error::{ProjectError, Stopped, ViewError};
+pub use list::{TableInfo, ViewInfo, list};
 pub use projector::{Apply, Observer, Projector};
 pub use read::{Read, ReadExt, Value, Visit};
 pub use replay::{Progress, Until};

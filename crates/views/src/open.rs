@@ -74,7 +74,7 @@ pub(crate) fn assemble(
                 if !entries.is_empty() {
                     tracing::warn!(view = projector.name(), reason, "rebuilding a view from the log");
                 }
-                fresh(&store, &**projector)?
+                fresh(&store, &**projector, entry.map_or(0, |entry| entry.generation))?
             }
         };
         for (table, keyspace) in view.tables.iter().zip(keyspaces) {
@@ -86,7 +86,7 @@ pub(crate) fn assemble(
         && views.iter().zip(&entries).all(|(view, entry)| {
             (view.name, view.version, view.generation) == (entry.name.as_str(), entry.version, entry.generation)
         });
-    let mut engine = Engine::new(store, tables, views, mem::take(projectors), Arc::clone(log), unchanged);
+    let mut engine = Engine::new(store, Arc::new(tables), views, mem::take(projectors), Arc::clone(log), unchanged);
     let result = if unchanged { engine.store.delete_others(&engine.tables) } else { engine.make_current() };
     if let Err(error) = result {
         *projectors = engine.projectors;
@@ -107,7 +107,7 @@ pub(crate) fn read_entries(store: &Store) -> Result<Vec<Entry>, ViewError> {
 
 /// After a clean stop every view must be where it was: a store that silently lost its tail may have lost more.
 fn check_clean_mark(store: &Store, entries: &[Entry]) -> Result<(), ViewError> {
-    let Some(mark) = store.take_clean_mark()? else { return Ok(()) };
+    let Some(mark) = store.take_clean_mark()?.filter(|mark| *mark > Offset::ZERO) else { return Ok(()) };
     if entries.is_empty() || entries.iter().any(|entry| entry.cursor != mark) {
         let cursors: Vec<_> = entries.iter().map(|entry| entry.cursor).collect();
         return Err(ViewError::Damaged(format!("stopped cleanly at {mark}, and now the views are at {cursors:?}")));
@@ -176,12 +176,15 @@ fn read_cursor(keyspace: &Keyspace) -> Result<Offset, ViewError> {
     bytes.map(Offset::from_be_bytes).map_err(|_| ViewError::Damaged("a cursor row is malformed".to_owned()))
 }
 
-/// An empty generation of a view that nobody has used before.
-pub(crate) fn fresh(store: &Store, projector: &dyn Projector) -> Result<Opened, ViewError> {
+/// An empty generation of a view, later than `last` and never used before.
+pub(crate) fn fresh(store: &Store, projector: &dyn Projector, last: u32) -> Result<Opened, ViewError> {
     let tables = projector.tables();
     let version = projector.version();
-    let unused = |generation: &u32| !tables.iter().any(|table| store.has(&keyspace_name(table, version, *generation)));
-    let generation = (1..u32::MAX).find(unused).expect("there are fewer keyspaces than numbers");
+    let is_used = |generation: u32| tables.iter().any(|table| store.has(&keyspace_name(table, version, generation)));
+    let mut generation = last + 1;
+    while is_used(generation) {
+        generation += 1;
+    }
     let keyspaces: Result<Vec<_>, _> =
         tables.iter().map(|table| store.keyspace(&keyspace_name(table, version, generation), table.tuning)).collect();
     let table_cursors = vec![Offset::ZERO; tables.len()];

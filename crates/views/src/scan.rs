@@ -128,3 +128,74 @@ impl Stored {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use fjall::{Database, KeyspaceCreateOptions};
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn bound() -> impl Strategy<Value = Bound<Vec<u8>>> {
+        let key = prop::collection::vec(0..4u8, 0..3);
+        prop_oneof![Just(Bound::Unbounded), key.clone().prop_map(Bound::Included), key.prop_map(Bound::Excluded),]
+    }
+
+    fn borrowed(bound: &Bound<Vec<u8>>) -> Bound<&[u8]> {
+        bound.as_ref().map(Vec::as_slice)
+    }
+
+    #[test]
+    fn a_scan_shows_pending_writes_over_stored_rows() {
+        let directory = tempfile::tempdir().unwrap();
+        let db = Database::builder(directory.path()).open().unwrap();
+        let keyspace = db.keyspace("rows", KeyspaceCreateOptions::default).unwrap();
+        let key = || prop::collection::vec(0..4u8, 1..3).prop_filter("the runtime's", |key| *key != CURSOR_KEY);
+        let stored = prop::collection::btree_set(key(), 0..12);
+        let pending = prop::collection::btree_map(key(), any::<bool>(), 0..8);
+        let strategy = (stored, pending, bound(), bound(), any::<bool>(), 0..8usize);
+        let mut runner = proptest::test_runner::TestRunner::default();
+        let check = |(stored, pending, from, to, reverse, limit)| {
+            let stored: std::collections::BTreeSet<Vec<u8>> = stored;
+            let pending: BTreeMap<Vec<u8>, bool> = pending;
+            for guard in keyspace.iter() {
+                keyspace.remove(guard.key().unwrap()).unwrap();
+            }
+            keyspace.insert(CURSOR_KEY, "cursor").unwrap();
+            let mut model = BTreeMap::new();
+            for key in &stored {
+                keyspace.insert(key.as_slice(), "stored").unwrap();
+                model.insert(key.clone(), b"stored".to_vec());
+            }
+            let mut overlay = Overlay::new();
+            for (key, present) in &pending {
+                overlay.set(7, key, present.then_some(b"pending"));
+                model.remove(key);
+                if *present {
+                    model.insert(key.clone(), b"pending".to_vec());
+                }
+            }
+            let range = Range { from: borrowed(&from), to: borrowed(&to), reverse };
+            let within = |key: &Vec<u8>| {
+                use std::ops::RangeBounds;
+                RangeBounds::<[u8]>::contains(&(borrowed(&from), borrowed(&to)), key.as_slice())
+            };
+            let mut expected: Vec<_> = model.into_iter().filter(|(key, _)| within(key)).collect();
+            if reverse {
+                expected.reverse();
+            }
+            expected.truncate(limit + 1);
+            let mut seen = Vec::new();
+            let visit = &mut |key: &[u8], value: &[u8]| {
+                seen.push((key.to_vec(), value.to_vec()));
+                if seen.len() > limit { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+            };
+            overlaid(&db.snapshot(), &keyspace, &overlay, 7, &range, visit).unwrap();
+            prop_assert_eq!(&seen, &expected);
+            Ok(())
+        };
+        runner.run(&strategy, check).unwrap();
+    }
+}

@@ -24,6 +24,8 @@ use crate::table::{Table, Tuning};
 /// The key of the cursor row. Tables cannot use it; keys that are longer are theirs.
 pub(crate) const CURSOR_KEY: [u8; 1] = [0];
 
+const META: &str = "meta";
+
 /// Small, because memory is bounded by keyspaces × 5 × this, and because a journal can only go when
 /// the memtables with its rows are flushed.
 const MEMTABLE_BYTES: u64 = 8 << 20;
@@ -55,10 +57,15 @@ impl Store {
                 .max_cached_files(Some(OPEN_FILES_MAX))
                 .journal_compression(CompressionType::None)
                 .open()?;
-            let meta = db.keyspace("meta", || options(Tuning::Points))?;
+            let meta = db.keyspace(META, || options(Tuning::Points))?;
             Ok((db, meta))
         })?;
         Ok(Self { dir: dir.to_owned(), db, meta, condemned: AtomicBool::new(false) })
+    }
+
+    /// Opens the database in `dir` if there is one.
+    pub(crate) fn open_existing(dir: &Path) -> Result<Option<Self>, ViewError> {
+        if dir.join("db").try_exists()? { Self::open(dir, 0).map(Some) } else { Ok(None) }
     }
 
     /// Deletes the database: the next opening starts from nothing.
@@ -111,13 +118,22 @@ impl Store {
         guarded(|| Ok(self.db.keyspace(name, || options(tuning))?))
     }
 
+    /// The names of all keyspaces.
+    pub(crate) fn keyspace_names(&self) -> Vec<String> {
+        self.db.list_keyspace_names().iter().map(|name| name.to_string()).collect()
+    }
+
+    /// Opens a keyspace that exists.
+    pub(crate) fn existing(&self, name: &str) -> Result<Keyspace, ViewError> {
+        // Options matter at creation only.
+        self.keyspace(name, Tuning::Points)
+    }
+
     /// Deletes every keyspace but `meta` and those in use.
     pub(crate) fn delete_others(&self, used: &Tables) -> Result<(), ViewError> {
-        for name in self.db.list_keyspace_names() {
-            let name: &str = &name;
-            if name != "meta" && !used.iter().any(|keyspace| &**keyspace.name() == name) {
-                let keyspace = self.keyspace(name, Tuning::Points)?;
-                self.db.delete_keyspace(keyspace)?;
+        for name in self.keyspace_names() {
+            if name != META && !used.iter().any(|keyspace| **keyspace.name() == *name) {
+                self.db.delete_keyspace(self.existing(&name)?)?;
             }
         }
         Ok(())
@@ -126,7 +142,12 @@ impl Store {
 
 /// The name of a table's keyspace in one generation of its view.
 pub(crate) fn keyspace_name(table: &Table, version: u32, generation: u32) -> String {
-    format!("{}@v{version}g{generation}", table.name)
+    format!("{}{}", table.name, keyspace_suffix(version, generation))
+}
+
+/// What follows the table's name in [`keyspace_name`].
+pub(crate) fn keyspace_suffix(version: u32, generation: u32) -> String {
+    format!("@v{version}g{generation}")
 }
 
 /// The keyspaces of the current generations, by table number.

@@ -148,3 +148,66 @@ impl Wake for Unpark {
         self.0.unpark();
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::AtomicUsize;
+
+    use super::*;
+
+    #[derive(Default)]
+    struct Count(AtomicUsize);
+
+    impl Wake for Count {
+        fn wake(self: Arc<Self>) {
+            self.0.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+
+    fn poll(waiting: &mut WaitApplied, count: &Arc<Count>) -> Poll<bool> {
+        let waker = Waker::from(Arc::clone(count));
+        Pin::new(waiting).poll(&mut Context::from_waker(&waker)).map(|result| result.is_ok())
+    }
+
+    #[test]
+    fn only_those_whose_offset_is_reached_are_woken_and_only_once() {
+        let waiters = Arc::new(Waiters::default());
+        let mut all: Vec<_> = (1..=200)
+            .map(|offset| (WaitApplied::new(Arc::clone(&waiters), Offset(offset)), Arc::new(Count::default())))
+            .collect();
+        for (waiting, count) in &mut all {
+            assert_eq!(poll(waiting, count), Poll::Pending);
+        }
+        for applied in [0, 1, 77, 77, 150] {
+            waiters.advance(Offset(applied));
+            for (offset, (_, count)) in (1..).zip(&all) {
+                assert_eq!(count.0.load(Ordering::Relaxed), usize::from(offset <= applied), "{offset} at {applied}");
+            }
+        }
+        for (offset, (waiting, count)) in (1..).zip(&mut all) {
+            let expected = if offset <= 150 { Poll::Ready(true) } else { Poll::Pending };
+            assert_eq!(poll(waiting, count), expected);
+        }
+        waiters.stop("the end");
+        waiters.stop("not the reason");
+        assert_eq!(poll(&mut all[199].0, &Arc::default()), Poll::Ready(false));
+        assert_eq!(&*waiters.stopped().unwrap().0, "the end");
+        assert_eq!(poll(&mut WaitApplied::new(Arc::clone(&waiters), Offset(150)), &Arc::default()), Poll::Ready(true));
+    }
+
+    #[test]
+    fn a_dropped_future_leaves_nothing_behind() {
+        let waiters = Arc::new(Waiters::default());
+        let count = Arc::new(Count::default());
+        let mut waiting = WaitApplied::new(Arc::clone(&waiters), Offset(3));
+        assert_eq!(poll(&mut waiting, &count), Poll::Pending);
+        // Polled again with another waker: the last one counts.
+        let other = Arc::new(Count::default());
+        assert_eq!(poll(&mut waiting, &other), Poll::Pending);
+        assert_eq!(waiters.registry.lock().wakers.len(), 1);
+        drop(waiting);
+        assert!(waiters.registry.lock().wakers.is_empty());
+        waiters.advance(Offset(3));
+        assert_eq!((count.0.load(Ordering::Relaxed), other.0.load(Ordering::Relaxed)), (0, 0));
+    }
+}

@@ -1,7 +1,9 @@
 //! For the tests of projectors: a log without files and views in a directory that vanishes.
 
+mod flush;
 mod memory_log;
 mod test_views;
 
+pub use flush::flush;
 pub use memory_log::MemoryLog;
 pub use test_views::TestViews;

@@ -2,13 +2,15 @@
 
 #![allow(dead_code, reason = "each test program uses a part of this")]
 
-use std::ops::Bound;
-use std::ops::ControlFlow;
+use std::fs;
+use std::ops::{Bound, ControlFlow};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use engram_log::{Input, InputRef, Record};
 use engram_log_format::v1;
 use engram_views::testing::MemoryLog;
-use engram_views::{Apply, ProjectError, Projector, Read, ReadExt, Table, Tuning};
+use engram_views::{Apply, Options, ProjectError, Projector, Read, ReadExt, Snapshot, Table, Tuning, ViewError, Views};
 
 /// Key: name. Value: how often it was seen, u64.
 pub(crate) static COUNTS: Table = Table::new(200, "toy.counts", Tuning::Points);
@@ -147,4 +149,46 @@ pub(crate) fn rows(view: &impl Read, table: &Table) -> Vec<(Vec<u8>, Vec<u8>)> {
     };
     view.scan_prefix(table, b"", visit).expect("the table can be read");
     rows
+}
+
+/// Opens views without following live.
+pub(crate) fn open(dir: &Path, log: &MemoryLog) -> Arc<Views> {
+    Views::open(dir, Arc::new(log.clone()), projectors(), Options::default()).expect("views heal themselves")
+}
+
+/// Digests of all views by name, however they are built.
+pub(crate) fn digests(views: &Views) -> Vec<(&'static str, blake3::Hash)> {
+    digests_of(&views.snapshot()).expect("the views can be read")
+}
+
+/// Digests of all views of a snapshot.
+pub(crate) fn digests_of(snapshot: &Snapshot) -> Result<Vec<(&'static str, blake3::Hash)>, ViewError> {
+    Ok(snapshot.digests()?.into_iter().map(|view| (view.name, view.digest)).collect())
+}
+
+/// The digests that a log must give, from views that nothing has happened to.
+pub(crate) fn expected(log: &MemoryLog) -> Vec<(&'static str, blake3::Hash)> {
+    let directory = tempfile::tempdir().expect("a test has a temporary directory");
+    digests(&open(directory.path(), log))
+}
+
+/// Copies a directory with all that is in it.
+pub(crate) fn copy(from: &Path, to: &Path) {
+    fs::create_dir_all(to).expect("the copy can be made");
+    for entry in fs::read_dir(from).expect("the directory can be read") {
+        let entry = entry.expect("the directory can be read");
+        let target = to.join(entry.file_name());
+        if entry.path().is_dir() { copy(&entry.path(), &target) } else { drop(fs::copy(entry.path(), target)) }
+    }
+}
+
+/// All files below a directory, in order.
+pub(crate) fn files(dir: &Path) -> Vec<PathBuf> {
+    let mut found = Vec::new();
+    for entry in fs::read_dir(dir).expect("the directory can be read") {
+        let path = entry.expect("the directory can be read").path();
+        if path.is_dir() { found.extend(files(&path)) } else { found.push(path) }
+    }
+    found.sort();
+    found
 }

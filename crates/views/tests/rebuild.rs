@@ -1,0 +1,187 @@
+//! Same log, same views: live, replayed, cut and resumed, rebuilt, or built up to a point.
+
+mod common;
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use common::{COUNTS, digests, digests_of, expected, history, internal, open, projectors, seen};
+use engram_log::{Input, Lane, Log, Offset, TimestampMs};
+use engram_views::rebuild::{self, Until, Which};
+use engram_views::testing::{MemoryLog, TestViews};
+use engram_views::{ProjectError, Read, list};
+use proptest::prelude::*;
+
+/// What happens to a log.
+#[derive(Clone, Debug)]
+enum Step {
+    Append(Vec<u8>),
+    Ephemeral(u8),
+    Internal,
+    Gap(u64),
+}
+
+fn step() -> impl Strategy<Value = Step> {
+    prop_oneof![
+        6 => prop::collection::vec(0..9u8, 1..5).prop_map(Step::Append),
+        1 => (0..9u8).prop_map(Step::Ephemeral),
+        1 => Just(Step::Internal),
+        1 => (1..1000u64).prop_map(Step::Gap),
+    ]
+}
+
+fn take(log: &MemoryLog, step: &Step) {
+    let name = |name: &u8| seen(&format!("@{name}:example.org"));
+    match step {
+        Step::Append(names) => {
+            let inputs: Vec<Input> = names.iter().map(name).collect();
+            log.append(Lane::Journal, &inputs, TimestampMs(1)).unwrap();
+        }
+        Step::Ephemeral(number) => drop(log.ephemeral(name(number), 1)),
+        Step::Internal => drop(log.journal(internal(), 1)),
+        Step::Gap(count) => log.skip(*count),
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(12))]
+
+    #[test]
+    fn live_equals_replayed_wherever_it_is_cut(steps in prop::collection::vec(step(), 1..60), cut in 0.0..1.0f64) {
+        let live = TestViews::new(projectors());
+        for step in &steps {
+            take(&live.log, step);
+        }
+        let snapshot = live.settle();
+        let right = digests_of(&snapshot).unwrap();
+        prop_assert_eq!(&expected(&live.log), &right);
+
+        let directory = tempfile::tempdir().unwrap();
+        let cut = (live.log.len() as f64 * cut) as usize;
+        drop(open(directory.path(), &live.log.prefix(cut)));
+        let resumed = open(directory.path(), &live.log);
+        prop_assert_eq!(resumed.applied(), snapshot.offset());
+        prop_assert_eq!(digests(&resumed), right);
+    }
+}
+
+#[test]
+fn a_snapshot_never_shows_half_an_append() {
+    let test = TestViews::new(projectors());
+    let done = AtomicBool::new(false);
+    std::thread::scope(|scope| {
+        let reader = scope.spawn(|| {
+            let (mut looks, mut last) = (0, Offset::ZERO);
+            while !done.load(Ordering::Acquire) {
+                let snapshot = test.views.snapshot();
+                let left = snapshot.get(&COUNTS, b"left").unwrap();
+                let right = snapshot.get(&COUNTS, b"right").unwrap();
+                assert_eq!(left, right, "at {}", snapshot.offset());
+                let counted = left.map_or(0, |count| u64::from_be_bytes((*count).try_into().unwrap()));
+                assert_eq!(snapshot.offset(), Offset(counted * 2), "the offset is that of the rows");
+                assert!(snapshot.offset() >= last, "snapshots do not go back");
+                last = snapshot.offset();
+                looks += 1;
+            }
+            looks
+        });
+        for _ in 0..3000 {
+            test.log.append(Lane::Journal, &[seen("left"), seen("right")], TimestampMs(1)).unwrap();
+        }
+        test.settle();
+        done.store(true, Ordering::Release);
+        assert!(reader.join().unwrap() > 0);
+    });
+}
+
+#[test]
+fn into_a_directory_up_to_a_point() {
+    let log = history(3000);
+    for (until, count) in [
+        (Until::End, 3000),
+        (Until::Offset(Offset(1)), 1),
+        (Until::Offset(Offset(1500)), 1500),
+        (Until::Offset(Offset(9999)), 3000),
+        (Until::Time(TimestampMs(1999)), 2000),
+    ] {
+        let directory = tempfile::tempdir().unwrap();
+        let mut records = 0;
+        let log_handle = Arc::new(log.clone());
+        let snapshot = rebuild::into(directory.path(), log_handle, projectors(), until, &mut |progress| {
+            assert!(progress.records > records && progress.end == Offset(3000));
+            records = progress.records;
+        })
+        .unwrap();
+        assert_eq!(snapshot.offset(), Offset(count), "{until:?}");
+        assert_eq!(records, count);
+        assert_eq!(digests_of(&snapshot).unwrap(), expected(&log.prefix(count as usize)), "{until:?}");
+        drop(snapshot);
+        // What was built is a complete store: it can be taken up from there.
+        assert_eq!(digests(&open(directory.path(), &log)), expected(&log));
+    }
+}
+
+#[test]
+fn a_directory_in_use_is_not_built_into() {
+    let directory = tempfile::tempdir().unwrap();
+    let log = history(10);
+    drop(open(directory.path(), &log));
+    let result = rebuild::into(directory.path(), Arc::new(log), projectors(), Until::End, &mut |_| {});
+    assert!(result.is_err());
+}
+
+#[test]
+fn in_place_one_or_all() {
+    let log = history(500);
+    let right = expected(&log);
+    let directory = tempfile::tempdir().unwrap();
+    drop(open(directory.path(), &log.prefix(400)));
+    let generations = || list(directory.path()).unwrap().iter().map(|view| view.generation).collect::<Vec<_>>();
+    for (which, expected) in [(Which::Named("toy"), [2, 1]), (Which::All, [3, 2]), (Which::Named("tiny"), [3, 3])] {
+        let snapshot =
+            rebuild::in_place(directory.path(), Arc::new(log.clone()), projectors(), which, &mut |_| {}).unwrap();
+        assert_eq!(snapshot.offset(), Offset(500));
+        assert_eq!(digests_of(&snapshot).unwrap(), right);
+        drop(snapshot);
+        assert_eq!(generations(), expected);
+    }
+    assert_eq!(digests(&open(directory.path(), &log)), right);
+}
+
+#[test]
+fn an_interrupted_rebuild_leaves_the_views_as_they_were() {
+    let log = history(5000);
+    let right = expected(&log);
+    let directory = tempfile::tempdir().unwrap();
+    drop(open(directory.path(), &log));
+    let interrupted = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
+        rebuild::in_place(directory.path(), Arc::new(log.clone()), projectors(), Which::All, &mut |progress| {
+            assert!(progress.records < 2000, "interrupted here");
+        })
+    }));
+    assert!(interrupted.is_err());
+    let cursors: Vec<_> =
+        list(directory.path()).unwrap().into_iter().map(|view| (view.generation, view.cursor)).collect();
+    assert_eq!(cursors, [(1, Offset(5000)); 2]);
+    assert_eq!(digests(&open(directory.path(), &log)), right);
+    let keyspaces = std::fs::read_dir(directory.path().join("db/keyspaces")).unwrap().count();
+    assert_eq!(keyspaces, 6, "four tables, our description, fjall's own: nothing half-built is left");
+}
+
+#[test]
+fn what_cannot_be_decoded_stops_the_views() {
+    let log = history(3);
+    let record = log.read(Offset(3)).unwrap();
+    let unknown = |offset: u64, schema: u16| {
+        let bytes = Arc::new(seen("x").encode());
+        let length = bytes.len();
+        engram_log::Record::new(Offset(offset), record.timestamp, record.kind, schema, record.lane, bytes, 0..length)
+    };
+    let test = TestViews::over(log.clone(), projectors(), Vec::new());
+    log.push_raw(unknown(4, 77));
+    let stopped = test.views.wait_applied_blocking(Offset(4)).unwrap_err();
+    assert!(stopped.to_string().contains("unknown record kind"), "{stopped}");
+    let directory = tempfile::tempdir().unwrap();
+    let result = rebuild::into(directory.path(), Arc::new(log), projectors(), Until::End, &mut |_| {});
+    assert!(matches!(result, Err(ProjectError::Decode { offset: Offset(4), .. })));
+}
