@@ -6,7 +6,8 @@ use std::thread;
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
-use engram_log::{FollowError, Follower, Lane, Record};
+use engram_log::limits::APPEND_RECORDS_MAX;
+use engram_log::{Follow, FollowError, Follower, Lane, Record};
 
 use crate::engine::{Deltas, Engine, View};
 use crate::error::ProjectError;
@@ -14,8 +15,8 @@ use crate::projector::Observer;
 use crate::snapshot::Snapshot;
 use crate::waiters::Waiters;
 
-/// Records per live batch: bounds what an observer is handed at once.
-const BATCH_RECORDS: usize = 512;
+/// Records asked for at once: bounds what an observer is handed, but for appends that are larger.
+const BATCH_RECORDS: usize = 1024;
 /// How long the pipeline sleeps at most: bounds how long closing takes.
 const TICK: Duration = Duration::from_millis(100);
 /// Idle ticks after which commits are synced. What a power loss takes is replayed: this only bounds how much.
@@ -87,7 +88,7 @@ impl Pipeline {
             }
             let timeout = if last.is_some() { Duration::ZERO } else { TICK };
             records.clear();
-            match follower.next(&mut records, BATCH_RECORDS, timeout) {
+            match next_whole(&mut *follower, &mut records, timeout) {
                 Ok(0) if last.is_some() => return Ok("the views are closed".to_owned()),
                 Ok(0) => {
                     self.idle_ticks += 1;
@@ -129,6 +130,18 @@ impl Pipeline {
         }
         Ok(())
     }
+}
+
+/// Reads a batch that ends where an atomic append ends, so that no snapshot shows half of one.
+///
+/// A follower hands out part of an append only if that alone exceeds what it was asked for, and then exactly
+/// as much as it was asked for; so less than that ends whole.
+fn next_whole(follower: &mut dyn Follow, records: &mut Vec<Record>, timeout: Duration) -> Result<usize, FollowError> {
+    let mut last = follower.next(records, BATCH_RECORDS, timeout)?;
+    while last == BATCH_RECORDS && records.len() <= APPEND_RECORDS_MAX {
+        last = follower.next(records, BATCH_RECORDS, Duration::ZERO)?;
+    }
+    Ok(records.len())
 }
 
 /// Leaves a store that is known to be complete.

@@ -85,7 +85,8 @@ fn read_ahead(mut follower: Follower, sender: &SyncSender<Result<Vec<Record>, Fo
     loop {
         let mut batch = Vec::with_capacity(BATCH_RECORDS);
         let message = match follower.next(&mut batch, BATCH_RECORDS, Duration::ZERO) {
-            Ok(0) => return,
+            // A log that was opened to be read, or that has stopped, ends like this.
+            Ok(0) | Err(FollowError::Stopped(_)) => return,
             Ok(_) => Ok(batch),
             Err(error) => Err(error),
         };

@@ -120,7 +120,7 @@ impl Store {
 
     /// The names of all keyspaces.
     pub(crate) fn keyspace_names(&self) -> Vec<String> {
-        self.db.list_keyspace_names().iter().map(|name| name.to_string()).collect()
+        self.db.list_keyspace_names().iter().map(ToString::to_string).collect()
     }
 
     /// Opens a keyspace that exists.

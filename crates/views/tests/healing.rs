@@ -1,5 +1,7 @@
 //! Whatever happens to the files of the views, the next opening gives the same views.
 
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
 mod common;
 
 use std::fs::{self, OpenOptions};
@@ -100,23 +102,25 @@ fn damage(path: &Path, damage: Damage) {
 }
 
 #[test]
-fn every_file_damaged_in_every_way() {
+fn every_file_damaged() {
     let log = history(150);
     let directory = views_of(&log);
     let right = expected(&log);
-    let mut cases = 0;
+    let mut cases = 0usize;
     for file in files(directory.path()) {
         let file = file.strip_prefix(directory.path()).unwrap();
-        for kind in [Damage::Delete, Damage::Empty, Damage::Halve, Damage::Zero, Damage::Flip] {
+        // All ways over all files would take a minute on a slow disk.
+        let cut = [Damage::Empty, Damage::Halve, Damage::Zero][cases % 3];
+        for kind in [Damage::Delete, Damage::Flip, cut] {
             let copied = tempfile::tempdir().unwrap();
             copy(directory.path(), copied.path());
             damage(&copied.path().join(file), kind);
             assert_eq!(digests(&open(copied.path(), &log)), right, "{} {kind:?}", file.display());
-            cases += 1;
         }
+        cases += 1;
     }
-    println!("{cases} damages healed");
-    assert!(cases > 50);
+    println!("{cases} files damaged in three ways each, all healed");
+    assert!(cases > 15);
 }
 
 #[test]

@@ -1,5 +1,7 @@
 //! Following a log live: commits, snapshots, observers, waiting, stopping.
 
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
 mod common;
 
 use std::any::Any;
