@@ -12,6 +12,8 @@ pub mod query;
 mod rows;
 pub mod state;
 pub mod tables;
+#[cfg(test)]
+mod tests;
 pub mod types;
 pub mod writer;
 

@@ -1,0 +1,9 @@
+//! The projector and the queries over rooms that are made by hand.
+
+mod directory;
+mod forks;
+mod membership;
+mod redactions;
+mod replay;
+mod rig;
+mod visibility;

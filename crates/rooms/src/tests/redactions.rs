@@ -1,0 +1,83 @@
+//! Redactions: who may, before and after their target, and what clients see of it.
+
+use super::rig::{ALICE, BOB, CAROL, Rig, VERSIONS};
+use crate::query::Verdict;
+
+#[test]
+fn a_redacted_event_is_served_without_its_content() {
+    for version in VERSIONS {
+        let mut rig = Rig::room(version);
+        rig.join(BOB);
+        let message = rig.message(BOB, "secret");
+        assert_eq!(rig.render(&message, ALICE, None)["content"]["body"], "secret");
+        let redaction = rig.redact(ALICE, &message.event_id);
+        let rendered = rig.render(&message, ALICE, None);
+        assert_eq!(rendered["content"], serde_json::json!({}));
+        assert!(!rendered.to_string().contains("secret"));
+        let because = &rendered["unsigned"]["redacted_because"];
+        assert_eq!(because["event_id"], redaction.event_id);
+        // Both places, in every version (RV-14).
+        assert_eq!(
+            (&because["redacts"], &because["content"]["redacts"]),
+            (&rendered["event_id"], &rendered["event_id"])
+        );
+        assert!(rig.timeline().contains(&redaction.offset));
+    }
+}
+
+#[test]
+fn only_those_may_redact_who_have_the_power_or_are_of_the_same_server() {
+    let mut rig = Rig::room("11");
+    rig.join(BOB);
+    rig.join(CAROL);
+    let message = rig.message(BOB, "mine");
+    let foreign = rig.redact(CAROL, &message.event_id);
+    assert_eq!(rig.verdict(&foreign), Verdict::Accepted, "the auth rules let it pass");
+    assert!(rig.stored(&foreign).meta.is_withheld);
+    assert!(!rig.timeline().contains(&foreign.offset), "it is not shown (AUTH-19)");
+    assert_eq!(rig.stored(&message).meta.redacted_by, None);
+    let own = rig.redact(BOB, &message.event_id);
+    assert_eq!(rig.stored(&message).meta.redacted_by, Some(own.offset));
+    let again = rig.redact(ALICE, &message.event_id);
+    assert_eq!(rig.stored(&message).meta.redacted_by, Some(own.offset), "the first one counts");
+    assert!(rig.timeline().contains(&again.offset));
+}
+
+#[test]
+fn a_redaction_waits_for_its_target() {
+    let mut rig = Rig::room("12");
+    rig.join(BOB);
+    rig.join(CAROL);
+    let parents = [rig.last.clone().unwrap()];
+    let draft = engram_matrix::build::Draft {
+        sender: BOB,
+        event_type: "m.room.message",
+        state_key: None,
+        content: r#"{"body":"late"}"#,
+        redacts: None,
+    };
+    let late = rig.build(&parents, &draft);
+    let foreign = rig.redact(CAROL, &late.event_id);
+    let rightful = rig.redact(ALICE, &late.event_id);
+    assert!(rig.stored(&rightful).meta.is_withheld);
+    let late = rig.append(late);
+    assert_eq!(rig.stored(&late).meta.redacted_by, Some(rightful.offset), "not the first, but the first that may");
+    assert!(rig.stored(&foreign).meta.is_withheld);
+    assert!(rig.timeline().contains(&rightful.offset));
+    assert_eq!(rig.render(&late, ALICE, None)["content"], serde_json::json!({}));
+    let unrelated = rig.message(ALICE, "after");
+    assert_eq!(rig.stored(&unrelated).meta.redacted_by, None);
+}
+
+#[test]
+fn redacted_state_is_not_served_as_previous_content() {
+    let mut rig = Rig::room("10");
+    let topic = rig.state(ALICE, "m.room.topic", "", r#"{"topic":"secret"}"#);
+    let next = rig.state(ALICE, "m.room.topic", "", r#"{"topic":"public"}"#);
+    let rendered = rig.render(&next, ALICE, None);
+    assert_eq!(rendered["unsigned"]["prev_content"]["topic"], "secret");
+    assert_eq!(rendered["unsigned"]["replaces_state"], topic.event_id);
+    assert_eq!(rendered["unsigned"]["prev_sender"], ALICE);
+    rig.redact(ALICE, &topic.event_id);
+    assert_eq!(rig.render(&next, ALICE, None)["unsigned"]["prev_content"], serde_json::json!({}));
+}
