@@ -5,6 +5,7 @@
 //! Figures are of the projector with its runtime, without reading segments from a disk.
 
 #![expect(clippy::disallowed_methods, reason = "a measurement needs the clock")]
+#![expect(clippy::cast_precision_loss, reason = "counts and microseconds are far below 2^52")]
 
 use std::ops::{Bound, ControlFlow};
 use std::time::Instant;
@@ -77,7 +78,7 @@ fn measure(log: &MemoryLog) -> Measured {
 fn render(room: &Room, members: usize) {
     let views = TestViews::over(room.log.clone(), vec![Box::new(RoomsProjector::default())], Vec::new());
     let snapshot: &Snapshot = &views.settle();
-    let info = query::room(snapshot, &room.room_id).expect("readable").expect("the room");
+    let info = query::room(snapshot, &room.id).expect("readable").expect("the room");
     let head = query::head(snapshot, info.number).expect("readable");
     let event = query::event(snapshot, info.number, head.latest).expect("readable").expect("the event");
     let viewers: Vec<String> = (0..members).map(user).collect();
@@ -100,7 +101,7 @@ struct Room {
     log: MemoryLog,
     key: SigningKey,
     version: &'static RoomVersion,
-    room_id: String,
+    id: String,
     /// Current state: type, state key, event ID.
     state: Vec<(String, String, String)>,
     last: Option<String>,
@@ -113,7 +114,7 @@ impl Room {
             log: MemoryLog::new(),
             key: SigningKey::from_seed("ed25519:1", [1; 32]).expect("a valid key ID"),
             version: RoomVersion::parse("12").expect("a known version"),
-            room_id: String::new(),
+            id: String::new(),
             state: Vec::new(),
             last: None,
             depth: 0,
@@ -139,7 +140,7 @@ impl Room {
         let auth_events: Vec<&str> = wanted.iter().filter_map(in_state).collect();
         self.depth += 1;
         let position = Position {
-            room_id: (kind != "m.room.create").then_some(&self.room_id),
+            room_id: (kind != "m.room.create").then_some(&self.id),
             prev_events: &self.last.iter().map(String::as_str).collect::<Vec<_>>(),
             auth_events: &auth_events,
             depth: self.depth,
@@ -149,7 +150,7 @@ impl Room {
         };
         let draft = Draft { sender, event_type: kind, state_key: key, content, redacts: None };
         let built = build(self.version, &draft, &position, SERVER, &self.key).expect("a valid event");
-        self.room_id.clone_from(&built.room_id);
+        self.id.clone_from(&built.room_id);
         self.last = Some(built.event_id.clone());
         if let Some(key) = key {
             self.state.push((kind.to_owned(), key.to_owned(), built.event_id.clone()));

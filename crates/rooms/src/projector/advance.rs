@@ -166,20 +166,15 @@ fn set_member(
     let number = room.info.number;
     let former = room.member(view, user_id)?.map(|(membership, _)| membership);
     let user_room = user_room_key(user_id, number);
-    match member {
-        Some((membership, event)) => {
-            let was_forgotten = match view.get(&USER_ROOMS, &user_room)? {
-                Some(row) => rows::decode_user_room(&row)?.1,
-                None => false,
-            };
-            let forgotten = was_forgotten && matches!(membership, Membership::Leave | Membership::Ban);
-            view.put(&MEMBERS, &room_name_key(number, user_id), &rows::encode_membership(membership, None, event));
-            view.put(&USER_ROOMS, &user_room, &rows::encode_membership(membership, Some(forgotten), event));
-        }
-        None => {
-            view.remove(&MEMBERS, &room_name_key(number, user_id));
-            view.remove(&USER_ROOMS, &user_room);
-        }
+    if let Some((membership, event)) = member {
+        let row = view.get(&USER_ROOMS, &user_room)?;
+        let was_forgotten = row.map(|row| rows::decode_user_room(&row)).transpose()?.is_some_and(|row| row.1);
+        let forgotten = was_forgotten && matches!(membership, Membership::Leave | Membership::Ban);
+        view.put(&MEMBERS, &room_name_key(number, user_id), &rows::encode_membership(membership, None, event));
+        view.put(&USER_ROOMS, &user_room, &rows::encode_membership(membership, Some(forgotten), event));
+    } else {
+        view.remove(&MEMBERS, &room_name_key(number, user_id));
+        view.remove(&USER_ROOMS, &user_room);
     }
     room.set_member(user_id, member);
     let now = member.map(|(membership, _)| membership);

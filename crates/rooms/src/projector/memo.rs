@@ -57,12 +57,19 @@ pub(super) struct RoomMemo {
     pub(super) head: Head,
     /// For each forward extremity of the head, the state after it.
     pub(super) tips: Vec<Tip>,
-    /// From the current state; the outer option is "not looked up yet".
-    auth: Option<Option<Arc<AuthValues>>>,
+    auth: AuthMemo,
     members: HashMap<Box<str>, Option<(Membership, Offset)>>,
     approved: HashMap<[u8; 16], ApprovedAuth>,
     /// The last resolution: of which states, and its result.
     pub(super) resolved: Option<(Vec<Root>, Root)>,
+}
+
+/// What the current state says about power.
+enum AuthMemo {
+    Unread,
+    /// Its events cannot be read by the short way.
+    Unreadable,
+    Read(Arc<AuthValues>),
 }
 
 /// A state and the position in the table of roots where it is found.
@@ -104,7 +111,7 @@ impl RoomMemo {
             info,
             head,
             tips: Vec::new(),
-            auth: None,
+            auth: AuthMemo::Unread,
             members: HashMap::new(),
             approved: HashMap::new(),
             resolved: None,
@@ -133,15 +140,19 @@ impl RoomMemo {
 
     /// What the current state says about power; none if its events cannot be read, and the full rules have to judge.
     pub(super) fn auth(&mut self, view: &dyn Read, pdus: &Pdus) -> Result<Option<Arc<AuthValues>>, ViewError> {
-        if self.auth.is_none() {
-            self.auth = Some(AuthValues::load(view, pdus, &self.info, self.head.state)?.map(Arc::new));
+        if matches!(self.auth, AuthMemo::Unread) {
+            let values = AuthValues::load(view, pdus, &self.info, self.head.state)?;
+            self.auth = values.map_or(AuthMemo::Unreadable, |values| AuthMemo::Read(Arc::new(values)));
         }
-        Ok(self.auth.clone().flatten())
+        Ok(match &self.auth {
+            AuthMemo::Read(values) => Some(Arc::clone(values)),
+            AuthMemo::Unread | AuthMemo::Unreadable => None,
+        })
     }
 
     /// The current state's create or power levels event is another.
     pub(super) fn forget_auth(&mut self) {
-        self.auth = None;
+        self.auth = AuthMemo::Unread;
     }
 
     /// A user's membership in the current state.

@@ -52,6 +52,9 @@ pub(super) fn resolve(
     Ok(root)
 }
 
+/// An event that was looked up by its ID.
+type Located = Option<(Offset, Arc<Pdu>)>;
+
 /// The entries in which states differ, with each state's value.
 struct Conflict {
     entries: BTreeMap<Pair, Vec<Option<Offset>>>,
@@ -84,7 +87,7 @@ impl Conflict {
         room: &RoomInfo,
         base: Root,
     ) -> Result<Result<Outcome, ResolveError>, ViewError> {
-        let fetched: RefCell<HashMap<OwnedEventId, Option<(Offset, Arc<Pdu>)>>> = RefCell::default();
+        let fetched: RefCell<HashMap<OwnedEventId, Located>> = RefCell::default();
         let located = |id: &EventId| {
             if let Some(known) = fetched.borrow().get(id) {
                 return known.clone();

@@ -39,7 +39,7 @@ pub fn render(
     let redaction = redaction_of(reader, event, viewer, with_room_id)?;
     unsigned.redacted_because = redaction.as_deref();
     let replaced = if event.meta.is_state { replaced_by(reader, event)? } else { None };
-    let shown = replaced.as_ref().map(|replaced| presented(replaced)).transpose()?;
+    let shown = replaced.as_ref().map(presented).transpose()?;
     if let (Some(replaced), Some(shown)) = (&replaced, &shown) {
         unsigned.replaces_state = Some(replaced.pdu.event_id.as_str());
         unsigned.prev_sender = Some(replaced.pdu.sender.as_str());

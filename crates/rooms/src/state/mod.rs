@@ -149,16 +149,16 @@ impl Store for Writing<'_, '_> {
         let bytes = node.encode();
         let root = root_of(&bytes);
         let key = hash_key(root);
-        let number = match self.view.get(&TRIE, &key)? {
-            Some(row) => Reader::new(TRIE.name, &row).varint32()?,
-            None => {
-                let number = counters::next(self.view, "node")?;
-                let mut row = Vec::with_capacity(5);
-                put_varint(&mut row, u64::from(number));
-                self.view.put(&TRIE, &key, &row);
-                self.view.put(&TRIE, &node_key(number), &bytes);
-                number
-            }
+        let known = self.view.get(&TRIE, &key)?;
+        let number = if let Some(row) = known {
+            Reader::new(TRIE.name, &row).varint32()?
+        } else {
+            let number = counters::next(self.view, "node")?;
+            let mut row = Vec::with_capacity(5);
+            put_varint(&mut row, u64::from(number));
+            self.view.put(&TRIE, &key, &row);
+            self.view.put(&TRIE, &node_key(number), &bytes);
+            number
         };
         self.last = Some((number, root));
         Ok(number)

@@ -72,7 +72,7 @@ pub(super) fn prefix_above(pair: u32, digit: u8) -> u32 {
 /// The highest digit in which two different pairs differ.
 pub(super) fn highest_difference(left: u32, right: u32) -> u8 {
     assert_ne!(left, right, "equal pairs have no differing digit");
-    ((31 - (left ^ right).leading_zeros()) / 4) as u8
+    ((left ^ right).ilog2() / 4) as u8
 }
 
 impl Node {

@@ -43,12 +43,11 @@ fn steps(max: usize) -> impl Strategy<Value = Vec<(u32, Option<u64>)>> {
 }
 
 fn play(store: &mut Memory, root: NodeNumber, model: &mut Model, steps: &[(u32, Option<u64>)]) -> NodeNumber {
-    steps.iter().fold(root, |root, &(pair, value)| match value {
-        Some(offset) => {
+    steps.iter().fold(root, |root, &(pair, value)| {
+        if let Some(offset) = value {
             model.insert(pair, offset);
             insert(store, root, pair, offset).unwrap()
-        }
-        None => {
+        } else {
             model.remove(&pair);
             remove(store, root, pair).unwrap()
         }
