@@ -73,7 +73,7 @@ fn memos_change_nothing() {
     // Stopping after every record and opening anew drops all memos each time.
     let rig = eventful("11");
     let count = rig.views.log.len();
-    let cuts = [1, 4, 7, count / 2, count - 1];
+    let cuts = [1, count / 2, count - 1];
     for cut in cuts {
         let log = rig.views.log.prefix(cut);
         let views = replayed(log.clone());
@@ -87,7 +87,7 @@ fn memos_change_nothing() {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(8))]
+    #![proptest_config(ProptestConfig::with_cases(6))]
 
     /// Any sequence of what members may try, with branches anywhere: every invariant that links the tables holds.
     #[test]
