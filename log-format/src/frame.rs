@@ -13,9 +13,7 @@
 use rkyv::util::AlignedVec;
 
 use crate::bytes::{array_at, put, u32_at};
-use crate::record::{
-    self, ALIGNMENT, Chain, HEADER_BYTES, RecordError, RecordFields, RecordHeader,
-};
+use crate::record::{self, ALIGNMENT, Chain, HEADER_BYTES, RecordError, RecordFields, RecordHeader};
 use crate::types::Offset;
 
 /// Bytes of a frame header.
@@ -89,11 +87,7 @@ impl FrameBuilder {
     pub fn with_capacity(bytes: usize) -> Self {
         let mut buffer = AlignedVec::with_capacity(bytes.max(FRAME_HEADER_BYTES));
         buffer.resize(FRAME_HEADER_BYTES, 0);
-        Self {
-            bytes: buffer,
-            positions: Vec::new(),
-            last: Offset::ZERO,
-        }
+        Self { bytes: buffer, positions: Vec::new(), last: Offset::ZERO }
     }
 
     /// Whether it holds no record.
@@ -111,24 +105,13 @@ impl FrameBuilder {
 
     /// Seals the frame, and moves the chain past its records.
     pub fn finish(self, key: &SegmentKey, chain: &mut Chain) -> Frame {
-        let Self {
-            mut bytes,
-            positions,
-            ..
-        } = self;
+        let Self { mut bytes, positions, .. } = self;
         assert!(!positions.is_empty(), "a frame holds at least one record");
-        assert!(
-            bytes.len() <= FRAME_BYTES_MAX,
-            "the writer keeps to the limits of an append"
-        );
+        assert!(bytes.len() <= FRAME_BYTES_MAX, "the writer keeps to the limits of an append");
         let length = bytes.len() as u32;
         put(&mut bytes, 0, &length.to_le_bytes());
         put(&mut bytes, 4, &(length ^ MASK).to_le_bytes());
-        put(
-            &mut bytes,
-            COUNT_AT,
-            &(positions.len() as u32).to_le_bytes(),
-        );
+        put(&mut bytes, COUNT_AT, &(positions.len() as u32).to_le_bytes());
         put(&mut bytes, LINK_AT, &chain.link().to_le_bytes());
         let mut hasher = blake3::Hasher::new_keyed(key);
         hasher.update(&bytes[..CHECKSUM_AT]);
@@ -146,10 +129,7 @@ impl FrameBuilder {
 /// The length of the frame that begins at `bytes`, if one seems to: nothing else is checked.
 pub fn frame_bytes(bytes: &[u8]) -> Result<usize, FrameError> {
     if bytes.len() < FRAME_HEADER_BYTES {
-        return Err(FrameError::Short {
-            needed: FRAME_HEADER_BYTES,
-            present: bytes.len(),
-        });
+        return Err(FrameError::Short { needed: FRAME_HEADER_BYTES, present: bytes.len() });
     }
     let length = u32_at(bytes, 0);
     let plausible = length as usize >= FRAME_HEADER_BYTES + HEADER_BYTES
@@ -182,10 +162,7 @@ pub fn verify(
 ) -> Result<usize, FrameError> {
     let length = frame_bytes(bytes)?;
     if bytes.len() < length {
-        return Err(FrameError::Short {
-            needed: length,
-            present: bytes.len(),
-        });
+        return Err(FrameError::Short { needed: length, present: bytes.len() });
     }
     let bytes = &bytes[..length];
     check_shape(bytes, key)?;
@@ -196,11 +173,7 @@ pub fn verify(
     let mut position = FRAME_HEADER_BYTES;
     for index in 0..u32_at(bytes, COUNT_AT) {
         let record = &bytes[position..];
-        let header = record::check(record).map_err(|source| FrameError::Record {
-            index,
-            position,
-            source,
-        })?;
+        let header = record::check(record).map_err(|source| FrameError::Record { index, position, source })?;
         following = following.map(|chain| chain.after(record));
         let next = position + header.record_bytes();
         each(FrameRecord { position, header });
@@ -220,17 +193,10 @@ fn check_shape(bytes: &[u8], key: &SegmentKey) -> Result<(), FrameError> {
     let mut last = Offset::ZERO;
     let mut ends_append = false;
     for index in 0..u32_at(bytes, COUNT_AT) {
-        let Some(record) = bytes
-            .get(position..)
-            .filter(|rest| rest.len() >= HEADER_BYTES)
-        else {
+        let Some(record) = bytes.get(position..).filter(|rest| rest.len() >= HEADER_BYTES) else {
             return Err(FrameError::Layout("more records are counted than fit"));
         };
-        let header = RecordHeader::parse(record).map_err(|source| FrameError::Record {
-            index,
-            position,
-            source,
-        })?;
+        let header = RecordHeader::parse(record).map_err(|source| FrameError::Record { index, position, source })?;
         hasher.update(&record[..HEADER_BYTES]);
         if header.offset <= last {
             return Err(FrameError::Layout("offsets do not ascend"));
@@ -243,9 +209,7 @@ fn check_shape(bytes: &[u8], key: &SegmentKey) -> Result<(), FrameError> {
         return Err(FrameError::Checksum);
     }
     if position != bytes.len() {
-        return Err(FrameError::Layout(
-            "the records do not end where the frame does",
-        ));
+        return Err(FrameError::Layout("the records do not end where the frame does"));
     }
     if !ends_append {
         return Err(FrameError::Layout("the last append is not complete"));

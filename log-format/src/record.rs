@@ -114,10 +114,7 @@ impl RecordHeader {
     /// Reads a header. Says nothing about whether it is what was written: see [`check`].
     pub fn parse(bytes: &[u8]) -> Result<Self, RecordError> {
         if bytes.len() < HEADER_BYTES {
-            return Err(RecordError::Short {
-                needed: HEADER_BYTES,
-                present: bytes.len(),
-            });
+            return Err(RecordError::Short { needed: HEADER_BYTES, present: bytes.len() });
         }
         let stored = match u32_at(bytes, 0) {
             STORED_WHOLE => Stored::Whole,
@@ -168,38 +165,22 @@ pub const fn record_bytes(payload_bytes: usize) -> usize {
 
 /// Appends a record, its digest computed, its payload padded, to `frame`.
 pub fn push(frame: &mut AlignedVec, fields: &RecordFields, payload: &[u8]) {
-    assert!(
-        payload.len() <= PAYLOAD_BYTES_MAX,
-        "the writer checks the limit before it takes an append"
-    );
+    assert!(payload.len() <= PAYLOAD_BYTES_MAX, "the writer checks the limit before it takes an append");
     let start = frame.len();
     assert!(start.is_multiple_of(ALIGNMENT), "records start aligned");
     let mut header = [0; HEADER_BYTES];
-    put(
-        &mut header,
-        LENGTH_AT,
-        &(payload.len() as u32).to_le_bytes(),
-    );
+    put(&mut header, LENGTH_AT, &(payload.len() as u32).to_le_bytes());
     put(&mut header, OFFSET_AT, &fields.offset.0.to_le_bytes());
     put(&mut header, TIMESTAMP_AT, &fields.timestamp.0.to_le_bytes());
     put(&mut header, KIND_AT, &fields.kind.0.to_le_bytes());
     put(&mut header, SCHEMA_AT, &fields.schema.to_le_bytes());
-    put(
-        &mut header,
-        FLAGS_AT,
-        &u16::from(fields.ends_append).to_le_bytes(),
-    );
+    put(&mut header, FLAGS_AT, &u16::from(fields.ends_append).to_le_bytes());
     frame.extend_from_slice(&header);
     frame.extend_from_slice(payload);
     let digest = blake3::hash(&frame[start + LENGTH_AT..]);
     put(frame, start + DIGEST_AT, digest.as_bytes());
-    frame.extend_from_slice(
-        &[0; ALIGNMENT][..payload.len().next_multiple_of(ALIGNMENT) - payload.len()],
-    );
-    assert!(
-        frame.len() == start + record_bytes(payload.len()),
-        "a record has the length that was computed for it"
-    );
+    frame.extend_from_slice(&[0; ALIGNMENT][..payload.len().next_multiple_of(ALIGNMENT) - payload.len()]);
+    assert!(frame.len() == start + record_bytes(payload.len()), "a record has the length that was computed for it");
 }
 
 /// Checks a record that starts at `bytes`, payload and padding included, and returns its header.
@@ -209,24 +190,17 @@ pub fn check(bytes: &[u8]) -> Result<RecordHeader, RecordError> {
     let header = RecordHeader::parse(bytes)?;
     let needed = header.record_bytes();
     if bytes.len() < needed {
-        return Err(RecordError::Short {
-            needed,
-            present: bytes.len(),
-        });
+        return Err(RecordError::Short { needed, present: bytes.len() });
     }
     if header.stored == Stored::Erased {
         return Ok(header);
     }
     let payload_end = HEADER_BYTES + header.payload_bytes as usize;
     if blake3::hash(&bytes[LENGTH_AT..payload_end]).as_bytes() != &header.digest {
-        return Err(RecordError::Digest {
-            offset: header.offset,
-        });
+        return Err(RecordError::Digest { offset: header.offset });
     }
     if bytes[payload_end..needed].iter().any(|byte| *byte != 0) {
-        return Err(RecordError::Padding {
-            offset: header.offset,
-        });
+        return Err(RecordError::Padding { offset: header.offset });
     }
     Ok(header)
 }

@@ -56,9 +56,7 @@ pub enum SegmentError {
     #[error("the {0} has no magic number")]
     Magic(&'static str),
     /// Written by another version of the software.
-    #[error(
-        "format version {0} is not known to this version of the software, which reads {FORMAT_VERSION}"
-    )]
+    #[error("format version {0} is not known to this version of the software, which reads {FORMAT_VERSION}")]
     Version(u16),
     /// The digest does not match.
     #[error("the digest of the {0} does not match its bytes")]
@@ -78,12 +76,8 @@ impl SegmentHeader {
             Lane::Journal => 0,
             Lane::Ephemeral => 1,
         };
-        assert!(
-            self.allocated_bytes.is_multiple_of(ALLOCATION_UNIT),
-            "segments are allocated in whole units"
-        );
-        let units = u32::try_from(self.allocated_bytes / ALLOCATION_UNIT)
-            .expect("segments are shorter than 16 TiB");
+        assert!(self.allocated_bytes.is_multiple_of(ALLOCATION_UNIT), "segments are allocated in whole units");
+        let units = u32::try_from(self.allocated_bytes / ALLOCATION_UNIT).expect("segments are shorter than 16 TiB");
         put(&mut bytes, 12, &units.to_le_bytes());
         put(&mut bytes, 16, &self.log_id);
         put(&mut bytes, 32, &self.base.0.to_le_bytes());
@@ -149,20 +143,10 @@ pub struct IndexEntry {
 impl IndexEntry {
     /// The entry of a record whose header begins at byte `position` of the segment.
     pub fn new(base: Offset, offset: Offset, position: u64, first_of_frame: bool) -> Self {
-        let delta = offset
-            .0
-            .checked_sub(base.0)
-            .expect("no record lies below its segment's base");
-        assert!(
-            position.is_multiple_of(ALIGNMENT as u64),
-            "records are aligned"
-        );
-        let place =
-            u32::try_from(position / ALIGNMENT as u64).expect("segments are shorter than 32 GiB");
-        assert!(
-            place & FIRST_OF_FRAME == 0,
-            "segments are shorter than 32 GiB"
-        );
+        let delta = offset.0.checked_sub(base.0).expect("no record lies below its segment's base");
+        assert!(position.is_multiple_of(ALIGNMENT as u64), "records are aligned");
+        let place = u32::try_from(position / ALIGNMENT as u64).expect("segments are shorter than 32 GiB");
+        assert!(place & FIRST_OF_FRAME == 0, "segments are shorter than 32 GiB");
         Self {
             delta: u32::try_from(delta).expect("a segment spans fewer than 2^32 offsets"),
             place: place | if first_of_frame { FIRST_OF_FRAME } else { 0 },
@@ -192,14 +176,10 @@ pub fn encode_index(entries: &[IndexEntry]) -> Vec<u8> {
 
 /// Reads the index that `footer` vouches for.
 pub fn decode_index(bytes: &[u8], footer: &Footer) -> Result<Vec<IndexEntry>, SegmentError> {
-    if bytes.len() != footer.index_bytes() || blake3::hash(bytes).as_bytes() != &footer.index_digest
-    {
+    if bytes.len() != footer.index_bytes() || blake3::hash(bytes).as_bytes() != &footer.index_digest {
         return Err(SegmentError::Digest("record index"));
     }
-    let entry = |chunk: &[u8]| IndexEntry {
-        delta: u32_at(chunk, 0),
-        place: u32_at(chunk, 4),
-    };
+    let entry = |chunk: &[u8]| IndexEntry { delta: u32_at(chunk, 0), place: u32_at(chunk, 4) };
     Ok(bytes.chunks_exact(INDEX_ENTRY_BYTES).map(entry).collect())
 }
 

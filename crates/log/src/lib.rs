@@ -11,6 +11,7 @@ pub mod interface;
 pub mod limits;
 pub mod record;
 pub mod storage;
+pub mod verify;
 
 pub use embedded::{EmbeddedLog, OpenError, Options};
 pub use engram_log_format::{Input, InputRef, Kind, Lane, Offset, TimestampMs};

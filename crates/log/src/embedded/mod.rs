@@ -7,7 +7,7 @@
 mod appender;
 mod catalog;
 mod follow;
-mod frames;
+pub(crate) mod frames;
 mod open;
 pub(crate) mod recover;
 pub(crate) mod scan;

@@ -298,6 +298,8 @@ fn take_over(storage: &Arc<dyn Storage>, catalog: &Catalog, found: &Found) -> Re
         tracing::warn!(segment = segment.path, position, %last, reason, "cut an unfinished write off the log's end");
     }
     let file = storage.open(&segment.path, true).map_err(OpenError::io("open the newest segment"))?;
+    // Frames of a process that died may be in the page cache alone.
+    file.sync_data().map_err(OpenError::io("sync the newest segment"))?;
     seal_file(&file, segment, &unsealed.totals).map_err(OpenError::io("seal the newest segment"))?;
     catalog.seal(segment, unsealed.totals.footer().0);
     Ok(())

@@ -3,7 +3,9 @@
 use std::sync::Arc;
 
 use engram_log_format::record::Chain;
-use engram_log_format::segment::{FOOTER_BYTES, Footer, SEGMENT_HEADER_BYTES, SegmentError, SegmentHeader};
+use engram_log_format::segment::{
+    FOOTER_BYTES, Footer, SEGMENT_HEADER_BYTES, SegmentError, SegmentHeader, decode_index,
+};
 use engram_log_format::{Lane, Offset, TimestampMs};
 
 use super::OpenError;
@@ -53,21 +55,30 @@ pub(crate) fn read_header(storage: &Arc<dyn Storage>, path: &str) -> Result<Open
     Ok(Opened { file, length, header: SegmentHeader::decode(&bytes) })
 }
 
-/// Reads a segment's footer.
+/// Reads a segment's footer. Of the newest segment also the index: a crash may have torn it off the footer,
+/// and then the segment counts as not sealed.
 pub(crate) fn read_footer(
     file: &Arc<dyn File>,
     length: u64,
     header: &SegmentHeader,
+    newest: bool,
 ) -> Result<Result<Footer, SegmentError>, std::io::Error> {
     let Some(at) = length.checked_sub((SEGMENT_HEADER_BYTES + FOOTER_BYTES) as u64) else {
         return Ok(Err(SegmentError::Short(length as usize)));
     };
     let mut bytes = vec![0; FOOTER_BYTES];
     file.read_at(&mut bytes, at + SEGMENT_HEADER_BYTES as u64)?;
-    let footer = Footer::decode(&bytes, &header.key());
-    Ok(footer.and_then(|footer| {
-        if footer.file_bytes() == length { Ok(footer) } else { Err(SegmentError::Field("length of the file")) }
-    }))
+    let footer = match Footer::decode(&bytes, &header.key()) {
+        Ok(footer) if footer.file_bytes() == length => footer,
+        Ok(_) => return Ok(Err(SegmentError::Field("length of the file"))),
+        Err(error) => return Ok(Err(error)),
+    };
+    if newest {
+        let mut index = vec![0; footer.index_bytes()];
+        file.read_at(&mut index, footer.frames_end)?;
+        return Ok(decode_index(&index, &footer).map(|_| footer));
+    }
+    Ok(Ok(footer))
 }
 
 /// The segments' names of a lane, and the names of leftovers.
@@ -119,7 +130,7 @@ impl Found {
         };
         self.check_place(lane, name, &header).map_err(|reason| damaged(0, reason))?;
         self.lease_below = self.lease_below.max(header.lease_below);
-        match read_footer(&file, length, &header).map_err(&io)? {
+        match read_footer(&file, length, &header, newest).map_err(&io)? {
             Ok(footer) => self.take_sealed(&file, name, header, footer, newest),
             Err(error) if !newest => Err(damaged(length, format!("{error}; a newer segment exists, so it was sealed"))),
             Err(_) => self.take_unsealed(file, name, header, length),

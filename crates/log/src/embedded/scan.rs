@@ -207,16 +207,17 @@ fn judge_tail(
     Ok(found.bytes.then_some(failure))
 }
 
-struct Ahead {
-    /// A byte that is not zero.
-    bytes: bool,
+/// What lies behind bytes that are no valid frame.
+pub(crate) struct Ahead {
+    /// Whether there is a byte that is not zero.
+    pub(crate) bytes: bool,
     /// Where a valid frame begins.
-    frame: Option<u64>,
+    pub(crate) frame: Option<u64>,
 }
 
 /// Searches everything behind `position` for a valid frame. The checksum's key is not known to anybody who
 /// sends messages, so a frame that verifies was written by this log.
-fn look_ahead(file: &Arc<dyn File>, key: &SegmentKey, position: u64, end: u64) -> std::io::Result<Ahead> {
+pub(crate) fn look_ahead(file: &Arc<dyn File>, key: &SegmentKey, position: u64, end: u64) -> std::io::Result<Ahead> {
     let mut ahead = Ahead { bytes: false, frame: None };
     let mut at = position;
     while at < end {

@@ -180,6 +180,10 @@ impl LaneWriter {
         let Some(active) = self.active.take() else {
             return Ok(());
         };
+        if self.options.lane == Lane::Ephemeral {
+            let synced = active.open.file.sync_data();
+            synced.map_err(|error| WriteError::Failed("cannot sync a segment", error))?;
+        }
         seal_file(&active.open.file, &active.segment, &active.totals)
             .map_err(|error| WriteError::Failed("cannot seal a segment", error))?;
         self.catalog.seal(&active.segment, active.totals.footer().0);
@@ -235,6 +239,8 @@ impl Active {
 }
 
 /// Writes index and footer behind the frames, cuts the file there, and syncs it.
+///
+/// The frames must be on stable storage before: a footer vouches for them, and could reach the disk first.
 pub(crate) fn seal_file(file: &Arc<dyn File>, segment: &Segment, totals: &Totals) -> io::Result<()> {
     let (footer, mut end) = totals.footer();
     end.extend_from_slice(&footer.encode(&segment.key));

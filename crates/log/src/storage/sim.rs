@@ -1,6 +1,6 @@
 //! Simulated storage: knows what a power loss may leave behind, and fails calls when told to.
 //!
-//! Every call that changes something is an [`Op`] of a trace. [`crash_image`] plays a prefix of a trace and
+//! Every call that changes something is an [`Op`] of a trace. [`CrashPoint`] plays a prefix of a trace and
 //! decides, for each change that was not yet made durable by a sync, whether the disk has it.
 //!
 //! What the model takes for granted of a disk, and no more: a synced change stays; bytes that a torn
@@ -318,54 +318,75 @@ pub enum Fate {
     TornBefore(usize),
 }
 
-/// The changes of a trace's first `length` operations that were not durable, to be decided about.
-#[derive(Debug)]
-pub struct Unsynced {
-    /// Number of undecided changes of files' content.
-    pub contents: usize,
-    /// Length of each of them in bytes; zero where it is no write.
-    pub lengths: Vec<usize>,
-    /// Number of undecided changes of directory entries.
-    pub entries: usize,
-}
-
-struct Replay {
+/// A moment at which the power fails, with what is undecided then.
+#[derive(Clone, Debug, Default)]
+pub struct CrashPoint {
     names: BTreeMap<String, usize>,
-    pending_names: Vec<Op>,
     files: Vec<Vec<u8>>,
+    pending_names: Vec<Op>,
     pending: Vec<Op>,
 }
 
-fn replay(trace: &[Op]) -> Replay {
-    let mut replay =
-        Replay { names: BTreeMap::new(), pending_names: Vec::new(), files: Vec::new(), pending: Vec::new() };
-    for op in trace {
+impl CrashPoint {
+    /// The moment before anything was done.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Moves behind one more operation.
+    pub fn step(&mut self, op: &Op) {
         match op {
             Op::Create(..) | Op::Rename(..) | Op::Remove(..) => {
                 if matches!(op, Op::Create(..)) {
-                    replay.files.push(Vec::new());
+                    self.files.push(Vec::new());
                 }
-                replay.pending_names.push(op.clone());
+                self.pending_names.push(op.clone());
             }
-            Op::Write(..) | Op::SetLen(..) => replay.pending.push(op.clone()),
+            Op::Write(..) | Op::SetLen(..) => self.pending.push(op.clone()),
             Op::Sync(synced) => {
-                let (durable, pending) = replay.pending.drain(..).partition(|op| file_of(op) == *synced);
-                replay.pending = pending;
-                let durable: Vec<Op> = durable;
+                let (durable, pending) = self.pending.drain(..).partition::<Vec<Op>, _>(|op| file_of(op) == *synced);
+                self.pending = pending;
                 for op in durable {
-                    apply_content(&mut replay.files, &op, Fate::Kept);
+                    apply_content(&mut self.files, &op, Fate::Kept);
                 }
             }
             // Metadata is journalled in order: syncing one directory makes earlier changes of others durable too.
             Op::SyncDir(_) => {
-                for op in std::mem::take(&mut replay.pending_names) {
-                    apply_name(&mut replay.names, &op);
+                for op in std::mem::take(&mut self.pending_names) {
+                    apply_name(&mut self.names, &op);
                 }
             }
             Op::Mark(_) => {}
         }
     }
-    replay
+
+    /// The lengths of the undecided changes of content, in order; zero for one that is no write.
+    pub fn undecided(&self) -> Vec<usize> {
+        let length = |op: &Op| match op {
+            Op::Write(_, _, bytes) => bytes.len(),
+            _ => 0,
+        };
+        self.pending.iter().map(length).collect()
+    }
+
+    /// The number of undecided changes of directory entries.
+    pub fn undecided_entries(&self) -> usize {
+        self.pending_names.len()
+    }
+
+    /// What the disk holds: with the first `entries` undecided changes of entries, and of each undecided
+    /// change of content what `fate` says.
+    pub fn image(&self, entries: usize, fate: impl Fn(usize) -> Fate) -> Image {
+        let mut names = self.names.clone();
+        let mut files = self.files.clone();
+        for op in self.pending_names.iter().take(entries) {
+            apply_name(&mut names, op);
+        }
+        for (index, op) in self.pending.iter().enumerate() {
+            apply_content(&mut files, op, fate(index));
+        }
+        names.into_iter().map(|(path, file)| (path, std::mem::take(&mut files[file]))).collect()
+    }
 }
 
 fn file_of(op: &Op) -> usize {
@@ -408,27 +429,4 @@ fn apply_name(names: &mut BTreeMap<String, usize>, op: &Op) {
         }
         _ => unreachable!("only entry changes are pending"),
     }
-}
-
-/// What is undecided after a trace.
-pub fn unsynced(trace: &[Op]) -> Unsynced {
-    let replay = replay(trace);
-    let lengths = replay.pending.iter().map(|op| match op {
-        Op::Write(_, _, bytes) => bytes.len(),
-        _ => 0,
-    });
-    Unsynced { contents: replay.pending.len(), lengths: lengths.collect(), entries: replay.pending_names.len() }
-}
-
-/// What the disk holds after a power loss at the end of `trace`: with the first `entries` undecided
-/// entry changes, and of each undecided content change what `fate` says.
-pub fn crash_image(trace: &[Op], entries: usize, fate: impl Fn(usize) -> Fate) -> Image {
-    let mut replay = replay(trace);
-    for op in replay.pending_names.iter().take(entries) {
-        apply_name(&mut replay.names, op);
-    }
-    for (index, op) in replay.pending.iter().enumerate() {
-        apply_content(&mut replay.files, op, fate(index));
-    }
-    replay.names.into_iter().map(|(path, file)| (path, std::mem::take(&mut replay.files[file]))).collect()
 }
