@@ -11,6 +11,8 @@ mod bytes;
 pub mod frame;
 pub mod input;
 pub mod record;
+#[cfg(any(test, feature = "testing"))]
+pub mod sample;
 pub mod segment;
 pub mod types;
 pub mod v1;

@@ -1,0 +1,122 @@
+//! The golden files: bytes that every later version must read, and this version must write.
+//!
+//! `ENGRAM_GOLDEN=write cargo test -p engram-log-format` writes files that are missing. A file that
+//! is there is never changed: a released format is frozen.
+
+use std::path::PathBuf;
+
+use engram_log_format::frame::{self, FrameBuilder};
+use engram_log_format::input::{InputRef, kind_name};
+use engram_log_format::record::{Chain, HEADER_BYTES, RecordFields};
+use engram_log_format::segment::{Footer, IndexEntry, SEGMENT_HEADER_BYTES, SegmentHeader, decode_index, encode_index};
+use engram_log_format::{Lane, Offset, TimestampMs, sample};
+use rkyv::util::AlignedVec;
+
+fn golden(name: &str, bytes: &[u8]) -> AlignedVec {
+    let path = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("golden").join(name);
+    #[expect(clippy::disallowed_methods, reason = "a switch for whoever adds a record kind")]
+    let write = std::env::var("ENGRAM_GOLDEN").is_ok_and(|value| value == "write");
+    if write && !path.exists() {
+        std::fs::write(&path, bytes).expect("the golden directory can be written");
+    }
+    let stored = std::fs::read(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
+    assert!(stored == bytes, "{name}: the bytes are no longer those of the golden file");
+    let mut aligned = AlignedVec::new();
+    aligned.extend_from_slice(&stored);
+    aligned
+}
+
+#[test]
+fn every_kind_is_written_and_read_as_ever() {
+    for input in sample::all() {
+        let name = format!("v1-{}.bin", kind_name(input.kind()).expect("every kind has a name"));
+        let stored = golden(&name, &input.encode());
+        assert_eq!(InputRef::decode(input.kind(), 1, &stored).expect("valid").to_owned(), input, "{name}");
+    }
+}
+
+/// A segment with two frames, the first of them with two appends.
+fn segment() -> (SegmentHeader, Vec<u8>) {
+    let log_id = *b"golden log id 01";
+    let header = SegmentHeader {
+        lane: Lane::Journal,
+        log_id,
+        base: Offset(1),
+        previous: Offset::ZERO,
+        lease_below: Offset(1025),
+        created: TimestampMs(1_700_000_000_000),
+        allocated_bytes: 4096,
+        chain: Chain::start(log_id, Lane::Journal),
+    };
+    let mut bytes = header.encode().to_vec();
+    let mut chain = header.chain;
+    let mut index = Vec::new();
+    let inputs = sample::all();
+    for (offsets, ends) in [(1..=3_u64, [1, 3].as_slice()), (10..=10, &[10])] {
+        let mut builder = FrameBuilder::with_capacity(0);
+        for offset in offsets.clone() {
+            let input = &inputs[offset as usize];
+            let fields = RecordFields {
+                offset: Offset(offset),
+                timestamp: TimestampMs(1_700_000_000_000 + offset),
+                kind: input.kind(),
+                schema: input.schema(),
+                ends_append: ends.contains(&offset),
+            };
+            builder.push(&fields, &input.encode());
+        }
+        let frame = builder.finish(&header.key(), &mut chain);
+        for (number, (offset, position)) in offsets.zip(&frame.positions).enumerate() {
+            let at = (bytes.len() + *position as usize) as u64;
+            index.push(IndexEntry::new(header.base, Offset(offset), at, number == 0));
+        }
+        bytes.extend_from_slice(&frame.bytes);
+    }
+    let index_bytes = encode_index(&index);
+    let footer = Footer {
+        records: 4,
+        frames: 2,
+        frames_end: bytes.len() as u64,
+        first: Offset(1),
+        last: Offset(10),
+        first_timestamp: TimestampMs(1_700_000_000_001),
+        last_timestamp: TimestampMs(1_700_000_000_010),
+        chain,
+        index_digest: *blake3::hash(&index_bytes).as_bytes(),
+        signature: [0; 64],
+        signer: [0; 32],
+    };
+    bytes.extend_from_slice(&index_bytes);
+    bytes.extend_from_slice(&footer.encode(&header.key()));
+    (header, bytes)
+}
+
+#[test]
+fn a_segment_is_written_and_read_as_ever() {
+    let (header, bytes) = segment();
+    let stored = golden("v1-segment.seg", &bytes);
+    assert_eq!(SegmentHeader::decode(&stored).expect("valid"), header);
+    let footer = Footer::decode(&stored, &header.key()).expect("valid");
+    assert_eq!(footer.file_bytes(), stored.len() as u64);
+    let frames_end = footer.frames_end as usize;
+    let index = decode_index(&stored[frames_end..][..footer.index_bytes()], &footer).expect("valid");
+    let mut chain = header.chain;
+    let mut position = SEGMENT_HEADER_BYTES;
+    let mut offsets = Vec::new();
+    while position < frames_end {
+        let start = position;
+        let length = frame::verify(&stored[position..frames_end], &header.key(), Some(&mut chain), |record| {
+            let entry = index[offsets.len()];
+            assert_eq!(entry.position(), (start + record.position) as u64);
+            assert_eq!(entry.is_first_of_frame(), record.position == frame::FRAME_HEADER_BYTES);
+            let payload = start + record.position + HEADER_BYTES..;
+            let payload = &stored[payload][..record.header.payload_bytes as usize];
+            let input = InputRef::decode(record.header.kind, record.header.schema, payload).expect("valid").to_owned();
+            assert_eq!(input, sample::all()[record.header.offset.0 as usize]);
+            offsets.push(record.header.offset.0);
+        });
+        position += length.expect("it verifies");
+    }
+    assert_eq!(offsets, [1, 2, 3, 10]);
+    assert_eq!(chain, footer.chain);
+}
