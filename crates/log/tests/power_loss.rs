@@ -107,7 +107,9 @@ impl Workload {
             work.append_and_wait(Lane::Ephemeral, 1, 10);
             let group: Vec<Offset> = (0..4).map(|number| work.append(Lane::Journal, 1 + number % 2, 200)).collect();
             work.append(Lane::Ephemeral, 2, 10);
-            group.into_iter().for_each(|last| work.wait(last));
+            for last in group {
+                work.wait(last);
+            }
             work.append_and_wait(Lane::Ephemeral, 1, 1500);
             work.append_and_wait(Lane::Journal, 2, if round == 1 { 6000 } else { 1000 });
             match round {
@@ -137,7 +139,7 @@ impl Promised {
     fn step(&mut self, op: &Op) {
         match op {
             Op::Mark(mark) if mark & ACKNOWLEDGED != 0 => {
-                self.acknowledged = self.acknowledged.max(mark & !ACKNOWLEDGED)
+                self.acknowledged = self.acknowledged.max(mark & !ACKNOWLEDGED);
             }
             Op::Mark(mark) => self.handed_out = self.handed_out.max(mark & !HANDED_OUT),
             _ => {}
@@ -284,7 +286,7 @@ fn nothing_acknowledged_is_lost_wherever_the_power_fails() {
     let states = crash_everywhere(&trace, 0, 20, &mut choices, |image, promised, place, choices| {
         checked += 1;
         let recovered = check(image, &done, promised, place);
-        if checked % 11 == 0 {
+        if checked.is_multiple_of(11) {
             let trace = recovered.trace();
             let start = trace
                 .iter()
@@ -294,7 +296,7 @@ fn nothing_acknowledged_is_lost_wherever_the_power_fails() {
                 check(image, &done, promised, &format!("{place}; then {inner}"));
             });
         }
-        if checked % 5 == 0 {
+        if checked.is_multiple_of(5) {
             check_again(&recovered, place);
         }
     });

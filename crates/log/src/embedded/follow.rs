@@ -9,7 +9,7 @@ use engram_log_format::{Lane, Offset};
 
 use super::catalog::{Catalog, OpenSegment, Segment};
 use super::frames::{FrameReadError, FrameReader};
-use super::tail::{Entry, Found, Tail, take_appends};
+use super::tail::{Entry, Found, Tail};
 use crate::interface::{Follow, FollowError, Lanes, ReadError};
 use crate::record::Record;
 
@@ -40,7 +40,7 @@ impl EmbeddedFollower {
     /// Reads from segments up to what was published when memory was found to begin later.
     fn next_older(&mut self, out: &mut Vec<Record>, max: usize) -> Result<usize, ReadError> {
         let older = self.older.as_mut().expect("called while behind");
-        let (count, through) = older.next(&self.catalog, self.lanes, out, max)?;
+        let (count, through) = older.next(&self.catalog, out, max)?;
         if count == 0 {
             self.seen = self.seen.max(older.limit);
             self.older = None;
@@ -100,31 +100,26 @@ impl Older {
     }
 
     /// Adds up to `max` records; none only if there are no more up to the limit.
-    fn next(
-        &mut self,
-        catalog: &Catalog,
-        lanes: Lanes,
-        out: &mut Vec<Record>,
-        max: usize,
-    ) -> Result<(usize, Offset), ReadError> {
+    fn next(&mut self, catalog: &Catalog, out: &mut Vec<Record>, max: usize) -> Result<(usize, Offset), ReadError> {
+        assert!(max > 0, "a reader that takes nothing never comes to an end");
         let mut merged = Vec::new();
-        let mut complete = 0;
-        // One more than `max`, so that an append that just fits is seen to end.
-        while complete == 0 || merged.len() < max {
-            let Some(entry) = self.pop(catalog)? else {
-                break;
-            };
+        let mut whole = 0;
+        // One more than `max` tells an append that just fits from one that goes on.
+        while merged.len() <= max {
+            let Some(entry) = self.pop(catalog)? else { break };
             merged.push(entry);
-            if merged.last().expect("just pushed").ends_append || merged.len() > max {
-                complete = merged.len();
+            if merged.len() <= max && merged[merged.len() - 1].ends_append {
+                whole = merged.len();
             }
         }
-        let (count, through) = take_appends(merged.iter(), lanes, out, max);
+        let count = if whole == 0 { merged.len().min(max) } else { whole };
         // What did not fit goes back to where it came from.
         for entry in merged.drain(count..).rev() {
             let cursor = self.cursors.iter_mut().find(|cursor| cursor.lane == entry.record.lane);
             cursor.expect("it came from one of them").pending.push_front(entry);
         }
+        let through = merged.last().map_or(self.limit, |entry| entry.record.offset);
+        out.extend(merged.into_iter().map(|entry| entry.record));
         Ok((count, through))
     }
 
