@@ -5,6 +5,7 @@ use std::sync::Arc;
 use engram_ephemeral::{Ephemeral, Live};
 use engram_log_format::TimestampMs;
 use engram_rooms::writer::RoomServer;
+use engram_sync::SyncServer;
 use engram_users::Users;
 use engram_views::Views;
 use tokio::sync::watch;
@@ -48,6 +49,8 @@ pub struct App {
     pub rooms: Arc<RoomServer>,
     /// The writer of receipts, typing and presence.
     pub ephemeral: Arc<Ephemeral>,
+    /// The reader behind /sync.
+    pub sync: Arc<SyncServer>,
     /// Who types and who is there.
     pub live: Arc<Live>,
     /// Slots for password hashes.

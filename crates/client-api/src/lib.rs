@@ -46,3 +46,4 @@ mod well_known;
 pub use app::{App, Clock, Config, Random};
 pub use auth::ClientAddress;
 pub use http::ClientApi;
+pub use sync::SyncEffects;

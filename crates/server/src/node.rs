@@ -9,11 +9,12 @@ use std::sync::Arc;
 use engram_client_api::blocking::HashSlots;
 use engram_client_api::register_admin::Nonces;
 use engram_client_api::uia::Sessions;
-use engram_client_api::{App, ClientApi};
+use engram_client_api::{App, ClientApi, SyncEffects};
 use engram_ephemeral::{Ephemeral, EphemeralProjector, Live, LiveObserver};
 use engram_log::{AppendError, EmbeddedLog, FsStorage, Log, OpenError};
 use engram_rooms::RoomsProjector;
 use engram_rooms::writer::{Parts, RoomServer};
+use engram_sync::SyncServer;
 use engram_users::{Users, UsersProjector};
 use engram_views::{Observer, ProjectError, Projector, Views};
 use tokio::sync::watch;
@@ -96,7 +97,10 @@ impl Node {
             clock: clock.clone(),
             entropy: random.clone(),
         });
-        let observers: Vec<Box<dyn Observer>> = vec![Box::new(LiveObserver(live.clone()))];
+        let ephemeral = Arc::new(ephemeral);
+        let effects = Arc::new(SyncEffects { users: users.clone(), ephemeral: ephemeral.clone() });
+        let (sync, hub) = SyncServer::new(views.clone(), live.clone(), effects, clock.clone());
+        let observers: Vec<Box<dyn Observer>> = vec![Box::new(LiveObserver(live.clone())), hub];
         views.start(observers);
         let first_token = if is_new && !config.registration_open {
             Some(users.create_registration_token(None, None, None)?)
@@ -108,7 +112,8 @@ impl Node {
             views: views.clone(),
             users,
             rooms,
-            ephemeral: Arc::new(ephemeral),
+            ephemeral,
+            sync,
             live,
             hash_slots: HashSlots::new(cores()),
             register_nonces: Nonces::default(),

@@ -92,6 +92,7 @@ async fn run(
         Err(stopped) = node.views.wait_applied(Offset(u64::MAX)) => Err(ServeError::Stopped(stopped.0.to_string())),
     };
     stop.send_replace(true);
+    node.app.sync.stop();
     // Closed when the last connection has dropped its sender.
     if tokio::time::timeout(DRAIN_TIMEOUT, last_gone.recv()).await.is_err() {
         tracing::warn!(code = "W-DRAIN", "some requests did not end in time and are cut off");

@@ -59,7 +59,7 @@ pub(crate) async fn members(
     let root = match &wanted.at {
         None => readable.state,
         Some(at) => {
-            let at = crate::sync::position(at)?;
+            let at = crate::sync::token("at", at)?.after;
             let at = readable.left_at.map_or(at, |left_at| at.min(left_at));
             query::state_at(&*snapshot, readable.room.number, at)?
         }

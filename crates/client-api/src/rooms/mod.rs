@@ -19,6 +19,8 @@ mod redact;
 mod send;
 mod state;
 
+pub(crate) use state::viewer;
+
 /// The routes of this folder.
 pub(crate) fn router() -> Router<Arc<App>> {
     Router::new()

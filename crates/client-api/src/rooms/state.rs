@@ -137,7 +137,7 @@ async fn set(
 }
 
 /// For whom events are rendered.
-pub(super) fn viewer<'a>(app: &App, authed: &'a Authed) -> Viewer<'a> {
+pub(crate) fn viewer<'a>(app: &App, authed: &'a Authed) -> Viewer<'a> {
     Viewer { user_id: &authed.user_id, device_id: Some(&authed.device_id), now_ms: app.now().0 }
 }
 

@@ -3,18 +3,28 @@
 use std::sync::Arc;
 
 use axum::Router;
-use engram_log::Offset;
+use axum::routing::get;
+use engram_sync::Token;
 
 use crate::app::App;
 use crate::error::{ApiError, ApiResult};
 
+mod context;
+mod effects;
+mod messages;
+mod poll;
+
+pub use effects::SyncEffects;
+
 /// The routes of this folder.
 pub(crate) fn router() -> Router<Arc<App>> {
     Router::new()
+        .route("/_matrix/client/v3/sync", get(poll::get))
+        .route("/_matrix/client/v3/rooms/{room}/messages", get(messages::get))
+        .route("/_matrix/client/v3/rooms/{room}/context/{event}", get(context::get))
 }
 
-/// The position of a token.
-pub(crate) fn position(token: &str) -> ApiResult<Offset> {
-    let digits = token.get(1..).unwrap_or("");
-    digits.parse().map(Offset).map_err(|_| ApiError::invalid_param("x"))
+/// A token that a client has from an earlier answer.
+pub(crate) fn token(name: &str, text: &str) -> ApiResult<Token> {
+    text.parse().map_err(|_| ApiError::invalid_param(format!("`{name}` is no token of this server.")))
 }

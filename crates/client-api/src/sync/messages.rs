@@ -1,0 +1,89 @@
+//! `GET /_matrix/client/v3/rooms/{roomId}/messages` (Syncing: getting events for a room)
+
+use std::sync::Arc;
+
+use axum::extract::State;
+use engram_rooms::query;
+use engram_sync::filter::RoomEventFilter;
+use engram_sync::messages::{self, HistoryError, Page, PageRequest};
+use serde::Deserialize;
+
+use super::token;
+use crate::app::App;
+use crate::auth::Authed;
+use crate::blocking::blocking;
+use crate::error::{ApiError, ApiResult};
+use crate::json::RawJson;
+use crate::path::{Path, Query};
+use crate::rooms::viewer;
+
+#[derive(Deserialize)]
+pub(crate) struct Options {
+    from: Option<String>,
+    to: Option<String>,
+    dir: Direction,
+    limit: Option<u64>,
+    filter: Option<String>,
+}
+
+#[derive(Deserialize, PartialEq, Eq)]
+enum Direction {
+    #[serde(rename = "b")]
+    Backwards,
+    #[serde(rename = "f")]
+    Forwards,
+}
+
+pub(crate) async fn get(
+    State(app): State<Arc<App>>,
+    Path(room): Path<String>,
+    authed: Authed,
+    Query(options): Query<Options>,
+) -> ApiResult<RawJson<String>> {
+    let filter = filter(options.filter.as_deref())?;
+    let position = |name: &str, text: &Option<String>| {
+        text.as_deref().filter(|text| !text.is_empty()).map(|text| token(name, text)).transpose()
+    };
+    let (from, to) = (position("from", &options.from)?, position("to", &options.to)?);
+    let page = blocking(move || {
+        let snapshot = app.views.snapshot();
+        let room = query::room(&*snapshot, &room)?.ok_or(HistoryError::Forbidden)?;
+        let viewer = viewer(&app, &authed);
+        let backwards = options.dir == Direction::Backwards;
+        let request =
+            PageRequest { viewer, room: room.number, from, to, backwards, limit: options.limit, filter: &filter };
+        messages::messages(&*snapshot, request)
+    });
+    Ok(RawJson(render(&page.await?)))
+}
+
+/// The filter of the query.
+pub(super) fn filter(text: Option<&str>) -> ApiResult<RoomEventFilter> {
+    match text {
+        None | Some("") => Ok(RoomEventFilter::default()),
+        Some(json) => RoomEventFilter::parse(json).map_err(|error| ApiError::bad_json(format!("`filter`: {error}"))),
+    }
+}
+
+fn render(page: &Page) -> String {
+    let mut body = format!("{{\"chunk\":[{}],\"start\":\"{}\"", page.chunk.join(","), page.start);
+    if let Some(end) = page.end {
+        body.push_str(&format!(",\"end\":\"{end}\""));
+    }
+    if !page.state.is_empty() {
+        body.push_str(&format!(",\"state\":[{}]", page.state.join(",")));
+    }
+    body.push('}');
+    body
+}
+
+impl From<HistoryError> for ApiError {
+    fn from(error: HistoryError) -> Self {
+        let message = error.to_string();
+        match error {
+            HistoryError::Forbidden => Self::forbidden(message),
+            HistoryError::NotFound => Self::not_found(message),
+            HistoryError::View(error) => error.into(),
+        }
+    }
+}
