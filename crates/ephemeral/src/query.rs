@@ -1,8 +1,19 @@
 //! Reading receipts.
 
+use std::collections::BTreeMap;
+use std::ops::{Bound, ControlFlow};
+
 use engram_log::{Offset, TimestampMs};
-use engram_views::{Read, ViewError};
+use engram_views::{Read, ReadExt, Table, ViewError};
 use serde_json::value::RawValue;
+
+use crate::key::{Key, Parts};
+use crate::tables::{self, RECEIPT_CHANGES, RECEIPTS};
+
+/// The type of public receipts.
+pub const READ: &str = "m.read";
+/// The type of receipts that only their owner sees.
+pub const READ_PRIVATE: &str = "m.read.private";
 
 /// A receipt: how far somebody has read.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -21,41 +32,120 @@ pub struct Receipt {
     pub offset: Offset,
 }
 
+impl Receipt {
+    fn decode(user_id: &str, receipt_type: &str, thread_id: Option<&str>, row: &[u8]) -> Option<Self> {
+        let mut parts = Parts(row);
+        Some(Self {
+            user_id: user_id.to_owned(),
+            receipt_type: receipt_type.to_owned(),
+            thread_id: thread_id.map(str::to_owned),
+            event_id: parts.text()?.to_owned(),
+            at: TimestampMs(parts.number()?),
+            offset: parts.offset()?,
+        })
+    }
+}
+
 /// One receipt.
 pub fn receipt(
-    _reader: &dyn Read,
-    _room_id: &str,
-    _user_id: &str,
-    _receipt_type: &str,
-    _thread_id: Option<&str>,
+    reader: &dyn Read,
+    room_id: &str,
+    user_id: &str,
+    receipt_type: &str,
+    thread_id: Option<&str>,
 ) -> Result<Option<Receipt>, ViewError> {
-    todo!()
+    let key = tables::receipt(room_id, user_id, receipt_type, thread_id);
+    let Some(row) = reader.get(&RECEIPTS, &key)? else { return Ok(None) };
+    let receipt = Receipt::decode(user_id, receipt_type, thread_id, &row);
+    receipt.map(Some).ok_or_else(|| malformed(&RECEIPTS))
 }
 
 /// The latest receipts of a user in a room: public and private, of all threads. For notification counts.
-pub fn receipts_of(_reader: &dyn Read, _room_id: &str, _user_id: &str) -> Result<Vec<Receipt>, ViewError> {
-    todo!()
+pub fn receipts_of(reader: &dyn Read, room_id: &str, user_id: &str) -> Result<Vec<Receipt>, ViewError> {
+    let prefix = Key::new().text(room_id).text(user_id);
+    let mut receipts = Some(Vec::new());
+    reader.scan_prefix(&RECEIPTS, &prefix, &mut |key, row| {
+        let mut parts = Parts(&key[prefix.len()..]);
+        let place = parts.text().zip(parts.optional_text());
+        let receipt =
+            place.and_then(|(receipt_type, thread_id)| Receipt::decode(user_id, receipt_type, thread_id, row));
+        match (receipts.as_mut(), receipt) {
+            (Some(receipts), Some(receipt)) => receipts.push(receipt),
+            _ => receipts = None,
+        }
+        ControlFlow::Continue(())
+    })?;
+    receipts.ok_or_else(|| malformed(&RECEIPTS))
 }
 
 /// The receipts of a room that moved after `since`, up to and including `through`, in the order of their moves. Private ones
 /// only if they are `viewer`'s.
 pub fn receipts_changed(
-    _reader: &dyn Read,
-    _room_id: &str,
-    _viewer: &str,
-    _since: Offset,
-    _through: Offset,
+    reader: &dyn Read,
+    room_id: &str,
+    viewer: &str,
+    since: Offset,
+    through: Offset,
 ) -> Result<Vec<Receipt>, ViewError> {
-    todo!()
+    if since >= through {
+        return Ok(Vec::new());
+    }
+    let mut changed = Some(Vec::new());
+    let (from, to) = (tables::change(room_id, since), tables::change(room_id, through));
+    reader.scan(&RECEIPT_CHANGES, Bound::Excluded(&from), Bound::Included(&to), false, &mut |_, row| {
+        let mut parts = Parts(row);
+        match (changed.as_mut(), parts.text(), parts.text(), parts.optional_text()) {
+            (Some(changed), Some(user_id), Some(receipt_type), Some(thread_id)) => {
+                if receipt_type != READ_PRIVATE || user_id == viewer {
+                    changed.push((user_id.to_owned(), receipt_type.to_owned(), thread_id.map(str::to_owned)));
+                }
+            }
+            _ => changed = None,
+        }
+        ControlFlow::Continue(())
+    })?;
+    let mut receipts = Vec::new();
+    for (user_id, receipt_type, thread_id) in changed.ok_or_else(|| malformed(&RECEIPT_CHANGES))? {
+        let receipt = receipt(reader, room_id, &user_id, &receipt_type, thread_id.as_deref())?;
+        receipts.push(receipt.ok_or_else(|| malformed(&RECEIPT_CHANGES))?);
+    }
+    Ok(receipts)
 }
 
 /// [`receipts_changed`] as the content of an `m.receipt` event; none if nothing moved.
 pub fn receipts_since(
-    _reader: &dyn Read,
-    _room_id: &str,
-    _viewer: &str,
-    _since: Offset,
-    _through: Offset,
+    reader: &dyn Read,
+    room_id: &str,
+    viewer: &str,
+    since: Offset,
+    through: Offset,
 ) -> Result<Option<Box<RawValue>>, ViewError> {
-    todo!()
+    let receipts = receipts_changed(reader, room_id, viewer, since, through)?;
+    Ok(if receipts.is_empty() { None } else { Some(content(&receipts)) })
+}
+
+#[derive(serde::Serialize)]
+struct ReceiptContent<'a> {
+    ts: u64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    thread_id: Option<&'a str>,
+}
+
+/// The content of an `m.receipt` event: event → type → user → receipt.
+///
+/// The form has no place for two receipts of a user at one event that differ in the thread alone: the later one is shown.
+fn content(receipts: &[Receipt]) -> Box<RawValue> {
+    let mut content: BTreeMap<&str, BTreeMap<&str, BTreeMap<&str, ReceiptContent<'_>>>> = BTreeMap::new();
+    for receipt in receipts {
+        let by_type = content.entry(&receipt.event_id).or_default();
+        by_type
+            .entry(&receipt.receipt_type)
+            .or_default()
+            .insert(&receipt.user_id, ReceiptContent { ts: receipt.at.0, thread_id: receipt.thread_id.as_deref() });
+    }
+    serde_json::value::to_raw_value(&content).expect("maps with string keys have a text")
+}
+
+fn malformed(table: &Table) -> ViewError {
+    ViewError::Row { table: table.name, what: "it does not decode" }
 }
