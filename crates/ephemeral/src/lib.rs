@@ -10,6 +10,8 @@ pub mod live;
 pub mod projector;
 pub mod query;
 pub mod tables;
+#[cfg(test)]
+mod tests;
 pub mod writer;
 
 pub use delta::EphemeralDelta;

@@ -8,6 +8,8 @@ mod data;
 mod devices;
 mod keys;
 mod signatures;
+#[cfg(test)]
+mod tests;
 mod to_device;
 
 use std::ops::ControlFlow;

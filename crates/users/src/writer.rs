@@ -11,6 +11,8 @@ mod keys;
 mod login;
 mod one_time_keys;
 mod signatures;
+#[cfg(test)]
+mod tests;
 mod to_device;
 
 use std::sync::Arc;
