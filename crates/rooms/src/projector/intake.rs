@@ -23,9 +23,11 @@ type Archived = v1::ArchivedInput<v1::Pdu>;
 
 /// Applies one PDU record.
 pub(super) fn pdu(memo: &mut Memo, view: &mut Apply<'_>, offset: Offset, archived: &Archived) -> Result<(), ViewError> {
-    if is_known(view, archived)? {
-        return Ok(());
-    }
+    let redacted_by = match take_former(view, archived)? {
+        Former::Placed => return Ok(()),
+        Former::Outlier { redacted_by } => redacted_by,
+        Former::None => None,
+    };
     let event = match query::parse(archived) {
         Ok(event) => Arc::new(event),
         Err(error) => return pass_over(view, offset, &error),
@@ -39,23 +41,34 @@ pub(super) fn pdu(memo: &mut Memo, view: &mut Apply<'_>, offset: Offset, archive
         memo.keep(room);
         return pass_over(view, offset, &"the record names another version than the room's");
     }
-    let mut arrival = Arrival { memo, room, offset, event };
+    let mut arrival = Arrival { memo, room, offset, event, redacted_by };
     let stored = arrival.place(view, archived);
     arrival.memo.keep(arrival.room);
     stored
 }
 
-/// Whether this very event was applied before. One that was known only as an outlier gets its place now.
-fn is_known(view: &mut Apply<'_>, archived: &Archived) -> Result<bool, ViewError> {
-    let Some((room, offset)) = query::locate(view, &archived.event_id)? else { return Ok(false) };
+/// What is known of an event before its record is applied.
+enum Former {
+    None,
+    /// It was kept apart. That row is gone now: the event may get its place.
+    Outlier {
+        redacted_by: Option<Offset>,
+    },
+    /// It was applied before; once is enough.
+    Placed,
+}
+
+fn take_former(view: &mut Apply<'_>, archived: &Archived) -> Result<Former, ViewError> {
+    let Some((room, offset)) = query::locate(view, &archived.event_id)? else { return Ok(Former::None) };
     let apart = matches!(archived.source, ArchivedPduSource::Backfill | ArchivedPduSource::Outlier);
-    let meta = query::meta(view, room, offset)?;
-    if apart || meta.is_none_or(|meta| meta.verdict != Verdict::Outlier) {
-        return Ok(true);
+    match query::meta(view, room, offset)? {
+        Some(meta) if meta.verdict == Verdict::Outlier && !apart => {
+            view.remove(&EVENTS, &room_offset_key(room, offset));
+            view.remove(&REASONS, &room_offset_key(room, offset));
+            Ok(Former::Outlier { redacted_by: meta.redacted_by })
+        }
+        _ => Ok(Former::Placed),
     }
-    view.remove(&EVENTS, &room_offset_key(room, offset));
-    view.remove(&REASONS, &room_offset_key(room, offset));
-    Ok(false)
 }
 
 /// Counts what cannot be an event of a room here.
@@ -85,6 +98,8 @@ struct Arrival<'a> {
     room: RoomMemo,
     offset: Offset,
     event: Arc<Pdu>,
+    /// The redaction that took effect while the event was an outlier.
+    redacted_by: Option<Offset>,
 }
 
 /// The state before an event.
@@ -187,7 +202,7 @@ impl Arrival<'_> {
             depth: self.event.depth,
             state_before: before.map_or(Offset::ZERO, |before| before.tip.position),
             state_is_resolved: before.is_some_and(|before| before.is_joined),
-            redacted_by: None,
+            redacted_by: self.redacted_by,
             is_withheld: false,
         };
         view.put(
@@ -196,8 +211,12 @@ impl Arrival<'_> {
             &rows::encode_place(number, self.offset),
         );
         if *verdict != Verdict::Rejected {
-            self.memo.pdus.keep(self.offset, &self.event);
-            meta.redacted_by = redactions::settle(self.memo, view, &self.room.info, &self.event)?;
+            // Rules ask for state events only; messages would just push those out.
+            if meta.is_state {
+                self.memo.pdus.keep(self.offset, &self.event);
+            }
+            let settled = redactions::settle(self.memo, view, &self.room.info, &self.event)?;
+            meta.redacted_by = meta.redacted_by.or(settled);
         }
         if let Some(why) = why {
             view.put(&REASONS, &room_offset_key(number, self.offset), why.as_bytes());

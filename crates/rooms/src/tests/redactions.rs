@@ -1,5 +1,7 @@
 //! Redactions: who may, before and after their target, and what clients see of it.
 
+use engram_log_format::v1;
+
 use super::rig::{ALICE, BOB, CAROL, Rig, VERSIONS};
 use crate::query::Verdict;
 
@@ -80,4 +82,24 @@ fn redacted_state_is_not_served_as_previous_content() {
     assert_eq!(rendered["unsigned"]["prev_sender"], ALICE);
     rig.redact(ALICE, &topic.event_id);
     assert_eq!(rig.render(&next, ALICE, None)["unsigned"]["prev_content"], serde_json::json!({}));
+}
+
+#[test]
+fn an_outlier_stays_redacted_when_it_gets_its_place() {
+    let mut rig = Rig::room("11");
+    let parents = [rig.last.clone().unwrap()];
+    let draft = engram_matrix::build::Draft {
+        sender: ALICE,
+        event_type: "m.room.message",
+        state_key: None,
+        content: r#"{"body":"secret"}"#,
+        redacts: None,
+    };
+    let pdu = rig.build(&parents, &draft);
+    rig.append(v1::Pdu { source: v1::PduSource::Outlier, ..pdu.clone() });
+    let redaction = rig.redact(ALICE, &pdu.event_id);
+    let placed = rig.append(pdu);
+    assert_eq!(rig.verdict(&placed), Verdict::Accepted);
+    assert_eq!(rig.stored(&placed).meta.redacted_by, Some(redaction.offset));
+    assert_eq!(rig.render(&placed, ALICE, None)["content"], serde_json::json!({}));
 }
