@@ -89,6 +89,9 @@ pub trait Log: Send + Sync + 'static {
     fn append(&self, lane: Lane, inputs: &[Input], now: TimestampMs) -> Result<Appended, AppendError>;
 
     /// Blocks until every record up to `offset` is on stable storage (ephemeral ones: written).
+    ///
+    /// After an error the outcome is open: the records may be there after a restart, and those of a full disk
+    /// are written once there is space. `offset` must have been handed out by [`Log::append`].
     fn wait_durable(&self, offset: Offset) -> Result<(), AppendError>;
 
     /// The last offset that followers may have seen; zero for an empty log.

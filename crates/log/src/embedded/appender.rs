@@ -19,6 +19,8 @@ use crate::record::Record;
 /// What a log that was closed in order says to those who still use it.
 pub(crate) const CLOSED: &str = "it is closed";
 
+const PANICKED: &str = "its writing thread has panicked; restart to recover";
+
 /// Writes the log.
 pub(crate) struct Appender {
     pub(crate) sequencer: Arc<Sequencer>,
@@ -26,6 +28,19 @@ pub(crate) struct Appender {
     pub(crate) journal: LaneWriter,
     pub(crate) ephemeral: LaneWriter,
     pub(crate) ephemeral_retention_ms: u64,
+}
+
+/// Tells everybody that waits, also if the thread panics. A reason that was given before stays.
+struct StopOnDrop {
+    sequencer: Arc<Sequencer>,
+    tail: Arc<Tail>,
+}
+
+impl Drop for StopOnDrop {
+    fn drop(&mut self) {
+        self.sequencer.stop(PANICKED);
+        self.tail.stop(PANICKED);
+    }
 }
 
 /// Why the appender ends.
@@ -46,6 +61,7 @@ struct LaneCommit {
 impl Appender {
     /// Runs until the log ends or fails.
     pub(crate) fn run(mut self) {
+        let _on_panic = StopOnDrop { sequencer: self.sequencer.clone(), tail: self.tail.clone() };
         let reason = match self.run_until_stop() {
             Stop::Closed => CLOSED.to_owned(),
             Stop::Failed(reason) => {

@@ -63,9 +63,8 @@ impl EmbeddedLog {
         let mut appender = self.appender.lock();
         if let Some(thread) = appender.take() {
             self.sequencer.end(end);
-            if thread.join().is_err() {
-                self.tail.stop("its writing thread has panicked");
-            }
+            // A panic has been reported by its hook, and has stopped the log.
+            let _ = thread.join();
         }
         *self.lock.lock() = None;
         self.tail.stopped().unwrap_or_default()

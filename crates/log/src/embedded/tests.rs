@@ -49,7 +49,7 @@ fn small() -> Options {
     Options {
         segment_bytes: 8192,
         ephemeral_segment_bytes: 4096,
-        lease_step: 64,
+        lease_step: 1000,
         tail_bytes_max: 2000,
         zero_ahead_bytes: 1024,
         ..Options::default()
@@ -69,6 +69,6 @@ fn conforms_on_real_files_when_not_closed() {
 #[test]
 fn conforms_with_small_limits() {
     for close in [true, false] {
-        conformance::run(|| simulated(&Options { lease_step: 1000, ..small() }, close));
+        conformance::run(|| simulated(&small(), close));
     }
 }
