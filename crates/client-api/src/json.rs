@@ -71,12 +71,25 @@ async fn read(request: Request, bytes_max: usize) -> ApiResult<Bytes> {
     let body: HttpBody = request.into_body();
     // A body that says it is too long is refused before any of it is read.
     if body.size_hint().lower() > bytes_max as u64 {
+        discard(body).await;
         return Err(too_large());
     }
     match Limited::new(body, bytes_max).collect().await {
         Ok(collected) => Ok(collected.to_bytes()),
         Err(error) if error.is::<LengthLimitError>() => Err(too_large()),
         Err(_) => Err(ApiError::unknown("The body ended before it was complete.")),
+    }
+}
+
+/// Reads on for a while and keeps nothing: many clients look at an answer only once they have sent everything.
+async fn discard(mut body: HttpBody) {
+    let mut left = limits::BODY_BYTES_DISCARDED;
+    while let Some(Ok(frame)) = body.frame().await {
+        let bytes = frame.data_ref().map_or(0, Bytes::len);
+        match left.checked_sub(bytes) {
+            Some(rest) => left = rest,
+            None => return,
+        }
     }
 }
 

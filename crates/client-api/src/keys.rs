@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use axum::extract::State;
 use engram_log::Offset;
+use engram_sync::Token;
 use engram_users::query;
 use engram_users::writer::KeysUpload;
 use serde::Deserialize;
@@ -87,9 +88,8 @@ pub(crate) async fn changes(
     Ok(Json(json!({ "changed": changed, "left": [] })))
 }
 
-/// The offset that a sync token begins with.
+/// The position that a sync token names.
 fn position(token: &str) -> ApiResult<Offset> {
-    let digits = token.trim_start_matches(|character: char| character.is_ascii_alphabetic());
-    let end = digits.find(|character: char| !character.is_ascii_digit()).unwrap_or(digits.len());
-    digits[..end].parse().map(Offset).map_err(|_| ApiError::invalid_param("This is not a sync token."))
+    let token: Token = token.parse().map_err(|_| ApiError::invalid_param("This is not a token of this server."))?;
+    Ok(token.after)
 }

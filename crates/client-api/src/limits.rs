@@ -8,6 +8,9 @@ pub const BODY_BYTES_MAX: usize = 4 * 1024 * 1024;
 /// Largest body of a request that is read before anybody is authenticated: login, registration.
 pub const BODY_BYTES_MAX_ANONYMOUS: usize = 64 * 1024;
 
+/// How much of a body that is too large is read and thrown away, so that its sender gets to see the refusal.
+pub const BODY_BYTES_DISCARDED: usize = 16 * 1024 * 1024;
+
 /// How deep JSON may be nested. The specification's objects need less than ten; state contents of bridges some more.
 pub const JSON_DEPTH_MAX: usize = 100;
 

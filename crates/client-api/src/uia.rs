@@ -304,3 +304,76 @@ fn ask(app: &App, session: &str, flows: Flows, refused: Option<ApiError>) -> Api
     let error = error.with("session", session).with("flows", flows).with("params", json!({}));
     if completed.is_empty() { error } else { error.with("completed", completed) }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const FLOWS: Flows = &[&[Stage::RegistrationToken, Stage::Dummy], &[Stage::Password]];
+
+    fn operation(name: &str) -> Operation {
+        Operation { name: name.to_owned(), user_id: None }
+    }
+
+    fn enter(sessions: &Sessions, id: Option<&str>, name: &str, fresh: &str, now: u64) -> String {
+        sessions.enter(id, &operation(name), br#"{"a":1}"#, fresh.to_owned(), TimestampMs(now))
+    }
+
+    #[test]
+    fn a_session_is_good_for_its_own_operation_until_it_is_over() {
+        let over = limits::UIA_SESSION_AGE_MAX.as_millis() as u64 + 1;
+        for (id, name, now, expected) in [
+            (Some("one"), "register", 5, "one"),
+            (Some("one"), "delete", 5, "two"),
+            (Some("none"), "register", 5, "two"),
+            (Some("one"), "register", over, "two"),
+            (None, "register", 5, "two"),
+        ] {
+            let sessions = Sessions::default();
+            enter(&sessions, None, "register", "one", 0);
+            assert_eq!(enter(&sessions, id, name, "two", now), expected, "{id:?} {name} {now}");
+        }
+    }
+
+    #[test]
+    fn a_flow_is_complete_when_all_of_its_stages_are_and_only_once() {
+        let sessions = Sessions::default();
+        let id = enter(&sessions, None, "register", "one", 0);
+        sessions.complete(&id, Stage::Dummy, Passed::default());
+        assert_eq!(sessions.finish(&id, FLOWS), None);
+        let passed = Passed { registration_token: Some("t".to_owned()) };
+        sessions.complete(&id, Stage::RegistrationToken, passed);
+        assert_eq!(sessions.completed(&id), ["m.login.dummy", "m.login.registration_token"]);
+        let passed = sessions.finish(&id, FLOWS).expect("complete");
+        assert_eq!(passed.registration_token.as_deref(), Some("t"));
+        assert_eq!(sessions.finish(&id, FLOWS), None);
+    }
+
+    #[test]
+    fn sessions_are_bounded_in_number_and_attempts() {
+        let sessions = Sessions::default();
+        for number in 0..=limits::UIA_SESSIONS_MAX {
+            enter(&sessions, None, "register", &number.to_string(), 0);
+        }
+        assert_eq!(sessions.inner.lock().sessions.len(), limits::UIA_SESSIONS_MAX);
+        assert!(sessions.completed("0").is_empty() && !sessions.attempt("0"), "the oldest was forgotten");
+        for _ in 0..limits::UIA_ATTEMPTS_MAX {
+            assert!(sessions.attempt("1"));
+        }
+        assert!(!sessions.attempt("1"));
+        assert!(!sessions.inner.lock().sessions.contains_key("1"));
+    }
+
+    #[test]
+    fn the_first_request_s_parameters_are_remembered() {
+        let sessions = Sessions::default();
+        let id = enter(&sessions, None, "register", "one", 0);
+        let body = Bytes::from(json!({ "auth": { "session": id }, "b": 2 }).to_string());
+        let read = |name: &str| {
+            let request = Request::<Map<String, Value>>::read(&sessions, &operation(name), &body, TimestampMs(1));
+            Value::Object(request.expect("readable").parameters)
+        };
+        assert_eq!(read("register"), json!({ "a": 1, "b": 2 }));
+        assert_eq!(read("delete"), json!({ "b": 2 }));
+    }
+}

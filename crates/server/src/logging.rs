@@ -5,7 +5,7 @@ use std::io::{IsTerminal, stderr};
 use tracing_subscriber::EnvFilter;
 
 /// What is written if `RUST_LOG` does not say: the libraries' news are of interest only when something is wrong.
-const FILTER_DEFAULT: &str = "info,fjall=warn,lsm_tree=warn";
+const FILTER_DEFAULT: &str = "info,fjall=warn,lsm_tree=warn,ruma_state_res=warn";
 
 /// Starts logging. `filter` is `RUST_LOG`, `no_colour` whether `NO_COLOR` is set.
 pub fn start(json: bool, filter: Option<&str>, no_colour: bool) {

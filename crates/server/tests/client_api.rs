@@ -1,0 +1,195 @@
+//! The client API over a real log in a scratch directory, without a network: which request gets which answer.
+
+use axum::body::Body;
+use axum::http::{Method, Request, StatusCode};
+use engram_client_api::ClientApi;
+use engram_server::config::written::Written;
+use engram_server::config::{Config, Overrides};
+use engram_server::node::Node;
+use engram_server::root;
+use http_body_util::BodyExt;
+use serde_json::{Value, json};
+use tokio::sync::watch;
+
+const CONFIG: &str = "registration = { open = true, shared_secret = \"s\" }\npassword_hash.cost = \"minimal\"";
+
+struct Server {
+    node: Node,
+    _stop: watch::Sender<bool>,
+    _directory: tempfile::TempDir,
+}
+
+impl Server {
+    fn start(config: &str) -> Self {
+        let directory = tempfile::tempdir().expect("a directory");
+        let overrides = Overrides { data_dir: Some(directory.path().to_owned()), ..Overrides::default() };
+        let config =
+            Config::resolve(&Written::parse(config).expect("well-formed"), overrides).expect("a configuration");
+        let (stop, stopping) = watch::channel(false);
+        let node = Node::open(&config, &root::clock(), &root::random(), stopping).expect("a server");
+        Self { node, _stop: stop, _directory: directory }
+    }
+
+    fn api(&self) -> ClientApi {
+        self.node.client_api.clone()
+    }
+}
+
+async fn ask(api: &ClientApi, token: &str, method: &str, path: &str, body: &str) -> (StatusCode, Value) {
+    let method = Method::from_bytes(method.as_bytes()).expect("a method");
+    let mut request = Request::builder().method(method).uri(path);
+    if !token.is_empty() {
+        request = request.header("Authorization", format!("Bearer {token}"));
+    }
+    let request = request.body(Body::from(body.to_owned())).expect("a request");
+    let response = api.clone().respond(request).await;
+    assert_eq!(response.headers()["access-control-allow-origin"], "*", "{path}");
+    assert_eq!(response.headers()["content-type"], "application/json", "{path}");
+    let status = response.status();
+    let body = response.into_body().collect().await.expect("a body").to_bytes();
+    (status, serde_json::from_slice(&body).expect("every answer is JSON"))
+}
+
+async fn register(api: &ClientApi, name: &str) -> String {
+    let body = json!({ "username": name, "password": "secret", "auth": { "type": "m.login.dummy" } }).to_string();
+    let (status, answer) = ask(api, "", "POST", "/_matrix/client/v3/register", &body).await;
+    assert_eq!(status, StatusCode::OK, "{answer}");
+    answer["access_token"].as_str().expect("a token").to_owned()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn bad_requests_get_the_code_that_the_specification_asks_for() {
+    let server = Server::start(CONFIG);
+    let api = server.api();
+    let token = register(&api, "alice").await;
+    register(&api, "bob").await;
+    let deep = "[".repeat(100_000);
+    for (token, method, path, body, status, errcode) in [
+        ("", "GET", "/_matrix/client/v3/nothing", "", 404, "M_UNRECOGNIZED"),
+        ("", "GET", "/", "", 404, "M_UNRECOGNIZED"),
+        ("", "PATCH", "/_matrix/client/v3/login", "", 405, "M_UNRECOGNIZED"),
+        ("", "GET", "/_matrix/client/v3/account/whoami", "", 401, "M_MISSING_TOKEN"),
+        ("wrong", "GET", "/_matrix/client/v3/account/whoami", "", 401, "M_UNKNOWN_TOKEN"),
+        ("", "POST", "/_matrix/client/v3/login", "", 400, "M_NOT_JSON"),
+        ("", "POST", "/_matrix/client/v3/login", "{\"type\":", 400, "M_NOT_JSON"),
+        ("", "POST", "/_matrix/client/v3/login", "[]", 400, "M_BAD_JSON"),
+        ("", "POST", "/_matrix/client/v3/login", "{}", 400, "M_MISSING_PARAM"),
+        ("", "POST", "/_matrix/client/v3/login", r#"{"type":"odd"}"#, 400, "M_UNKNOWN"),
+        ("", "POST", "/_matrix/client/v3/login", &deep, 413, "M_TOO_LARGE"),
+        ("", "GET", "/_matrix/client/v3/register/available", "", 400, "M_MISSING_PARAM"),
+        ("", "GET", "/_matrix/client/v3/register/available?username=alice", "", 400, "M_USER_IN_USE"),
+        ("", "GET", "/_matrix/client/v3/register/available?username=A%20b", "", 400, "M_INVALID_USERNAME"),
+        ("", "GET", "/_matrix/client/v3/profile/%ff", "", 400, "M_INVALID_PARAM"),
+        ("", "GET", "/_matrix/client/v3/profile/@nobody:localhost", "", 404, "M_NOT_FOUND"),
+        (&token, "POST", "/_matrix/client/v3/keys/query", &deep, 400, "M_BAD_JSON"),
+        (&token, "PUT", "/_matrix/client/v3/profile/@bob:localhost/displayname", "{}", 403, "M_FORBIDDEN"),
+        (&token, "PUT", "/_matrix/client/v3/profile/@alice:localhost/displayname", "{}", 400, "M_MISSING_PARAM"),
+        (&token, "GET", "/_matrix/client/v3/user/@bob:localhost/account_data/a", "", 403, "M_FORBIDDEN"),
+        (&token, "GET", "/_matrix/client/v3/user/@alice:localhost/account_data/a", "", 404, "M_NOT_FOUND"),
+        (&token, "PUT", "/_matrix/client/v3/user/@alice:localhost/account_data/a", "1", 400, "M_BAD_JSON"),
+        (&token, "GET", "/_matrix/client/v3/user/@alice:localhost/filter/none", "", 404, "M_NOT_FOUND"),
+        (&token, "GET", "/_matrix/client/v3/devices/none", "", 404, "M_NOT_FOUND"),
+        (&token, "GET", "/_matrix/client/v3/pushrules/global/odd/x", "", 400, "M_INVALID_PARAM"),
+        (
+            &token,
+            "PUT",
+            "/_matrix/client/v3/presence/@alice:localhost/status",
+            r#"{"presence":"odd"}"#,
+            400,
+            "M_INVALID_PARAM",
+        ),
+        (
+            &token,
+            "PUT",
+            "/_matrix/client/v3/rooms/!a:b/typing/@alice:localhost",
+            r#"{"typing":true}"#,
+            403,
+            "M_FORBIDDEN",
+        ),
+    ] {
+        let (got, answer) = ask(&api, token, method, path, body).await;
+        assert_eq!((got.as_u16(), answer["errcode"].as_str()), (status, Some(errcode)), "{method} {path} {answer}");
+        assert!(answer["error"].as_str().is_some_and(|error| !error.is_empty()), "{method} {path}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn options_run_no_logic_and_old_prefixes_lead_to_the_same_place() {
+    let server = Server::start(CONFIG);
+    let api = server.api();
+    let token = register(&api, "alice").await;
+    for path in ["/_matrix/client/v3/logout", "/_matrix/client/v3/nothing"] {
+        assert_eq!(ask(&api, &token, "OPTIONS", path, "").await, (StatusCode::OK, json!({})));
+    }
+    for path in ["/_matrix/client/v3/account/whoami", "/_matrix/client/r0/account/whoami"] {
+        let (status, answer) = ask(&api, &token, "GET", path, "").await;
+        assert_eq!((status, answer["user_id"].as_str()), (StatusCode::OK, Some("@alice:localhost")), "{path}");
+    }
+    let in_query = format!("/_matrix/client/v3/account/whoami?access_token={token}");
+    assert_eq!(ask(&api, "", "GET", &in_query, "").await.0, StatusCode::OK);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn path_segments_are_decoded_exactly_once() {
+    let server = Server::start(CONFIG);
+    let api = server.api();
+    let token = register(&api, "alice").await;
+    let base = "/_matrix/client/v3/user/@alice%3Alocalhost/account_data";
+    for (written, name) in [("a%2Fb", "slash"), ("a%252Fb", "escaped"), ("a%23b", "hash")] {
+        let content = json!({ "name": name });
+        let put = ask(&api, &token, "PUT", &format!("{base}/{written}"), &content.to_string()).await;
+        assert_eq!(put.0, StatusCode::OK);
+    }
+    for (written, name) in [("a%2Fb", "slash"), ("a%252Fb", "escaped"), ("a%23b", "hash")] {
+        let (_, answer) = ask(&api, &token, "GET", &format!("{base}/{written}"), "").await;
+        assert_eq!(answer["name"], name);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn deleting_a_device_needs_the_password_of_its_owner() {
+    let server = Server::start(CONFIG);
+    let api = server.api();
+    let token = register(&api, "alice").await;
+    register(&api, "bob").await;
+    let (_, devices) = ask(&api, &token, "GET", "/_matrix/client/v3/devices", "").await;
+    let path = format!("/_matrix/client/v3/devices/{}", devices["devices"][0]["device_id"].as_str().expect("an ID"));
+    let (status, asked) = ask(&api, &token, "DELETE", &path, "").await;
+    assert_eq!((status, &asked["flows"]), (StatusCode::UNAUTHORIZED, &json!([{ "stages": ["m.login.password"] }])));
+    assert_eq!(asked.get("errcode"), None, "a question is no error");
+    let auth = |user: &str, password: &str| {
+        let identifier = json!({ "type": "m.id.user", "user": user });
+        json!({ "auth": {
+            "type": "m.login.password", "session": asked["session"], "identifier": identifier, "password": password
+        } })
+        .to_string()
+    };
+    for (user, password) in [("alice", "guess"), ("bob", "secret")] {
+        let (status, refused) = ask(&api, &token, "DELETE", &path, &auth(user, password)).await;
+        assert_eq!((status, refused["errcode"].as_str()), (StatusCode::UNAUTHORIZED, Some("M_FORBIDDEN")), "{user}");
+    }
+    assert_eq!(ask(&api, &token, "DELETE", &path, &auth("alice", "secret")).await.0, StatusCode::OK);
+    let (_, gone) = ask(&api, &token, "GET", "/_matrix/client/v3/account/whoami", "").await;
+    assert_eq!(gone["errcode"], "M_UNKNOWN_TOKEN");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_first_start_makes_a_token_that_registers_the_administrator() {
+    let server = Server::start("password_hash.cost = \"minimal\"");
+    let api = server.api();
+    let secret = server.node.first_token.clone().expect("a token at the first start");
+    let path = "/_matrix/client/v3/register";
+    let (status, asked) = ask(&api, "", "POST", path, r#"{"username":"first","password":"secret"}"#).await;
+    assert_eq!(status, StatusCode::UNAUTHORIZED);
+    let auth = |token: &str| {
+        json!({ "auth": { "type": "m.login.registration_token", "token": token, "session": asked["session"] } })
+            .to_string()
+    };
+    let (status, refused) = ask(&api, "", "POST", path, &auth("guess")).await;
+    assert_eq!((status, refused["errcode"].as_str()), (StatusCode::UNAUTHORIZED, Some("M_FORBIDDEN")));
+    // The name and the password are those of the first request.
+    let (status, registered) = ask(&api, "", "POST", path, &auth(&secret)).await;
+    assert_eq!((status, registered["user_id"].as_str()), (StatusCode::OK, Some("@first:localhost")));
+    let session = server.node.app.users.session(registered["access_token"].as_str().expect("a token"));
+    assert!(session.expect("a session").admin);
+}
