@@ -18,7 +18,11 @@ impl Key {
     }
 
     pub(crate) fn text(mut self, text: &str) -> Self {
-        let text = &text[..text.floor_char_boundary(TEXT_BYTES_MAX)];
+        let mut end = text.len().min(TEXT_BYTES_MAX);
+        while !text.is_char_boundary(end) {
+            end -= 1;
+        }
+        let text = &text[..end];
         self.0.extend_from_slice(&(text.len() as u16).to_be_bytes());
         self.0.extend_from_slice(text.as_bytes());
         self
@@ -66,6 +70,7 @@ impl<'a> Parts<'a> {
         std::str::from_utf8(self.take(usize::from(length))?).ok()
     }
 
+    #[expect(clippy::option_option, reason = "the outer says whether the row is intact, the inner what it holds")]
     pub(crate) fn optional_text(&mut self) -> Option<Option<&'a str>> {
         match self.take(1)? {
             [0] => Some(None),

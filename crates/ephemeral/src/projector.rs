@@ -39,7 +39,7 @@ impl Projector for EphemeralProjector {
 
 fn receipt_sent(record: &Record, sent: &ArchivedInput<ReceiptSent>, view: &mut Apply<'_>) -> Result<(), ViewError> {
     let (room_id, user_id, receipt_type) = (sent.room_id.as_str(), sent.user_id.as_str(), sent.receipt_type.as_str());
-    let thread_id = sent.thread_id.as_ref().map(|thread| thread.as_str());
+    let thread_id = sent.thread_id.as_deref();
     if let Some(before) = query::receipt(&*view, room_id, user_id, receipt_type, thread_id)? {
         assert!(before.offset < record.offset, "records are applied in order");
         view.remove(&tables::RECEIPT_CHANGES, &tables::change(room_id, before.offset));

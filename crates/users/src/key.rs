@@ -117,6 +117,7 @@ impl<'a> Parts<'a> {
         std::str::from_utf8(self.take(usize::from(length))?).ok()
     }
 
+    #[expect(clippy::option_option, reason = "the outer says whether the row is intact, the inner what it holds")]
     pub(crate) fn optional_text(&mut self) -> Option<Option<&'a str>> {
         Some(if self.flag()? { Some(self.text()?) } else { None })
     }
@@ -145,10 +146,12 @@ impl<'a> Parts<'a> {
         }
     }
 
+    #[expect(clippy::option_option, reason = "the outer says whether the row is intact, the inner what it holds")]
     pub(crate) fn optional_number(&mut self) -> Option<Option<u64>> {
         Some(if self.flag()? { Some(self.number()?) } else { None })
     }
 
+    #[expect(clippy::option_option, reason = "the outer says whether the row is intact, the inner what it holds")]
     pub(crate) fn optional_string(&mut self) -> Option<Option<String>> {
         if !self.flag()? {
             return Some(None);

@@ -54,7 +54,7 @@ impl Projector for UsersProjector {
             InputRef::DeviceKeysUploaded(input) => keys::uploaded(view, at, input)?,
             InputRef::KeysClaimed(input) => keys::claimed(view, input)?,
             InputRef::CrossSigningKeysUploaded(input) => signatures::keys_uploaded(view, at, input)?,
-            InputRef::KeySignaturesUploaded(input) => signatures::uploaded(view, at, input)?,
+            InputRef::KeySignaturesUploaded(input) => signatures::uploaded(view, at, input),
             InputRef::ToDeviceSent(input) => to_device::sent(view, at, input)?,
             InputRef::ToDeviceDelivered(input) => to_device::delivered(view, input)?,
             _ => {}

@@ -12,6 +12,7 @@ const ERASED: u8 = 8;
 
 /// Row of `users.accounts`: flags (byte), created (number), password hash, application service (optional strings).
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[expect(clippy::struct_excessive_bools, reason = "independent facts about an account, not a state")]
 pub(crate) struct AccountRow {
     pub(crate) admin: bool,
     pub(crate) guest: bool,

@@ -30,7 +30,7 @@ pub(super) fn account_data_set(
     input: &ArchivedInput<AccountDataSet>,
 ) -> Result<(), ViewError> {
     let (user_id, event_type) = (input.user_id.as_str(), input.event_type.as_str());
-    let room_id = input.room_id.as_ref().map(|room| room.as_str());
+    let room_id = input.room_id.as_deref();
     if let Some(before) = account_data_offset(&*view, user_id, room_id, event_type)? {
         view.remove(&tables::ACCOUNT_DATA_CHANGES, &tables::of_user(user_id).offset(before));
     }

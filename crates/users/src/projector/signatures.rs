@@ -61,11 +61,7 @@ fn put_key(
 }
 
 /// Stores the signatures that the uploader made; those of others in the same objects do not count.
-pub(super) fn uploaded(
-    view: &mut Apply<'_>,
-    at: Offset,
-    input: &ArchivedInput<KeySignaturesUploaded>,
-) -> Result<(), ViewError> {
+pub(super) fn uploaded(view: &mut Apply<'_>, at: Offset, input: &ArchivedInput<KeySignaturesUploaded>) {
     let signer = input.user_id.as_str();
     let mut own = false;
     for signed in input.signed.iter() {
@@ -87,7 +83,6 @@ pub(super) fn uploaded(
     if own {
         device_list_changed(view, at, signer);
     }
-    Ok(())
 }
 
 fn signatures_changed(view: &mut Apply<'_>, at: Offset, signer: &str, user_id: &str) {

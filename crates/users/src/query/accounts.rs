@@ -15,6 +15,7 @@ use crate::token::TokenDigest;
 
 /// An account of this server.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[expect(clippy::struct_excessive_bools, reason = "independent facts about an account, not a state")]
 pub struct Account {
     /// Whether it administers the server.
     pub admin: bool,

@@ -47,14 +47,10 @@ pub fn signatures_changed(
 }
 
 fn collect(users: &mut Option<BTreeSet<String>>, user_id: Option<&str>) -> ControlFlow<()> {
-    match (users.as_mut(), user_id) {
-        (Some(users), Some(user_id)) => {
-            users.insert(user_id.to_owned());
-            ControlFlow::Continue(())
-        }
-        _ => {
-            *users = None;
-            ControlFlow::Break(())
-        }
-    }
+    let (Some(found), Some(user_id)) = (users.as_mut(), user_id) else {
+        *users = None;
+        return ControlFlow::Break(());
+    };
+    found.insert(user_id.to_owned());
+    ControlFlow::Continue(())
 }

@@ -51,7 +51,7 @@ pub fn device_keys(reader: &dyn Read, user_id: &str, device_id: &str) -> Result<
         return Ok(None);
     };
     body(reader, offset, &DEVICE_KEYS, |input| match input {
-        InputRef::DeviceKeysUploaded(upload) => upload.device_keys.as_ref().map(|json| json.as_slice()),
+        InputRef::DeviceKeysUploaded(upload) => upload.device_keys.as_deref(),
         _ => None,
     })
     .map(Some)
@@ -91,7 +91,7 @@ pub(super) fn cross_signing_json(
             CrossSigningUsage::SelfSigning => &upload.self_signing_key,
             CrossSigningUsage::UserSigning => &upload.user_signing_key,
         };
-        key.as_ref().map(|json| json.as_slice())
+        key.as_deref()
     })
 }
 
