@@ -25,6 +25,7 @@ pub fn run<E: Engine>(mut fresh: impl FnMut() -> E) {
     a_journal_follower_sees_no_ephemeral_record(&fresh());
     appends_are_delivered_whole(&fresh());
     a_follower_times_out_and_goes_on(&fresh());
+    followers_of_a_busy_log_miss_nothing(&fresh());
     offsets_are_not_reused_after_reopening(&fresh());
     concurrent_writers_get_disjoint_offsets(&fresh());
 }
@@ -168,6 +169,44 @@ fn a_follower_times_out_and_goes_on(engine: &impl Engine) {
     });
     let appended = append(&*log, &[input(1, 0)]);
     assert_eq!(waiting.join().expect("no panic"), Some(appended.first));
+}
+
+/// Followers of different speed read while both lanes are written: old records and new ones without gap or repetition.
+fn followers_of_a_busy_log_miss_nothing(engine: &impl Engine) {
+    const APPENDS: u64 = 300;
+    let log = engine.open();
+    let start = log.durable_end();
+    let followers: Vec<_> = [1, 5, 1000]
+        .into_iter()
+        .map(|max| {
+            let mut follower = log.follow(start, Lanes::Both).expect("following begins");
+            std::thread::spawn(move || {
+                let mut records = Vec::new();
+                let input_count =
+                    |records: &[Record]| records.iter().filter(|record| record.kind.0 >= Kind::FIRST_INPUT).count();
+                while input_count(&records) < APPENDS as usize {
+                    follower.next(&mut records, max, Duration::from_secs(60)).expect("no failure");
+                }
+                records.retain(|record| record.kind.0 >= Kind::FIRST_INPUT);
+                records.iter().map(|record| record.offset).collect::<Vec<Offset>>()
+            })
+        })
+        .collect();
+    let mut offsets = Vec::new();
+    for number in 0..APPENDS {
+        let (lane, what) = match number % 4 {
+            0 => (Lane::Ephemeral, ephemeral(number)),
+            _ => (Lane::Journal, input(number, 100)),
+        };
+        let appended = log.append(lane, &[what], TimestampMs(number)).expect("taken");
+        if number % 7 == 0 {
+            log.wait_durable(appended.last).expect("durable");
+        }
+        offsets.push(appended.first);
+    }
+    for follower in followers {
+        assert_eq!(follower.join().expect("no panic"), offsets);
+    }
 }
 
 fn offsets_are_not_reused_after_reopening(engine: &impl Engine) {
