@@ -83,7 +83,10 @@ fn judge(head: &Head, event: &Pdu, auth_events: &[Arc<Pdu>]) -> Result<(), RoomE
         let sender = head.state.entry("m.room.member", event.sender.as_str())?;
         auth::check_ordinary(event, &powers.creation, &powers.levels, Membership::in_state(sender.as_deref()))
     } else {
-        let fetch = |event_id: &str| auth_events.iter().find(|event| event.event_id == event_id).cloned();
+        // Room version 12 looks for the create event by the room's ID, not among the `auth_events`.
+        let create = head.state.entry("m.room.create", "")?;
+        let known = || auth_events.iter().chain(&create);
+        let fetch = |event_id: &str| known().find(|event| event.event_id == event_id).cloned();
         auth::check(head.version, event, &head.state, &fetch)
     };
     verdict.map_err(|denied| RoomError::Forbidden(denied.to_string()))
