@@ -195,9 +195,9 @@ impl Engine {
     }
 }
 
-/// Whether projectors are given a record: not the log's own bookkeeping, and not what was erased after
-/// it had no effect any more.
+/// Whether projectors are given a record: not the log's own bookkeeping, and not a payload that was
+/// erased, which happens only to those that have no effect any more.
 fn is_input(record: &Record) -> bool {
-    let erased = record.payload().is_empty() && retention(record.kind) != Some(Retention::Keep);
-    record.kind >= Kind(Kind::FIRST_INPUT) && !(erased && retention(record.kind).is_some())
+    let erasable = matches!(retention(record.kind), Some(Retention::UntilDelivered | Retention::ByAge));
+    record.kind >= Kind(Kind::FIRST_INPUT) && !(erasable && record.payload().is_empty())
 }

@@ -33,7 +33,8 @@ const MEMTABLE_BYTES: u64 = 8 << 20;
 const JOURNAL_BYTES_MAX: u64 = 64 << 20;
 const CACHE_BYTES_DEFAULT: u64 = 64 << 20;
 const OPEN_FILES_MAX: usize = 400;
-const WORKERS: usize = 2;
+/// One: of several, the first spins while another compacts, which costs a core just when there is work.
+const WORKERS: usize = 1;
 
 /// An open database and the files around it.
 pub(crate) struct Store {

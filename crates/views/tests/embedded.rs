@@ -10,6 +10,7 @@ use std::sync::Arc;
 use common::{NAMES, digests, digests_of, projectors, rows, seen};
 use engram_log::{EmbeddedLog, FsStorage, Lane, Log, Offset, TimestampMs};
 use engram_views::rebuild::{self, Until};
+use engram_views::testing::scratch_dir;
 use engram_views::{Options, Views};
 
 fn open_log(dir: &Path) -> Arc<EmbeddedLog> {
@@ -33,7 +34,7 @@ fn append(log: &EmbeddedLog, names: std::ops::Range<u32>) -> Offset {
 
 #[test]
 fn followed_live_closed_and_taken_up_again() {
-    let directory = tempfile::tempdir().unwrap();
+    let directory = scratch_dir();
     let log = open_log(directory.path());
     let views = open_views(directory.path(), &log);
     views.start(Vec::new());
@@ -52,14 +53,14 @@ fn followed_live_closed_and_taken_up_again() {
     let snapshot = views.snapshot();
     assert_eq!(snapshot.offset(), last);
     assert_eq!(rows(&*snapshot, &NAMES).len(), 599 - 85, "all names but those of the ephemeral lane");
-    let scratch = tempfile::tempdir().unwrap();
+    let scratch = scratch_dir();
     let rebuilt = rebuild::into(scratch.path(), Arc::clone(&log) as _, projectors(), Until::End, &mut |_| {}).unwrap();
     assert_eq!(digests_of(&rebuilt).unwrap(), digests_of(&snapshot).unwrap());
 }
 
 #[test]
 fn the_log_may_stop_before_the_views() {
-    let directory = tempfile::tempdir().unwrap();
+    let directory = scratch_dir();
     let log = open_log(directory.path());
     let views = open_views(directory.path(), &log);
     views.start(Vec::new());

@@ -10,7 +10,7 @@ use std::sync::mpsc::{Sender, channel};
 
 use common::{COUNTS, Counted, NAMES, internal, projectors, rows, seen};
 use engram_log::{Log, Offset, Record};
-use engram_views::testing::{MemoryLog, TestViews};
+use engram_views::testing::{MemoryLog, TestViews, scratch_dir};
 use engram_views::{Observer, Options, Read, Snapshot, Views};
 
 #[test]
@@ -112,7 +112,7 @@ fn those_who_wait_are_told_when_the_log_stops() {
 
 #[test]
 fn closing_applies_what_is_durable_and_stops() {
-    let directory = tempfile::tempdir().unwrap();
+    let directory = scratch_dir();
     let log = MemoryLog::new();
     let views = Views::open(directory.path(), Arc::new(log.clone()), projectors(), Options::default()).unwrap();
     views.start(Vec::new());

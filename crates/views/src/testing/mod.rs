@@ -2,8 +2,10 @@
 
 mod flush;
 mod memory_log;
+mod scratch;
 mod test_views;
 
 pub use flush::flush;
 pub use memory_log::MemoryLog;
+pub use scratch::scratch_dir;
 pub use test_views::TestViews;

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use engram_log::Offset;
 use tempfile::TempDir;
 
-use super::MemoryLog;
+use super::{MemoryLog, scratch_dir};
 use crate::projector::{Observer, Projector};
 use crate::views::{Options, Snapshot, Views};
 
@@ -27,7 +27,7 @@ impl TestViews {
 
     /// Views of an existing log, caught up and started.
     pub fn over(log: MemoryLog, projectors: Vec<Box<dyn Projector>>, observers: Vec<Box<dyn Observer>>) -> Self {
-        let directory = tempfile::tempdir().expect("a test has a temporary directory");
+        let directory = scratch_dir();
         let views = Views::open(directory.path(), Arc::new(log.clone()), projectors, Options::default())
             .expect("views of a log in memory open");
         views.start(observers);

@@ -9,7 +9,7 @@ use std::sync::Arc;
 
 use engram_log::{Input, InputRef, Record};
 use engram_log_format::v1;
-use engram_views::testing::MemoryLog;
+use engram_views::testing::{MemoryLog, scratch_dir};
 use engram_views::{Apply, Options, ProjectError, Projector, Read, ReadExt, Snapshot, Table, Tuning, ViewError, Views};
 
 /// Key: name. Value: how often it was seen, u64.
@@ -168,7 +168,7 @@ pub(crate) fn digests_of(snapshot: &Snapshot) -> Result<Vec<(&'static str, blake
 
 /// The digests that a log must give, from views that nothing has happened to.
 pub(crate) fn expected(log: &MemoryLog) -> Vec<(&'static str, blake3::Hash)> {
-    let directory = tempfile::tempdir().expect("a test has a temporary directory");
+    let directory = scratch_dir();
     digests(&open(directory.path(), log))
 }
 
