@@ -47,11 +47,13 @@ enum Visibility {
 }
 
 #[derive(Deserialize, Clone, Copy)]
-#[serde(rename_all = "snake_case")]
 enum PresetName {
-    PrivateChat,
-    PublicChat,
-    TrustedPrivateChat,
+    #[serde(rename = "private_chat")]
+    Private,
+    #[serde(rename = "public_chat")]
+    Public,
+    #[serde(rename = "trusted_private_chat")]
+    TrustedPrivate,
 }
 
 #[derive(Deserialize)]
@@ -85,11 +87,10 @@ fn resolve(app: &App, creator: String, request: Request) -> ApiResult<CreateRoom
     let snapshot = app.views.snapshot();
     let published = request.visibility == Visibility::Public;
     let preset = match request.preset {
-        Some(PresetName::PublicChat) => Preset::Public,
-        Some(PresetName::PrivateChat) => Preset::Private,
-        Some(PresetName::TrustedPrivateChat) => Preset::TrustedPrivate,
+        Some(PresetName::TrustedPrivate) => Preset::TrustedPrivate,
+        Some(PresetName::Public) => Preset::Public,
         None if published => Preset::Public,
-        None => Preset::Private,
+        Some(PresetName::Private) | None => Preset::Private,
     };
     let mut invite = Vec::with_capacity(request.invite.len());
     for user_id in request.invite {

@@ -68,10 +68,10 @@ pub(super) fn filter(text: Option<&str>) -> ApiResult<RoomEventFilter> {
 fn render(page: &Page) -> String {
     let mut body = format!("{{\"chunk\":[{}],\"start\":\"{}\"", page.chunk.join(","), page.start);
     if let Some(end) = page.end {
-        body.push_str(&format!(",\"end\":\"{end}\""));
+        body.extend([",\"end\":\"", &end.to_string(), "\""]);
     }
     if !page.state.is_empty() {
-        body.push_str(&format!(",\"state\":[{}]", page.state.join(",")));
+        body.extend([",\"state\":[", &page.state.join(","), "]"]);
     }
     body.push('}');
     body
