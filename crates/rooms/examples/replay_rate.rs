@@ -36,31 +36,52 @@ fn main() {
         room.send(&sender, "m.room.message", None, &content, Some(count));
     }
     let full = measure(&room.log);
-    report("joins and room state", joined.len(), empty.seconds, empty.bytes);
-    report("messages", messages, full.seconds - empty.seconds, full.bytes - empty.bytes);
+    report("joins and room state", joined.len(), &empty);
+    let messages_alone = Measured {
+        seconds: full.seconds - empty.seconds,
+        cpu_seconds: full.cpu_seconds - empty.cpu_seconds,
+        bytes: full.bytes - empty.bytes,
+        tables: Vec::new(),
+    };
+    report("messages", messages, &messages_alone);
     for (name, rows, bytes) in &full.tables {
         println!("  {name:<28} {rows:>9} rows {bytes:>12} bytes");
     }
     render(&room, members);
 }
 
-fn report(what: &str, count: usize, seconds: f64, bytes: usize) {
-    let each = seconds * 1e6 / count as f64;
-    println!("{what}: {count} in {seconds:.2} s, {each:.1} us and {} bytes of rows each", bytes / count);
+fn report(what: &str, count: usize, measured: &Measured) {
+    let each = |seconds: f64| seconds * 1e6 / count as f64;
+    println!(
+        "{what}: {count} in {:.2} s, {:.1} us, {:.1} us of CPU and {} bytes of rows each",
+        measured.seconds,
+        each(measured.seconds),
+        each(measured.cpu_seconds),
+        measured.bytes / count,
+    );
+}
+
+/// CPU time of this process so far, in all threads, to the hundredth of a second (Linux).
+fn cpu_seconds() -> f64 {
+    let stat = std::fs::read_to_string("/proc/self/stat").unwrap_or_default();
+    let fields: Vec<&str> = stat.rsplit(") ").next().unwrap_or_default().split(' ').collect();
+    let ticks = |at: usize| fields.get(at).and_then(|field| field.parse::<f64>().ok()).unwrap_or(0.0);
+    (ticks(11) + ticks(12)) / 100.0
 }
 
 struct Measured {
     seconds: f64,
+    cpu_seconds: f64,
     bytes: usize,
     tables: Vec<(&'static str, usize, usize)>,
 }
 
 /// Replays a log into fresh views.
 fn measure(log: &MemoryLog) -> Measured {
-    let start = Instant::now();
+    let (start, cpu_before) = (Instant::now(), cpu_seconds());
     let views = TestViews::over(log.clone(), vec![Box::new(RoomsProjector::default())], Vec::new());
     let snapshot = views.settle();
-    let seconds = start.elapsed().as_secs_f64();
+    let (seconds, cpu_seconds) = (start.elapsed().as_secs_f64(), cpu_seconds() - cpu_before);
     let weigh = |table: &'static engram_views::Table| {
         let (mut rows, mut bytes) = (0, 0);
         let mut visit = |key: &[u8], row: &[u8]| {
@@ -71,7 +92,7 @@ fn measure(log: &MemoryLog) -> Measured {
         (table.name, rows, bytes)
     };
     let tables: Vec<_> = tables::ALL.iter().copied().map(weigh).collect();
-    Measured { seconds, bytes: tables.iter().map(|(_, _, bytes)| bytes).sum(), tables }
+    Measured { seconds, cpu_seconds, bytes: tables.iter().map(|(_, _, bytes)| bytes).sum(), tables }
 }
 
 /// What it takes to show the newest message to every member.
