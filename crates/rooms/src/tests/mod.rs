@@ -5,5 +5,6 @@ mod forks;
 mod membership;
 mod redactions;
 mod replay;
+mod resolution;
 mod rig;
 mod visibility;
