@@ -33,11 +33,11 @@ impl ViewError {
     /// Whether building the views anew can be expected to help: the bytes are bad, not the machine.
     ///
     /// A lock held by another process, a full disk and missing permissions are no damage: deleting
-    /// the views would make nothing better.
+    /// the views would make nothing better. A poisoned store may have failed for such a reason too; but if a
+    /// worker fell over damage, it would do so again after every start, so that counts as damage.
     pub(crate) fn is_damage(&self) -> bool {
         match self {
-            Self::Log(_)
-            | Self::Store(fjall::Error::Locked | fjall::Error::Poisoned | fjall::Error::KeyspaceDeleted) => false,
+            Self::Log(_) | Self::Store(fjall::Error::Locked | fjall::Error::KeyspaceDeleted) => false,
             Self::Io(error) => io_is_damage(error),
             Self::Store(fjall::Error::Io(error) | fjall::Error::Storage(fjall::LsmError::Io(error))) => {
                 io_is_damage(error)
@@ -93,3 +93,31 @@ impl From<fjall::Error> for ProjectError {
 #[derive(Clone, Debug, thiserror::Error)]
 #[error("the server is stopping: {0}")]
 pub struct Stopped(pub Arc<str>);
+
+#[cfg(test)]
+mod tests {
+    use std::io::{Error, ErrorKind};
+
+    use super::*;
+
+    #[test]
+    fn only_bad_bytes_are_damage() {
+        let raw = |code| ViewError::Io(Error::from_raw_os_error(code));
+        for (error, damage) in [
+            (raw(28), false), // no space left
+            (raw(13), false), // permission denied
+            (raw(24), false), // too many open files
+            (raw(5), true),   // cannot be read back
+            (raw(2), true),   // missing
+            (ViewError::Io(Error::new(ErrorKind::UnexpectedEof, "short")), true),
+            (fjall::Error::Storage(fjall::LsmError::Io(Error::from_raw_os_error(28))).into(), false),
+            (fjall::Error::Storage(fjall::LsmError::Unrecoverable).into(), true),
+            (fjall::Error::Locked.into(), false),
+            (fjall::Error::Poisoned.into(), true),
+            (ViewError::Row { table: "t", what: "short" }, true),
+            (ViewError::Log(ReadError::NotFound(Offset(1))), false),
+        ] {
+            assert_eq!(error.is_damage(), damage, "{error}");
+        }
+    }
+}

@@ -123,3 +123,20 @@ fn closing_applies_what_is_durable_and_stops() {
     assert_eq!(views.applied(), log.durable_end());
     assert!(views.wait_applied_blocking(Offset(1001)).is_err());
 }
+
+struct Panics;
+
+impl Observer for Panics {
+    fn committed(&mut self, _: &Snapshot, _: &[(Offset, Box<dyn Any + Send>)], _: &[Record]) {
+        panic!("as the test wants it");
+    }
+}
+
+#[test]
+fn nobody_waits_for_ever_after_a_panic() {
+    let test = TestViews::over(MemoryLog::new(), projectors(), vec![Box::new(Panics)]);
+    let offset = test.log.journal(seen("a"), 1);
+    assert!(test.views.wait_applied_blocking(offset).is_err());
+    assert!(test.views.wait_applied_blocking(offset.next()).is_err());
+    assert_eq!(test.views.applied(), Offset::ZERO, "what an observer has not seen does not count as applied");
+}
