@@ -86,6 +86,14 @@ pub(crate) fn decode_head_latest_state(row: &[u8]) -> Result<Option<Offset>, Vie
     Ok((reader.varint()? == 1).then_some(latest_state))
 }
 
+/// The current state, and since when it has been that.
+pub(crate) fn decode_head_state(row: &[u8]) -> Result<(Root, Offset), ViewError> {
+    let mut reader = Reader::new(tables::HEADS.name, row);
+    let state = Root(reader.array()?);
+    let _latest = reader.offset()?;
+    Ok((state, reader.offset()?))
+}
+
 const IS_STATE: u8 = 1 << 2;
 const IS_REDACTED: u8 = 1 << 3;
 const IS_WITHHELD: u8 = 1 << 4;

@@ -115,7 +115,10 @@ fn current_state_can_be_asked_for_at_any_position() {
     let mut expected = Vec::new();
     let mut note = |rig: &Rig| {
         let head = rig.head();
-        expected.push((rig.views.log.len() as u64, head.state));
+        // While it is current the head answers, later the rows of the past have to.
+        let at = rig.views.log.len() as u64;
+        assert_eq!(query::state_at(&*rig.snapshot(), rig.number(), Offset(at)).unwrap(), head.state);
+        expected.push((at, head.state));
     };
     rig.join(BOB);
     note(&rig);
