@@ -146,7 +146,7 @@ impl Hub {
             }
             rooms.install(entries, snapshot.offset());
             // What came before it began to listen has woken nobody: whoever asks next has to look.
-            user.touch(self.taking.get());
+            user.latest.raise(self.taking.get());
             return Ok(());
         }
     }
