@@ -18,6 +18,9 @@ mod respond;
 mod server;
 pub mod token;
 
+#[cfg(test)]
+mod tests;
+
 pub use filter::Filter;
 pub use server::{Clock, Effects, Presence, SyncError, SyncRequest, SyncServer};
 pub use token::Token;
