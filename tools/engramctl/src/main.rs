@@ -1,1 +1,47 @@
-fn main() {}
+//! `engramctl`: looks at the log of a stopped server, rebuilds and compares its views, administers it.
+//!
+//! Exit codes: 0 good, 1 a difference or damage was found, 2 could not run. What was asked for goes to standard
+//! output, progress and complaints to standard error. Where to begin: [`args`] for what can be asked, then the
+//! file of the command: `log/stat.rs` is `log stat`.
+
+mod args;
+mod data;
+mod error;
+mod log;
+mod output;
+mod progress;
+mod time;
+
+use std::process::ExitCode;
+
+use clap::Parser;
+
+use args::{Args, Command};
+use error::{Outcome, Result};
+use output::Output;
+
+fn main() -> ExitCode {
+    // clap itself ends with 2 for arguments that make no sense.
+    let args = Args::parse();
+    let mut output = Output::new(args.json);
+    let result = run(args, &mut output).and_then(|outcome| {
+        output.flush()?;
+        Ok(outcome)
+    });
+    match result {
+        Ok(outcome) => outcome.into(),
+        // Whoever read the output has seen enough: `engramctl log cat | head`.
+        Err(error) if error.is_broken_pipe() => ExitCode::SUCCESS,
+        Err(error) => {
+            output::complain(&error);
+            ExitCode::from(2)
+        }
+    }
+}
+
+fn run(args: Args, output: &mut Output) -> Result<Outcome> {
+    let data = args.place.data_dir()?;
+    match args.command {
+        Command::Log(command) => log::run(&data, command, output),
+    }
+}

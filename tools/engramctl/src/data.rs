@@ -1,0 +1,77 @@
+//! The data directory of a server, and how its log is opened.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use engram_log::storage::{Lock, LockMode};
+use engram_log::{EmbeddedLog, FsStorage, Log, OpenError, Storage};
+use engram_log_format::InputRef;
+use engram_log_format::types::Offset;
+
+use crate::args::Place;
+use crate::error::{Error, Result};
+
+const DATA_DIR_DEFAULT: &str = "./engram-data";
+const JOURNAL_DIR: &str = "log/journal";
+
+/// A data directory that exists.
+#[derive(Debug)]
+pub(crate) struct Data {
+    dir: PathBuf,
+}
+
+impl Place {
+    /// The data directory that is meant.
+    pub(crate) fn data_dir(self) -> Result<Data> {
+        let dir = self.data_dir.unwrap_or_else(|| DATA_DIR_DEFAULT.into());
+        if dir.is_dir() { Ok(Data { dir }) } else { Err(Error::NoData(dir)) }
+    }
+}
+
+impl Data {
+    /// Its path.
+    pub(crate) fn dir(&self) -> &Path {
+        &self.dir
+    }
+
+    /// Its files. An error if no log is among them: a tool leaves nothing behind in a directory that is not a server's.
+    pub(crate) fn storage(&self) -> Result<Arc<dyn Storage>> {
+        if !self.dir.join(JOURNAL_DIR).is_dir() {
+            return Err(Error::NoLog(self.dir.clone()));
+        }
+        let files = |source| Error::Files { what: "the data directory", source };
+        Ok(FsStorage::open(&self.dir).map_err(files)?)
+    }
+
+    /// Makes sure that no server runs, and that none starts as long as the lock is held.
+    pub(crate) fn lock(&self, storage: &Arc<dyn Storage>) -> Result<Lock> {
+        storage.lock(LockMode::Shared).map_err(|source| self.locked(source))
+    }
+
+    /// The log, to be read. Nothing on disk is changed.
+    pub(crate) fn log(&self) -> Result<Arc<EmbeddedLog>> {
+        EmbeddedLog::open_read_only(self.storage()?).map_err(|error| self.not_opened(error))
+    }
+
+    /// Puts the directory's name to an error that does not say it.
+    pub(crate) fn not_opened(&self, error: OpenError) -> Error {
+        match error {
+            OpenError::Locked(source) => self.locked(source),
+            OpenError::Empty => Error::NoLog(self.dir.clone()),
+            error => Error::Open(error),
+        }
+    }
+
+    fn locked(&self, source: engram_log::LockError) -> Error {
+        Error::Locked { data_dir: self.dir.clone(), source }
+    }
+}
+
+/// Whose log it is, as its first record says; none if the record cannot be read.
+pub(crate) fn server_name(log: &EmbeddedLog) -> Option<String> {
+    let genesis = log.read(Offset::FIRST).ok()?;
+    match genesis.input() {
+        Ok(InputRef::Genesis(genesis)) => Some(genesis.server_name.to_string()),
+        _ => None,
+    }
+}
