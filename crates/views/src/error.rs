@@ -35,7 +35,7 @@ impl ViewError {
     /// A lock held by another process, a full disk and missing permissions are no damage: deleting
     /// the views would make nothing better. A poisoned store may have failed for such a reason too; but if a
     /// worker fell over damage, it would do so again after every start, so that counts as damage.
-    pub(crate) fn is_damage(&self) -> bool {
+    pub fn is_damage(&self) -> bool {
         match self {
             Self::Log(_) | Self::Store(fjall::Error::Locked | fjall::Error::KeyspaceDeleted) => false,
             Self::Io(error) => io_is_damage(error),
@@ -78,7 +78,8 @@ pub enum ProjectError {
 }
 
 impl ProjectError {
-    pub(crate) fn is_damage(&self) -> bool {
+    /// [`ViewError::is_damage`].
+    pub fn is_damage(&self) -> bool {
         matches!(self, Self::View(error) if error.is_damage())
     }
 }

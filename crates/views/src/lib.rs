@@ -21,6 +21,7 @@ mod replay;
 mod scan;
 mod snapshot;
 mod store;
+pub mod stored;
 pub mod table;
 #[cfg(feature = "testing")]
 pub mod testing;

@@ -62,7 +62,7 @@ pub(crate) fn assemble(
     }
     let store = Arc::new(Store::open(dir, cache_bytes)?);
     let entries = read_entries(&store)?;
-    check_clean_mark(&store, &entries)?;
+    check_mark(store.take_clean_mark()?, &entries)?;
 
     let mut tables = Tables::new();
     let mut views = Vec::new();
@@ -95,6 +95,38 @@ pub(crate) fn assemble(
     Ok(engine)
 }
 
+/// Opens the store without healing anything: what [`assemble`] would build anew is damage.
+pub(crate) fn strictly(
+    dir: &Path,
+    log: &Arc<dyn Log>,
+    projectors: Vec<Box<dyn Projector>>,
+) -> Result<Engine, ViewError> {
+    check_declarations(&projectors);
+    if let Some(reason) = Store::condemnation(dir) {
+        return Err(ViewError::Damaged(reason));
+    }
+    let store = Store::open_existing(dir)?.ok_or_else(|| ViewError::Damaged("there are no views".to_owned()))?;
+    let store = Arc::new(store);
+    let entries = read_entries(&store)?;
+    check_mark(store.clean_mark(), &entries)?;
+    if !entries.iter().map(|entry| entry.name.as_str()).eq(projectors.iter().map(|projector| projector.name())) {
+        return Err(ViewError::Damaged("the store holds other views than those of this version".to_owned()));
+    }
+    let mut tables = Tables::new();
+    let mut views = Vec::new();
+    for (projector, entry) in projectors.iter().zip(&entries) {
+        let (view, keyspaces) = recover(&store, &**log, &**projector, Some(entry))?
+            .map_err(|reason| ViewError::Damaged(format!("the view {}: {reason}", entry.name)))?;
+        for (table, keyspace) in view.tables.iter().zip(keyspaces) {
+            tables.set(table, keyspace);
+        }
+        views.push(view);
+    }
+    // From here on the views may move.
+    store.take_clean_mark()?;
+    Ok(Engine::new(store, Arc::new(tables), views, projectors, Arc::clone(log), true))
+}
+
 /// What the store says about itself.
 pub(crate) fn read_entries(store: &Store) -> Result<Vec<Entry>, ViewError> {
     match (store.meta.get(LAYOUT)?, store.meta.get(CURSORS)?) {
@@ -106,8 +138,8 @@ pub(crate) fn read_entries(store: &Store) -> Result<Vec<Entry>, ViewError> {
 }
 
 /// After a clean stop every view must be where it was: a store that silently lost its tail may have lost more.
-fn check_clean_mark(store: &Store, entries: &[Entry]) -> Result<(), ViewError> {
-    let Some(mark) = store.take_clean_mark()?.filter(|mark| *mark > Offset::ZERO) else { return Ok(()) };
+fn check_mark(mark: Option<Offset>, entries: &[Entry]) -> Result<(), ViewError> {
+    let Some(mark) = mark.filter(|mark| *mark > Offset::ZERO) else { return Ok(()) };
     if entries.is_empty() || entries.iter().any(|entry| entry.cursor != mark) {
         let cursors: Vec<_> = entries.iter().map(|entry| entry.cursor).collect();
         return Err(ViewError::Damaged(format!("stopped cleanly at {mark}, and now the views are at {cursors:?}")));

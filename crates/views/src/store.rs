@@ -92,11 +92,16 @@ impl Store {
         tracing::warn!(%error, ?result, "the views are damaged: they are rebuilt from the log at the next start");
     }
 
-    /// Takes the mark of a clean stop: the offset that every view was at.
+    /// The mark of a clean stop: the offset that every view was at.
+    pub(crate) fn clean_mark(&self) -> Option<Offset> {
+        let text = fs::read_to_string(self.dir.join("clean")).ok()?;
+        text.trim().parse().ok().map(Offset)
+    }
+
+    /// Takes the mark of a clean stop away: the views are about to move.
     pub(crate) fn take_clean_mark(&self) -> Result<Option<Offset>, ViewError> {
-        let path = self.dir.join("clean");
-        let mark = fs::read_to_string(&path).ok().and_then(|text| text.trim().parse().ok().map(Offset));
-        remove_if_there(fs::remove_file(path))?;
+        let mark = self.clean_mark();
+        remove_if_there(fs::remove_file(self.dir.join("clean")))?;
         Ok(mark)
     }
 

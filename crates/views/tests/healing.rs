@@ -11,7 +11,7 @@ use std::sync::Arc;
 use common::{Tiny, Toy, copy, digests, digests_of, expected, files, history, open, seen};
 use engram_log::{Log, Offset};
 use engram_views::testing::{MemoryLog, flush, scratch_dir};
-use engram_views::{Options, Projector, Views, list};
+use engram_views::{Options, ProjectError, Projector, Views, list, stored};
 
 /// A directory with views whose rows are partly in files, partly in the store's journal.
 fn views_of(log: &MemoryLog) -> tempfile::TempDir {
@@ -210,4 +210,26 @@ fn records_that_no_view_writes_for_move_the_cursor() {
     }
     drop(open(directory.path(), &log));
     assert!(list(directory.path()).unwrap().iter().all(|view| view.cursor == Offset(15)));
+}
+
+#[test]
+fn a_tool_is_told_of_what_a_server_would_heal() {
+    let log = history(100);
+    let look = |dir: &Path, version| {
+        let projectors: Vec<Box<dyn Projector>> = vec![Box::new(Toy::new(version)), Box::new(Tiny)];
+        let snapshot = stored::open(dir, Arc::new(log.clone()), projectors)?;
+        Ok::<_, ProjectError>(digests_of(&snapshot).unwrap())
+    };
+    let directory = views_of(&log.prefix(60));
+    assert_eq!(look(directory.path(), 1).unwrap(), expected(&log), "what is sound is caught up");
+    assert_eq!(generations(directory.path()), [("toy".to_owned(), 1), ("tiny".to_owned(), 1)]);
+
+    assert!(look(directory.path(), 2).unwrap_err().is_damage(), "another version");
+    fs::write(directory.path().join("clean"), "7").unwrap();
+    for _ in 0..2 {
+        assert!(look(directory.path(), 1).unwrap_err().is_damage(), "looking does not heal");
+    }
+    assert_eq!(digests(&open(directory.path(), &log)), expected(&log));
+    assert_eq!(look(directory.path(), 1).unwrap(), expected(&log), "a server does");
+    assert!(look(&directory.path().join("nothing"), 1).unwrap_err().is_damage(), "no views at all");
 }
