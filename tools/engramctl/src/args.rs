@@ -3,8 +3,10 @@
 use std::path::PathBuf;
 
 use clap::{Parser, Subcommand};
-use engram_log::{Kind, Offset};
+use engram_log::{Kind, Offset, TimestampMs};
 use engram_log_format::input;
+
+use crate::time;
 
 /// Looks at the log of a stopped Engram server, rebuilds and compares its views, administers it.
 ///
@@ -24,7 +26,10 @@ pub(crate) struct Args {
 /// Where the server's data is.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Place {
-    /// The data directory [default: ./engram-data].
+    /// The server's configuration file, which says where the data is.
+    #[arg(long, global = true, value_name = "FILE", env = "ENGRAM_CONFIG")]
+    pub(crate) config: Option<PathBuf>,
+    /// The data directory, instead of what the configuration says; without either, ./engram-data.
     #[arg(long, global = true, value_name = "DIR")]
     pub(crate) data_dir: Option<PathBuf>,
 }
@@ -34,6 +39,12 @@ pub(crate) enum Command {
     /// Look at the log.
     #[command(subcommand)]
     Log(LogCommand),
+    /// Look at the views, rebuild and compare them.
+    #[command(subcommand)]
+    View(ViewCommand),
+    /// Administer accounts.
+    #[command(subcommand)]
+    User(UserCommand),
 }
 
 #[derive(Debug, Subcommand)]
@@ -60,9 +71,68 @@ pub(crate) struct CatArgs {
     /// Print only records of these rooms.
     #[arg(long, value_name = "ROOM_ID")]
     pub(crate) room: Vec<String>,
+    /// Refused: records are read from a stopped server's log, to which nothing is added.
+    #[arg(long)]
+    pub(crate) follow: bool,
     /// Do not hide password hashes, digests of access tokens, and registration tokens.
     #[arg(long)]
     pub(crate) secrets: bool,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum ViewCommand {
+    /// The views as they were left: version, generation, offset, size.
+    List,
+    /// One digest a view, over all of its rows: equal logs give equal digests.
+    Digest {
+        /// The view; all of them without a name.
+        name: Option<String>,
+    },
+    /// Build views anew from the log, in place or in a directory of their own.
+    Rebuild(RebuildArgs),
+    /// Build all views anew in a scratch directory, and compare their digests with those of the stored ones.
+    Verify {
+        /// Where the scratch directory is made [default: the data directory].
+        #[arg(long, value_name = "DIR")]
+        scratch: Option<PathBuf>,
+    },
+}
+
+#[derive(Debug, Default, clap::Args)]
+pub(crate) struct RebuildArgs {
+    /// The view.
+    #[arg(required_unless_present = "all", conflicts_with = "all")]
+    pub(crate) name: Option<String>,
+    /// All views.
+    #[arg(long)]
+    pub(crate) all: bool,
+    /// Build into this directory, which is new or empty, and leave the server's views alone.
+    #[arg(long, value_name = "DIR")]
+    pub(crate) into: Option<PathBuf>,
+    /// Stop after this offset.
+    #[arg(long, value_name = "OFFSET", value_parser = offset, requires = "into", conflicts_with = "until")]
+    pub(crate) to: Option<Offset>,
+    /// Stop after the last record of this time or before, like 2026-11-21T10:26:12Z.
+    #[arg(long, value_name = "TIME", value_parser = time::parse, requires = "into")]
+    pub(crate) until: Option<TimestampMs>,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum UserCommand {
+    /// Create an account. The password is asked for, or read from standard input if that is no terminal.
+    Create(CreateArgs),
+}
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct CreateArgs {
+    /// Its name: `alice`, or `@alice:example.org`.
+    pub(crate) name: String,
+    /// Its password. Other users of this machine can see it in the list of processes: better not to give it here.
+    #[arg(long)]
+    pub(crate) password: Option<String>,
+    /// Make it an administrator of the server.
+    #[arg(long)]
+    pub(crate) admin: bool,
 }
 
 fn offset(text: &str) -> Result<Offset, String> {
@@ -111,8 +181,18 @@ mod tests {
 
     #[test]
     fn what_makes_no_sense_is_refused() {
-        for line in ["", "log", "log cat --kind nothing", "log cat --from -1", "log stat --room x"] {
+        let log = ["", "log", "log cat --kind nothing", "log cat --from -1", "log stat --room x"];
+        let view = ["view rebuild", "view rebuild rooms --all", "view rebuild --all --to 3", "view digest a b"];
+        let both = ["view rebuild --all --into d --to 3 --until 2026-11-21", "view rebuild --all --into d --until now"];
+        for line in log.into_iter().chain(view).chain(both).chain(["user create"]) {
             assert!(parse(line).is_err(), "{line}");
+        }
+    }
+
+    #[test]
+    fn a_rebuild_is_of_one_view_or_all_in_place_or_elsewhere() {
+        for line in ["rooms", "--all", "rooms --into d", "--all --into d --to 3", "--all --into d --until 2026-11-21"] {
+            assert!(parse(&format!("view rebuild {line}")).is_ok(), "{line}");
         }
     }
 }

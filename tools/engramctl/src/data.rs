@@ -7,40 +7,51 @@ use engram_log::storage::{Lock, LockMode};
 use engram_log::{EmbeddedLog, FsStorage, Log, OpenError, Storage};
 use engram_log_format::InputRef;
 use engram_log_format::types::Offset;
+use engram_server::config::{Config, Overrides};
 
 use crate::args::Place;
 use crate::error::{Error, Result};
 
-const DATA_DIR_DEFAULT: &str = "./engram-data";
 const JOURNAL_DIR: &str = "log/journal";
 
 /// A data directory that exists.
 #[derive(Debug)]
 pub(crate) struct Data {
-    dir: PathBuf,
+    config: Config,
 }
 
 impl Place {
     /// The data directory that is meant.
-    pub(crate) fn data_dir(self) -> Result<Data> {
-        let dir = self.data_dir.unwrap_or_else(|| DATA_DIR_DEFAULT.into());
-        if dir.is_dir() { Ok(Data { dir }) } else { Err(Error::NoData(dir)) }
+    pub(crate) fn open(self) -> Result<Data> {
+        let overrides = Overrides { data_dir: self.data_dir, ..Overrides::default() };
+        let config = Config::load(self.config.as_deref(), std::env::vars(), overrides)?;
+        if config.data_dir.is_dir() { Ok(Data { config }) } else { Err(Error::NoData(config.data_dir)) }
     }
 }
 
 impl Data {
     /// Its path.
     pub(crate) fn dir(&self) -> &Path {
-        &self.dir
+        &self.config.data_dir
+    }
+
+    /// The directory of the views.
+    pub(crate) fn views_dir(&self) -> PathBuf {
+        self.dir().join("views")
+    }
+
+    /// The configuration, of which the server's name is not to be relied on: it may not have been given.
+    pub(crate) fn config(&self) -> &Config {
+        &self.config
     }
 
     /// Its files. An error if no log is among them: a tool leaves nothing behind in a directory that is not a server's.
     pub(crate) fn storage(&self) -> Result<Arc<dyn Storage>> {
-        if !self.dir.join(JOURNAL_DIR).is_dir() {
-            return Err(Error::NoLog(self.dir.clone()));
+        if !self.dir().join(JOURNAL_DIR).is_dir() {
+            return Err(Error::NoLog(self.dir().to_owned()));
         }
         let files = |source| Error::Files { what: "the data directory", source };
-        Ok(FsStorage::open(&self.dir).map_err(files)?)
+        Ok(FsStorage::open(self.dir()).map_err(files)?)
     }
 
     /// Makes sure that no server runs, and that none starts as long as the lock is held.
@@ -57,13 +68,13 @@ impl Data {
     pub(crate) fn not_opened(&self, error: OpenError) -> Error {
         match error {
             OpenError::Locked(source) => self.locked(source),
-            OpenError::Empty => Error::NoLog(self.dir.clone()),
+            OpenError::Empty => Error::NoLog(self.dir().to_owned()),
             error => Error::Open(error),
         }
     }
 
     fn locked(&self, source: engram_log::LockError) -> Error {
-        Error::Locked { data_dir: self.dir.clone(), source }
+        Error::Locked { data_dir: self.dir().to_owned(), source }
     }
 }
 

@@ -11,10 +11,13 @@ mod log;
 mod output;
 mod progress;
 mod time;
+mod user;
+mod view;
 
 use std::process::ExitCode;
 
 use clap::Parser;
+use engram_server::logging;
 
 use args::{Args, Command};
 use error::{Outcome, Result};
@@ -23,6 +26,7 @@ use output::Output;
 fn main() -> ExitCode {
     // clap itself ends with 2 for arguments that make no sense.
     let args = Args::parse();
+    logging::start(false, Some("warn"), true);
     let mut output = Output::new(args.json);
     let result = run(args, &mut output).and_then(|outcome| {
         output.flush()?;
@@ -34,14 +38,16 @@ fn main() -> ExitCode {
         Err(error) if error.is_broken_pipe() => ExitCode::SUCCESS,
         Err(error) => {
             output::complain(&error);
-            ExitCode::from(2)
+            error.exit_code()
         }
     }
 }
 
 fn run(args: Args, output: &mut Output) -> Result<Outcome> {
-    let data = args.place.data_dir()?;
+    let data = args.place.open()?;
     match args.command {
         Command::Log(command) => log::run(&data, command, output),
+        Command::View(command) => view::run(&data, command, output),
+        Command::User(command) => user::run(&data, command, output),
     }
 }

@@ -7,6 +7,11 @@ pub(crate) fn bytes(what: &'static str) -> Bar {
     Bar::new(what, "{msg} {wide_bar} {binary_bytes} of {binary_total_bytes}, {binary_bytes_per_sec}, {eta} left")
 }
 
+/// A bar over offsets of the log.
+pub(crate) fn offsets(what: &'static str) -> Bar {
+    Bar::new(what, "{msg} {wide_bar} {human_pos} of {human_len}, {per_sec}, {eta} left")
+}
+
 /// A bar that stays no longer than its work.
 pub(crate) struct Bar(ProgressBar);
 

@@ -11,7 +11,7 @@ use super::fields::{Field, Fields};
 use super::stat::lane_name;
 use crate::args::CatArgs;
 use crate::data::Data;
-use crate::error::{Outcome, Result};
+use crate::error::{Error, Outcome, Result};
 use crate::output::{self, Output, printable, shorten};
 use crate::time;
 
@@ -22,6 +22,9 @@ const CONTENT_CHARS_MAX: usize = 100;
 
 /// Runs the command. Records that cannot be decoded are printed as far as they can be, and are found damage.
 pub(crate) fn run(data: &Data, args: &CatArgs, output: &mut Output) -> Result<Outcome> {
+    if args.follow {
+        return Err(Error::Follower);
+    }
     let log = data.log()?;
     let end = args.to.unwrap_or(Offset(u64::MAX)).min(log.durable_end());
     let after = Offset(args.from.unwrap_or(Offset::FIRST).0.saturating_sub(1));
@@ -137,7 +140,7 @@ fn essence(payload: &Payload) -> String {
 #[derive(Deserialize)]
 struct Event<'a> {
     #[serde(rename = "type")]
-    event_type: String,
+    kind: String,
     sender: String,
     state_key: Option<String>,
     #[serde(borrow)]
@@ -152,7 +155,7 @@ fn event(fields: &Fields) -> Option<String> {
     let state_key = event.state_key.map(|key| format!("[{key}]")).unwrap_or_default();
     let source = fields.text("source").filter(|source| *source != "local");
     let source = source.map(|source| format!(" ({source})")).unwrap_or_default();
-    let head = format!("{room_id} {}{state_key} {} {event_id}{source}", event.event_type, event.sender);
+    let head = format!("{room_id} {}{state_key} {} {event_id}{source}", event.kind, event.sender);
     let content = shorten(&printable(event.content.get()), CONTENT_CHARS_MAX);
     Some(format!("{} {content}", output::printable(&head)))
 }

@@ -32,8 +32,12 @@ pub(crate) struct Fields(pub(crate) Vec<(&'static str, Field)>);
 const HIDDEN: &str = "(hidden)";
 
 macro_rules! field {
-    ($value:expr) => { Field::from($value) };
-    ($value:expr, secret) => { Field::from($value).secret() };
+    ($value:expr) => {
+        Field::from($value)
+    };
+    ($value:expr, secret) => {
+        Field::from($value).secret()
+    };
 }
 
 // The patterns name every field of every type: one that is missing here does not compile.
@@ -201,7 +205,8 @@ impl Fields {
                 field => output::printable(&serde_json::to_string(field).unwrap_or_default()),
             };
             let space = if line.is_empty() { "" } else { " " };
-            write!(line, "{space}{name}={}", output::shorten(&value, chars_max)).expect("writing to a string cannot fail");
+            write!(line, "{space}{name}={}", output::shorten(&value, chars_max))
+                .expect("writing to a string cannot fail");
         }
         line
     }

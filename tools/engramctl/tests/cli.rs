@@ -1,0 +1,300 @@
+//! The program as it is used: arguments in, output and exit codes out, on data directories of a small server.
+
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+use std::fs;
+use std::io::Write;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::sync::Arc;
+
+use engram_log::{EmbeddedLog, FsStorage, Input, Lane, Log, Options, TimestampMs};
+use engram_log_format::v1;
+use serde_json::Value;
+use tempfile::TempDir;
+
+/// 2026-11-21T10:00:00Z.
+const START: TimestampMs = TimestampMs(1_795_255_200_000);
+const ROOM: &str = "!room:localhost";
+
+/// What a run of the program left.
+struct Run {
+    code: i32,
+    out: String,
+    err: String,
+}
+
+fn run_with(data_dir: &Path, line: &str, input: &str) -> Run {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_engramctl"));
+    command.arg("--data-dir").arg(data_dir).args(line.split_whitespace());
+    command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    let mut child = command.spawn().unwrap();
+    // A program that reads nothing may be gone already.
+    let _ = child.stdin.take().unwrap().write_all(input.as_bytes());
+    let output = child.wait_with_output().unwrap();
+    let text = |bytes| String::from_utf8(bytes).unwrap();
+    Run { code: output.status.code().unwrap(), out: text(output.stdout), err: text(output.stderr) }
+}
+
+fn run(data_dir: &Path, line: &str) -> Run {
+    run_with(data_dir, line, "")
+}
+
+/// Runs a command that has to succeed; its one JSON document.
+fn json(data_dir: &Path, line: &str) -> Value {
+    let Run { code, out, err } = run(data_dir, &format!("--json {line}"));
+    assert_eq!(code, 0, "{line}: {err}");
+    serde_json::from_str(&out).unwrap()
+}
+
+/// Runs a command that has to fail in this way, and say so.
+fn fails(data_dir: &Path, line: &str, code: i32, complaint: &str) {
+    let run = run(data_dir, line);
+    assert_eq!(run.code, code, "{line}: {}{}", run.out, run.err);
+    assert!(run.err.contains(complaint), "{line}: {}", run.err);
+}
+
+fn open(data_dir: &Path) -> Arc<EmbeddedLog> {
+    let options = Options { now: START, segment_bytes: 1 << 20, ..Options::default() };
+    EmbeddedLog::open(FsStorage::open(data_dir).unwrap(), options).unwrap()
+}
+
+fn inputs() -> Vec<(Lane, Input)> {
+    let account = |name: &str| v1::AccountCreated {
+        user_id: format!("@{name}:localhost"),
+        password_hash: Some("$argon2id$secret".to_owned()),
+        admin: false,
+        guest: false,
+        registration_token: None,
+        appservice_id: None,
+    };
+    let data = v1::AccountDataSet {
+        user_id: "@alice:localhost".to_owned(),
+        room_id: Some(ROOM.to_owned()),
+        event_type: "m.tag".to_owned(),
+        content: b"{\"tags\":\n{}}".to_vec(),
+    };
+    let pdu = v1::Pdu {
+        room_id: ROOM.to_owned(),
+        event_id: "$event".to_owned(),
+        room_version: "11".to_owned(),
+        source: v1::PduSource::Local,
+        json: br#"{"content":{"body":"hello"},"sender":"@alice:localhost","type":"m.room.message"}"#.to_vec(),
+        transaction: None,
+        verified_keys: Vec::new(),
+    };
+    let typing =
+        v1::TypingSet { room_id: ROOM.to_owned(), user_id: "@alice:localhost".to_owned(), until_ms: Some(START.0) };
+    vec![
+        (Lane::Journal, account("alice").into()),
+        (Lane::Journal, account("bob").into()),
+        (Lane::Journal, data.into()),
+        (Lane::Journal, pdu.into()),
+        (Lane::Ephemeral, typing.into()),
+    ]
+}
+
+/// The data of a server that has stopped. Its own records have the offsets 1 to 3, the inputs 4 to 8.
+fn stopped() -> TempDir {
+    let directory = tempfile::tempdir().unwrap();
+    let log = open(directory.path());
+    for (lane, input) in inputs() {
+        log.append(lane, &[input], START).unwrap();
+    }
+    log.close().unwrap();
+    directory
+}
+
+/// [`stopped`], with its views built.
+fn with_views() -> TempDir {
+    let directory = stopped();
+    json(directory.path(), "view rebuild --all");
+    directory
+}
+
+/// The segment of the journal that holds the inputs.
+fn segment(directory: &TempDir) -> PathBuf {
+    let dir = directory.path().join("log/journal");
+    let mut paths: Vec<_> = fs::read_dir(dir).unwrap().map(|entry| entry.unwrap().path()).collect();
+    paths.sort();
+    paths.remove(0)
+}
+
+#[test]
+fn stat_says_what_there_is() {
+    let directory = stopped();
+    let stat = json(directory.path(), "log stat");
+    assert_eq!(stat["server_name"], "localhost");
+    assert_eq!(stat["records"], 9);
+    assert_eq!(stat["last"], 9);
+    assert!(stat["segments"].as_array().unwrap().iter().any(|segment| segment["lane"] == "ephemeral"));
+    let human = run(directory.path(), "log stat");
+    assert!(human.out.contains("log/journal/") && human.out.contains("2026-11-21T10:00:00.000Z"), "{}", human.out);
+}
+
+#[test]
+fn cat_prints_one_line_per_record() {
+    let directory = stopped();
+    let human = run(directory.path(), "log cat");
+    assert_eq!((human.code, human.out.lines().count()), (0, 9), "{}", human.out);
+    let event =
+        r#"2026-11-21T10:00:00.000Z  pdu  !room:localhost m.room.message @alice:localhost $event {"body":"hello"}"#;
+    assert!(human.out.lines().nth(6).unwrap().ends_with(event), "{}", human.out);
+
+    let machine = run(directory.path(), "--json log cat --kind pdu,account-data-set");
+    let lines: Vec<Value> = machine.out.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    assert_eq!(lines.len(), 2);
+    assert_eq!(lines[0]["payload"]["content"]["tags"], serde_json::json!({}));
+    assert_eq!(lines[1]["payload"]["json"]["content"]["body"], "hello");
+    assert_eq!((&lines[1]["offset"], &lines[1]["lane"]), (&7.into(), &"journal".into()));
+}
+
+#[test]
+fn cat_selects_by_offset_kind_and_room() {
+    let directory = stopped();
+    let offsets = |line: &str| -> Vec<u64> {
+        let run = run(directory.path(), &format!("--json log cat {line}"));
+        assert_eq!(run.code, 0, "{}", run.err);
+        run.out.lines().map(|line| serde_json::from_str::<Value>(line).unwrap()["offset"].as_u64().unwrap()).collect()
+    };
+    assert_eq!(offsets("--from 8"), [8, 9]);
+    assert_eq!(offsets("--from 3 --to 5"), [3, 4, 5]);
+    assert_eq!(offsets("--to 2"), [1, 2]);
+    assert_eq!(offsets("--from 100"), [0; 0]);
+    assert_eq!(offsets("--kind account-created"), [4, 5]);
+    assert_eq!(offsets(&format!("--room {ROOM}")), [6, 7, 8]);
+    assert_eq!(offsets("--room !other:localhost"), [0; 0]);
+}
+
+#[test]
+fn secrets_are_printed_on_request_only() {
+    let directory = stopped();
+    for line in ["log cat", "--json log cat"] {
+        assert!(!run(directory.path(), line).out.contains("$argon2id"), "{line}");
+        assert!(run(directory.path(), &format!("{line} --secrets")).out.contains("$argon2id$secret"), "{line}");
+    }
+}
+
+#[test]
+fn a_whole_log_verifies_and_every_damage_is_found() {
+    let directory = stopped();
+    let report = json(directory.path(), "log verify");
+    assert_eq!((&report["good"], &report["records"]), (&true.into(), &9.into()));
+
+    let path = segment(&directory);
+    let mut bytes = fs::read(&path).unwrap();
+    let at = bytes.windows(5).position(|window| window == b"hello").unwrap();
+    bytes[at] ^= 1;
+    fs::write(&path, bytes).unwrap();
+    let run = run(directory.path(), "log verify");
+    assert_eq!(run.code, 1, "{}", run.out);
+    assert!(run.out.contains("DAMAGED log/journal/") && run.out.contains("record 7"), "{}", run.out);
+    fails(directory.path(), "log cat", 1, "damaged");
+    fails(directory.path(), "view rebuild --all", 1, "damaged");
+}
+
+#[test]
+fn a_running_server_is_left_alone() {
+    let directory = with_views();
+    let running = open(directory.path());
+    let holder = format!("in use by process {}", std::process::id());
+    let commands =
+        ["log stat", "log cat", "log verify", "view list", "view digest", "view verify", "view rebuild --all"];
+    for line in commands.into_iter().chain(["user create eve --password pw"]) {
+        fails(directory.path(), line, 2, &holder);
+    }
+    fails(directory.path(), "log cat --follow", 2, "--follow is refused");
+    running.close().unwrap();
+    assert_eq!(run(directory.path(), "log stat").code, 0);
+}
+
+#[test]
+fn what_is_no_servers_data_is_refused_and_stays_empty() {
+    let directory = tempfile::tempdir().unwrap();
+    for line in ["log stat", "log verify", "view list", "view verify", "user create eve --password pw"] {
+        fails(directory.path(), line, 2, "there is no log in");
+    }
+    assert_eq!(fs::read_dir(directory.path()).unwrap().count(), 0);
+    fails(&directory.path().join("nothing"), "log stat", 2, "there is no data directory");
+    fails(directory.path(), "log frobnicate", 2, "unrecognized");
+    fails(directory.path(), "--config /nowhere.toml log stat", 2, "cannot read the configuration");
+}
+
+#[test]
+fn the_configuration_says_where_the_data_is() {
+    let directory = stopped();
+    let file = directory.path().join("engram.toml");
+    fs::write(&file, format!("data_dir = {:?}\n", directory.path())).unwrap();
+    let mut command = Command::new(env!("CARGO_BIN_EXE_engramctl"));
+    let output = command.arg("--config").arg(&file).args(["--json", "log", "stat"]).output().unwrap();
+    let stat: Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert_eq!(stat["records"], 9);
+}
+
+#[test]
+fn views_are_listed_digested_and_rebuilt_to_the_same() {
+    let directory = with_views();
+    let list = json(directory.path(), "view list");
+    let names: Vec<_> = list["views"].as_array().unwrap().iter().map(|view| view["name"].clone()).collect();
+    assert_eq!(names, ["rooms", "users", "ephemeral"]);
+    let before = json(directory.path(), "view digest");
+    assert_eq!(before["offset"], 9);
+    assert_eq!(json(directory.path(), "view digest users")["views"][0], before["views"][1]);
+    assert_eq!(json(directory.path(), "view rebuild users")["views"][0], before["views"][1]);
+    assert_eq!(json(directory.path(), "view rebuild --all"), before);
+    fails(directory.path(), "view digest nothing", 2, "there is no view \"nothing\"");
+
+    let verified = json(directory.path(), "view verify");
+    assert_eq!(verified["good"], true);
+    let leftovers = fs::read_dir(directory.path()).unwrap().map(|entry| entry.unwrap().file_name());
+    assert!(leftovers.into_iter().all(|name| !name.to_string_lossy().starts_with("scratch")), "the scratch is gone");
+}
+
+#[test]
+fn a_view_can_be_seen_as_it_was() {
+    let directory = with_views();
+    let into = |name: &str| directory.path().join(name).display().to_string();
+    let rows = |line: String| {
+        let digests = json(directory.path(), &line);
+        let tables = digests["views"][0]["tables"].as_array().unwrap().clone();
+        let accounts = tables.into_iter().find(|table| table["name"] == "users.accounts").unwrap();
+        (digests["offset"].as_u64().unwrap(), accounts["rows"].as_u64().unwrap())
+    };
+    assert_eq!(rows(format!("view rebuild users --into {} --to 4", into("a"))), (4, 1));
+    assert_eq!(rows(format!("view rebuild users --into {} --to 5", into("b"))), (5, 2));
+    assert_eq!(rows(format!("view rebuild users --into {} --until 2026-11-21T09:59:59Z", into("c"))).1, 0);
+    assert_eq!(rows(format!("view rebuild users --into {} --until 2026-11-21T10:00:01Z", into("d"))).1, 2);
+    fails(directory.path(), &format!("view rebuild --all --into {}", into("a")), 2, "is not empty");
+}
+
+#[test]
+fn views_that_a_start_would_heal_are_found() {
+    let directory = with_views();
+    let mark = directory.path().join("views/clean");
+    fs::write(&mark, "3").unwrap();
+    for line in ["view verify", "view verify", "view digest"] {
+        fails(directory.path(), line, 1, "stopped cleanly at 3");
+    }
+    json(directory.path(), "view rebuild --all");
+    assert_eq!(run(directory.path(), "view verify").code, 0);
+}
+
+#[test]
+fn an_account_is_created_as_by_the_server() {
+    let directory = stopped();
+    let created = json(directory.path(), "user create carol --password hunter2 --admin");
+    assert_eq!(created["user_id"], "@carol:localhost");
+    fails(directory.path(), "user create carol --password hunter2", 2, "the user ID is taken");
+    fails(directory.path(), "user create @dave:elsewhere --password hunter2", 2, "is no user of this server");
+    fails(directory.path(), "user create dave", 2, "there is no password");
+    assert_eq!(run_with(directory.path(), "user create @dave:localhost", "hunter2\n").out, "created @dave:localhost\n");
+
+    let created = run(directory.path(), "--json log cat --kind account-created --from 9 --secrets");
+    let created: Vec<Value> = created.out.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    assert_eq!(created.len(), 2);
+    assert_eq!(created[0]["payload"]["admin"], true);
+    assert_eq!(created[1]["payload"]["admin"], false);
+    assert!(created[1]["payload"]["password_hash"].as_str().unwrap().starts_with("$argon2id$"));
+    assert_eq!(json(directory.path(), "log verify")["good"], true);
+    assert_eq!(json(directory.path(), "view verify")["good"], true);
+}
