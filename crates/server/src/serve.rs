@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use engram_log::{AppendError, Offset};
-use tokio::signal::unix::{SignalKind, signal};
+use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::{mpsc, watch};
 
 use crate::config::Config;
@@ -76,6 +76,8 @@ async fn run(
         alive,
         connections_max: config.connections_max,
     };
+    // Before anybody can connect: who has seen the server answer may also stop it.
+    let signals = Signals::listen().map_err(ServeError::Runtime)?;
     let mut bound = Vec::with_capacity(config.listeners.len());
     for listener in &config.listeners {
         bound.push(Bound::new(listener).await?);
@@ -87,7 +89,7 @@ async fn run(
     drop(shared);
     tokio::spawn(expire_typing(Arc::clone(&node.app)));
     let ended = tokio::select! {
-        ended = signalled() => ended.map_err(ServeError::Runtime),
+        () = signals.received() => Ok(()),
         // No record ever has this offset: the wait ends only when the views do.
         Err(stopped) = node.views.wait_applied(Offset(u64::MAX)) => Err(ServeError::Stopped(stopped.0.to_string())),
     };
@@ -100,15 +102,24 @@ async fn run(
     ended
 }
 
-async fn signalled() -> io::Result<()> {
-    let mut terminate = signal(SignalKind::terminate())?;
-    let mut interrupt = signal(SignalKind::interrupt())?;
-    let name = tokio::select! {
-        _ = terminate.recv() => "SIGTERM",
-        _ = interrupt.recv() => "SIGINT",
-    };
-    tracing::info!(signal = name, "stopping");
-    Ok(())
+/// The signals that ask a server to stop.
+struct Signals {
+    terminate: Signal,
+    interrupt: Signal,
+}
+
+impl Signals {
+    fn listen() -> io::Result<Self> {
+        Ok(Self { terminate: signal(SignalKind::terminate())?, interrupt: signal(SignalKind::interrupt())? })
+    }
+
+    async fn received(mut self) {
+        let name = tokio::select! {
+            _ = self.terminate.recv() => "SIGTERM",
+            _ = self.interrupt.recv() => "SIGINT",
+        };
+        tracing::info!(signal = name, "stopping");
+    }
 }
 
 async fn expire_typing(app: Arc<engram_client_api::App>) {
