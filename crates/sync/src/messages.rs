@@ -19,7 +19,7 @@ use crate::token::Token;
 /// Why history is not shown.
 #[derive(Debug, thiserror::Error)]
 pub enum HistoryError {
-    /// The user has never been in the room, and it is not open to the world: `M_FORBIDDEN`.
+    /// The user has never been in the room or has forgotten it, and it is not open to the world: `M_FORBIDDEN`.
     #[error("you are not a member of this room")]
     Forbidden,
     /// There is no such event, or the user may not see it: `M_NOT_FOUND`.
@@ -224,6 +224,7 @@ impl Sight {
             return Ok(Self { end: head.latest, joined_since: None, ignored });
         }
         match membership {
+            Some(_) if query::has_forgotten(reader, room, user_id)? => Err(HistoryError::Forbidden),
             Some((Membership::Leave | Membership::Ban, end)) => Ok(Self { end, joined_since: None, ignored }),
             _ => Err(HistoryError::Forbidden),
         }

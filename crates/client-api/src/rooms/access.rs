@@ -25,6 +25,7 @@ pub(crate) fn readable(reader: &dyn Read, room_id: &str, user_id: &str) -> ApiRe
     let room = query::room(reader, room_id)?.ok_or_else(refused)?;
     let head = query::head(reader, room.number)?;
     let membership = query::membership(reader, room.number, user_id)?;
+    let membership = if query::has_forgotten(reader, room.number, user_id)? { None } else { membership };
     match membership {
         Some((Membership::Join, _)) => return Ok(Readable { room, state: head.state, left_at: None }),
         Some((Membership::Leave | Membership::Ban, event)) if was_joined_before(reader, &room, event, user_id)? => {

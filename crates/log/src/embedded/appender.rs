@@ -7,10 +7,10 @@ use std::time::Duration;
 
 use engram_log_format::frame::{FRAME_HEADER_BYTES, Frame, FrameBuilder};
 use engram_log_format::input::Input;
-use engram_log_format::record::{HEADER_BYTES, RecordHeader, record_bytes};
+use engram_log_format::record::{HEADER_BYTES, RecordFields, RecordHeader, record_bytes};
 use engram_log_format::{Lane, Offset, TimestampMs, v1};
 
-use super::sequencer::{self, End, Pending, Sequencer, Work};
+use super::sequencer::{self, End, Payload, Pending, Sequencer, Work};
 use super::tail::{Entry, Tail};
 use super::writer::{LaneWriter, WriteError};
 use crate::limits::{DISK_FULL_RETRY_MS, FRAME_BYTES};
@@ -89,9 +89,8 @@ impl Appender {
     /// Writes a group of appends: ephemeral ones without sync, then the journal's with one.
     fn commit(&mut self, appends: Vec<Pending>) -> Result<(), Stop> {
         let lease_below = appends.iter().filter_map(|append| append.lease_below).max();
-        let (journal, ephemeral) = appends.into_iter().partition(|append| append.lane == Lane::Journal);
-        let ephemeral = self.write_lane(Lane::Ephemeral, ephemeral)?;
-        let journal = self.write_lane(Lane::Journal, journal)?;
+        let ephemeral = self.write_lane(Lane::Ephemeral, &appends)?;
+        let journal = self.write_lane(Lane::Journal, &appends)?;
         // Writers are told of the lease before followers are told of its record; the order does not matter.
         if let Some(below) = lease_below {
             self.sequencer.lease_is_durable(below);
@@ -100,8 +99,8 @@ impl Appender {
         Ok(())
     }
 
-    fn write_lane(&mut self, lane: Lane, appends: Vec<Pending>) -> Result<Option<Frame>, Stop> {
-        let Some(commit) = build(appends) else {
+    fn write_lane(&mut self, lane: Lane, appends: &[Pending]) -> Result<Option<Frame>, Stop> {
+        let Some(commit) = build(lane, appends) else {
             return Ok(None);
         };
         self.make_room(lane, &commit)?;
@@ -169,9 +168,9 @@ impl Appender {
         self.ephemeral.seal().map_err(stop)?;
         let (first, timestamp) = self.sequencer.take_last();
         let closed = Input::from(v1::CleanShutdown { next: first.next().0 });
-        let draft = sequencer::encode(&[closed]).expect("a shutdown record is small");
-        let last = Pending { lane: Lane::Journal, first, timestamp, draft, lease_below: None };
-        let frame = self.write_lane(Lane::Journal, vec![last])?;
+        let (payloads, bytes) = sequencer::encode(&[closed]).expect("a shutdown record is small");
+        let last = Pending { lane: Lane::Journal, first, timestamp, payloads, bytes, lease_below: None };
+        let frame = self.write_lane(Lane::Journal, &[last])?;
         self.publish(frame, None);
         self.journal.seal().map_err(stop)
     }
@@ -184,16 +183,30 @@ fn stop(error: WriteError) -> Stop {
     }
 }
 
-/// Makes one frame of a lane's appends. A lone append's buffer becomes the frame's.
-fn build(appends: Vec<Pending>) -> Option<LaneCommit> {
-    let (first, timestamp) = appends.first().map(|append| (append.first, append.timestamp))?;
-    let bytes = FRAME_HEADER_BYTES + appends.iter().map(|append| append.draft.bytes()).sum::<usize>();
-    let records = appends.iter().map(|append| append.draft.records()).sum();
-    let mut builder = FrameBuilder::with_capacity(if appends.len() == 1 { 0 } else { bytes });
-    for append in appends {
-        builder.append(append.draft, append.first, append.timestamp);
+/// Encodes the appends of one lane into one frame.
+fn build(lane: Lane, appends: &[Pending]) -> Option<LaneCommit> {
+    let of_lane = || appends.iter().filter(move |append| append.lane == lane);
+    let first = of_lane().next()?;
+    let bytes = FRAME_HEADER_BYTES + of_lane().map(|append| append.bytes).sum::<usize>();
+    let mut builder = FrameBuilder::with_capacity(bytes);
+    let mut records = 0;
+    for append in of_lane() {
+        for (number, payload) in append.payloads.iter().enumerate() {
+            builder.push(&fields(append, number, payload), &payload.bytes);
+        }
+        records += append.payloads.len();
     }
-    Some(LaneCommit { builder, records, bytes, first, timestamp })
+    Some(LaneCommit { builder, records, bytes, first: first.first, timestamp: first.timestamp })
+}
+
+fn fields(append: &Pending, number: usize, payload: &Payload) -> RecordFields {
+    RecordFields {
+        offset: Offset(append.first.0 + number as u64),
+        timestamp: append.timestamp,
+        kind: payload.kind,
+        schema: payload.schema,
+        ends_append: number + 1 == append.payloads.len(),
+    }
 }
 
 /// Turns a written frame into records that share its bytes.

@@ -6,7 +6,7 @@ use engram_log::Offset;
 use engram_views::{Read, ReadExt as _, ViewError};
 
 use super::{Member, UserRoom, malformed};
-use crate::codec::room_name_key;
+use crate::codec::{room_name_key, user_room_key};
 use crate::rows;
 use crate::tables::{MEMBERS, USER_ROOMS};
 use crate::types::{Membership, RoomNumber};
@@ -19,6 +19,12 @@ pub fn membership(
 ) -> Result<Option<(Membership, Offset)>, ViewError> {
     let row = reader.get(&MEMBERS, &room_name_key(room, user_id))?;
     row.map(|row| rows::decode_member(&row)).transpose()
+}
+
+/// Whether a user has forgotten a room since they left it: its history is no longer theirs to read.
+pub fn has_forgotten(reader: &dyn Read, room: RoomNumber, user_id: &str) -> Result<bool, ViewError> {
+    let row = reader.get(&USER_ROOMS, &user_room_key(user_id, room))?;
+    Ok(row.map(|row| rows::decode_user_room(&row)).transpose()?.is_some_and(|(_, forgotten, _)| forgotten))
 }
 
 /// Every room in which a user has or had a membership.

@@ -22,7 +22,7 @@ use engram_matrix::room_version::RoomVersion;
 pub use self::directory::{alias, alias_creator, aliases, is_published, published};
 pub(crate) use self::events::parse;
 pub use self::events::{event, locate, meta, pdu, reason, transaction};
-pub use self::members::{members, membership, rooms_of};
+pub use self::members::{has_forgotten, members, membership, rooms_of};
 pub use self::render::{render, stripped_state};
 pub(crate) use self::rooms::malformed;
 pub use self::rooms::{head, room, room_by_number};
