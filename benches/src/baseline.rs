@@ -24,7 +24,8 @@ const FIRST_CONNECTION: usize = 2;
 const RECORD_BYTES: usize = 700;
 /// The file is written over from the start when this is full.
 const FILE_BYTES: u64 = 64 * 1024 * 1024;
-const ANSWER: &[u8] = b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: 17\r\n\r\n{\"event_id\":\"$0\"}";
+const ANSWER: &[u8] =
+    b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: 17\r\n\r\n{\"event_id\":\"$0\"}";
 
 struct Peer {
     stream: TcpStream,
@@ -35,8 +36,7 @@ struct Peer {
 pub fn serve(listen: SocketAddr, dir: &Path, ready: impl FnOnce(SocketAddr)) -> Result<()> {
     let mut poll = Poll::new()?;
     let mut listener = TcpListener::bind(listen)?;
-    poll.registry()
-        .register(&mut listener, LISTENER, Interest::READABLE)?;
+    poll.registry().register(&mut listener, LISTENER, Interest::READABLE)?;
     let waker = Arc::new(Waker::new(poll.registry(), WAKER)?);
     let (to_disk, disk_queue) = channel();
     let (to_answer, answers) = channel();
@@ -65,12 +65,7 @@ pub fn serve(listen: SocketAddr, dir: &Path, ready: impl FnOnce(SocketAddr)) -> 
 }
 
 fn preallocate(path: &Path) -> Result<File> {
-    let mut file = OpenOptions::new()
-        .read(true)
-        .write(true)
-        .create(true)
-        .truncate(true)
-        .open(path)?;
+    let mut file = OpenOptions::new().read(true).write(true).create(true).truncate(true).open(path)?;
     let zeros = vec![0; 1024 * 1024];
     for _ in 0..FILE_BYTES / zeros.len() as u64 {
         file.write_all(&zeros)?;
@@ -81,12 +76,7 @@ fn preallocate(path: &Path) -> Result<File> {
 }
 
 /// Writes and syncs what is waiting, as one; then says who may be answered.
-fn sync_loop(
-    mut file: File,
-    queue: &Receiver<usize>,
-    to_answer: &Sender<Vec<usize>>,
-    waker: &Waker,
-) {
+fn sync_loop(mut file: File, queue: &Receiver<usize>, to_answer: &Sender<Vec<usize>>, waker: &Waker) {
     let mut position = 0;
     while let Ok(first) = queue.recv() {
         let mut batch = vec![first];
@@ -94,13 +84,10 @@ fn sync_loop(
         let bytes = vec![0x65; RECORD_BYTES * batch.len()];
         if position + bytes.len() as u64 > FILE_BYTES {
             position = 0;
-            file.seek(SeekFrom::Start(0))
-                .expect("the baseline's file can be rewound");
+            file.seek(SeekFrom::Start(0)).expect("the baseline's file can be rewound");
         }
         position += bytes.len() as u64;
-        file.write_all(&bytes)
-            .and_then(|()| file.sync_data())
-            .expect("the baseline's disk works");
+        file.write_all(&bytes).and_then(|()| file.sync_data()).expect("the baseline's disk works");
         if to_answer.send(batch).is_err() || waker.wake().is_err() {
             return;
         }
@@ -116,12 +103,8 @@ fn accept(listener: &TcpListener, poll: &Poll, peers: &mut Vec<Option<Peer>>) ->
         };
         stream.set_nodelay(true)?;
         let token = Token(peers.len() + FIRST_CONNECTION);
-        poll.registry()
-            .register(&mut stream, token, Interest::READABLE)?;
-        peers.push(Some(Peer {
-            stream,
-            received: Vec::new(),
-        }));
+        poll.registry().register(&mut stream, token, Interest::READABLE)?;
+        peers.push(Some(Peer { stream, received: Vec::new() }));
     }
 }
 
@@ -135,9 +118,7 @@ fn receive(index: usize, peers: &mut [Option<Peer>], scratch: &mut [u8], to_disk
             Ok(count) => peer.received.extend_from_slice(&scratch[..count]),
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
                 if take_request(&mut peer.received) {
-                    to_disk
-                        .send(index)
-                        .expect("the sync thread runs as long as the server");
+                    to_disk.send(index).expect("the sync thread runs as long as the server");
                 }
                 return;
             }
@@ -153,13 +134,8 @@ fn take_request(received: &mut Vec<u8>) -> bool {
         return false;
     };
     let head = String::from_utf8_lossy(&received[..head_bytes]).to_ascii_lowercase();
-    let length = head
-        .split("content-length:")
-        .nth(1)
-        .and_then(|rest| rest.lines().next());
-    let length: usize = length
-        .and_then(|digits| digits.trim().parse().ok())
-        .unwrap_or(0);
+    let length = head.split("content-length:").nth(1).and_then(|rest| rest.lines().next());
+    let length: usize = length.and_then(|digits| digits.trim().parse().ok()).unwrap_or(0);
     if received.len() < head_bytes + length {
         return false;
     }

@@ -59,18 +59,9 @@ struct Delivering<'a> {
 
 impl Delivering<'_> {
     fn poll(&mut self, wire: &mut Wire, receiver: usize) -> Result<()> {
-        let path = format!(
-            "/_matrix/client/v3/sync?timeout=30000&since={}",
-            encode(&self.since[receiver])
-        );
+        let path = format!("/_matrix/client/v3/sync?timeout=30000&since={}", encode(&self.since[receiver]));
         let mut request = Vec::new();
-        write_request(
-            &mut request,
-            "GET",
-            &path,
-            Some(&self.receivers[receiver].token),
-            None,
-        );
+        write_request(&mut request, "GET", &path, Some(&self.receivers[receiver].token), None);
         wire.send(receiver + 1, &request)
     }
 
@@ -83,19 +74,10 @@ impl Delivering<'_> {
         self.pending = self.receivers.len();
         self.received.fill(false);
         self.acknowledged = false;
-        let path = format!(
-            "/_matrix/client/v3/rooms/{}/send/m.room.message/d{}",
-            self.room, self.sent
-        );
+        let path = format!("/_matrix/client/v3/rooms/{}/send/m.room.message/d{}", self.room, self.sent);
         let body = json!({"msgtype": "m.text", "body": self.marker()}).to_string();
         let mut request = Vec::new();
-        write_request(
-            &mut request,
-            "PUT",
-            &path,
-            Some(&self.sender.token),
-            Some(body.as_bytes()),
-        );
+        write_request(&mut request, "PUT", &path, Some(&self.sender.token), Some(body.as_bytes()));
         self.sent_at = Instant::now();
         wire.send(0, &request)
     }
@@ -127,13 +109,7 @@ impl Scenario for Delivering<'_> {
         self.send(wire)
     }
 
-    fn response(
-        &mut self,
-        wire: &mut Wire,
-        connection: usize,
-        response: Response,
-        _latency: Duration,
-    ) -> Result<()> {
+    fn response(&mut self, wire: &mut Wire, connection: usize, response: Response, _latency: Duration) -> Result<()> {
         let Some(receiver) = connection.checked_sub(1) else {
             response.expect_ok("send")?;
             self.acknowledged = true;
@@ -141,8 +117,7 @@ impl Scenario for Delivering<'_> {
         };
         let arrived = self.sent_at.elapsed();
         let response = response.expect_ok("sync")?;
-        self.since[receiver] =
-            next_batch(&response.body).ok_or(Error::Missing { what: "next_batch" })?;
+        self.since[receiver] = next_batch(&response.body).ok_or(Error::Missing { what: "next_batch" })?;
         let delivered = self.sent > 0 && find(&response.body, self.marker().as_bytes()).is_some();
         self.poll(wire, receiver)?;
         if delivered && !std::mem::replace(&mut self.received[receiver], true) {
@@ -155,21 +130,13 @@ impl Scenario for Delivering<'_> {
 }
 
 /// Registers a sender and the receivers, makes their room, and runs the scenario.
-pub fn run(
-    target: &mut Target,
-    prefix: &str,
-    scenario: &'static str,
-    options: &Options,
-) -> Result<Report> {
+pub fn run(target: &mut Target, prefix: &str, scenario: &'static str, options: &Options) -> Result<Report> {
     let accounts = target.register_many(prefix, options.receivers + 1)?;
     let room_id = target.room(&accounts)?;
     let [sender, receivers @ ..] = accounts.as_slice() else {
         return Err(Error::Usage("there has to be a sender".to_owned()));
     };
-    let since = receivers
-        .iter()
-        .map(|receiver| target.sync_token(receiver))
-        .collect::<Result<Vec<_>>>()?;
+    let since = receivers.iter().map(|receiver| target.sync_token(receiver)).collect::<Result<Vec<_>>>()?;
     let mut delivering = Delivering {
         options,
         sender,

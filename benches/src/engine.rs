@@ -24,13 +24,7 @@ pub trait Scenario {
     fn start(&mut self, wire: &mut Wire) -> Result<()>;
 
     /// A response arrived on a connection, `latency` after its request began to be written.
-    fn response(
-        &mut self,
-        wire: &mut Wire,
-        connection: usize,
-        response: Response,
-        latency: Duration,
-    ) -> Result<()>;
+    fn response(&mut self, wire: &mut Wire, connection: usize, response: Response, latency: Duration) -> Result<()>;
 
     /// The time asked for with [`Wire::wake_after`] has come.
     fn wake(&mut self, _wire: &mut Wire) -> Result<()> {
@@ -97,17 +91,9 @@ fn flush(connection: &mut Connection) -> Result<()> {
 }
 
 /// Opens `connections` connections and runs the scenario until it stops; returns how long it took.
-pub fn run(
-    address: SocketAddr,
-    connections: usize,
-    scenario: &mut impl Scenario,
-) -> Result<Duration> {
+pub fn run(address: SocketAddr, connections: usize, scenario: &mut impl Scenario) -> Result<Duration> {
     let mut poll = Poll::new()?;
-    let mut wire = Wire {
-        connections: Vec::with_capacity(connections),
-        wake_at: None,
-        stopped: false,
-    };
+    let mut wire = Wire { connections: Vec::with_capacity(connections), wake_at: None, stopped: false };
     for index in 0..connections {
         wire.connections.push(connect(address, &poll, index)?);
     }
@@ -116,9 +102,7 @@ pub fn run(
     let begin = Instant::now();
     scenario.start(&mut wire)?;
     while !wire.stopped {
-        let timeout = wire.wake_at.map_or(SILENCE_MAX, |at| {
-            at.saturating_duration_since(Instant::now())
-        });
+        let timeout = wire.wake_at.map_or(SILENCE_MAX, |at| at.saturating_duration_since(Instant::now()));
         match poll.poll(&mut events, Some(timeout)) {
             Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
             other => other?,
@@ -127,9 +111,7 @@ pub fn run(
             wire.wake_at = None;
             scenario.wake(&mut wire)?;
         } else if events.is_empty() && wire.wake_at.is_none() {
-            return Err(
-                io::Error::new(io::ErrorKind::TimedOut, "the server has fallen silent").into(),
-            );
+            return Err(io::Error::new(io::ErrorKind::TimedOut, "the server has fallen silent").into());
         }
         for event in &events {
             let index = event.token().0;
@@ -149,28 +131,13 @@ fn connect(address: SocketAddr, poll: &Poll, index: usize) -> Result<Connection>
     stream.set_nodelay(true)?;
     stream.set_nonblocking(true)?;
     let mut stream = TcpStream::from_std(stream);
-    poll.registry().register(
-        &mut stream,
-        Token(index),
-        Interest::READABLE | Interest::WRITABLE,
-    )?;
+    poll.registry().register(&mut stream, Token(index), Interest::READABLE | Interest::WRITABLE)?;
     let reader = ResponseReader::default();
-    Ok(Connection {
-        stream,
-        reader,
-        sent_at: Instant::now(),
-        unsent: Vec::new(),
-        waiting: false,
-    })
+    Ok(Connection { stream, reader, sent_at: Instant::now(), unsent: Vec::new(), waiting: false })
 }
 
 /// Reads what has arrived. Readiness is edge-triggered, so a read that fills the buffer is followed by another.
-fn receive(
-    wire: &mut Wire,
-    index: usize,
-    scratch: &mut [u8],
-    scenario: &mut impl Scenario,
-) -> Result<()> {
+fn receive(wire: &mut Wire, index: usize, scratch: &mut [u8], scenario: &mut impl Scenario) -> Result<()> {
     loop {
         let connection = &mut wire.connections[index];
         if !connection.waiting || wire.stopped {

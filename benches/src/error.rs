@@ -25,6 +25,9 @@ pub enum Error {
         /// The member.
         what: &'static str,
     },
+    /// The log or the views under test failed.
+    #[error("{0}")]
+    Log(String),
     /// The options make no sense together.
     #[error("{0}")]
     Usage(String),

@@ -17,11 +17,7 @@ const CALL_TIMEOUT: Duration = Duration::from_secs(90);
 /// How much is read from a socket at once: nearly every response fits, so that one read call suffices.
 const READ_BYTES: usize = 64 * 1024;
 
-const PATH_SEGMENT: &AsciiSet = &NON_ALPHANUMERIC
-    .remove(b'-')
-    .remove(b'.')
-    .remove(b'_')
-    .remove(b'~');
+const PATH_SEGMENT: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
 
 /// Percent-encodes one segment of a path or one value of a query.
 pub fn encode(segment: &str) -> String {
@@ -34,34 +30,18 @@ pub fn resolve(base_url: &str) -> Result<SocketAddr> {
         .strip_prefix("http://")
         .ok_or_else(|| Error::Usage(format!("{base_url}: only http:// URLs can be driven")))?
         .trim_end_matches('/');
-    let with_port = if host.contains(':') {
-        host.to_owned()
-    } else {
-        format!("{host}:80")
-    };
+    let with_port = if host.contains(':') { host.to_owned() } else { format!("{host}:80") };
     let address = with_port.to_socket_addrs()?.next();
     address.ok_or_else(|| Error::Usage(format!("{base_url} does not resolve")))
 }
 
 /// Appends a request to `out`.
-pub fn write_request(
-    out: &mut Vec<u8>,
-    method: &str,
-    path: &str,
-    token: Option<&str>,
-    body: Option<&[u8]>,
-) {
+pub fn write_request(out: &mut Vec<u8>, method: &str, path: &str, token: Option<&str>, body: Option<&[u8]>) {
     write_head(out, method, path, token, body.map(<[u8]>::len));
     out.extend_from_slice(body.unwrap_or_default());
 }
 
-fn write_head(
-    out: &mut Vec<u8>,
-    method: &str,
-    path: &str,
-    token: Option<&str>,
-    body_bytes: Option<usize>,
-) {
+fn write_head(out: &mut Vec<u8>, method: &str, path: &str, token: Option<&str>, body_bytes: Option<usize>) {
     for part in [method, " ", path, " HTTP/1.1\r\nHost: localhost\r\n"] {
         out.extend_from_slice(part.as_bytes());
     }
@@ -107,11 +87,7 @@ impl Response {
             return Ok(self);
         }
         let body = String::from_utf8_lossy(&self.body).into_owned();
-        Err(Error::Refused {
-            what: what.to_owned(),
-            status: self.status,
-            body,
-        })
+        Err(Error::Refused { what: what.to_owned(), status: self.status, body })
     }
 }
 
@@ -145,21 +121,14 @@ impl ResponseReader {
         let Some(head_bytes) = find(&self.received, b"\r\n\r\n").map(|at| at + 4) else {
             return Ok(None);
         };
-        let head = std::str::from_utf8(&self.received[..head_bytes])
-            .map_err(|_| Error::Protocol("head is not UTF-8"))?;
-        let status = head
-            .get(9..12)
-            .and_then(|code| code.parse().ok())
-            .ok_or(Error::Protocol("no status code"))?;
+        let head =
+            std::str::from_utf8(&self.received[..head_bytes]).map_err(|_| Error::Protocol("head is not UTF-8"))?;
+        let status = head.get(9..12).and_then(|code| code.parse().ok()).ok_or(Error::Protocol("no status code"))?;
         let rest = &self.received[head_bytes..];
         let body = if let Some(length) = header(head, "content-length") {
-            let length: usize = length
-                .parse()
-                .map_err(|_| Error::Protocol("malformed Content-Length"))?;
+            let length: usize = length.parse().map_err(|_| Error::Protocol("malformed Content-Length"))?;
             rest.get(..length).map(|body| (body.to_vec(), length))
-        } else if header(head, "transfer-encoding")
-            .is_some_and(|value| value.eq_ignore_ascii_case("chunked"))
-        {
+        } else if header(head, "transfer-encoding").is_some_and(|value| value.eq_ignore_ascii_case("chunked")) {
             dechunk(rest)?
         } else {
             Some((Vec::new(), 0))
@@ -167,14 +136,8 @@ impl ResponseReader {
         let Some((body, body_bytes)) = body else {
             return Ok(None);
         };
-        let close =
-            header(head, "connection").is_some_and(|value| value.eq_ignore_ascii_case("close"));
-        let response = Response {
-            status,
-            body,
-            close,
-            head: head.to_owned(),
-        };
+        let close = header(head, "connection").is_some_and(|value| value.eq_ignore_ascii_case("close"));
+        let response = Response { status, body, close, head: head.to_owned() };
         self.received.drain(..head_bytes + body_bytes);
         Ok(Some(response))
     }
@@ -188,9 +151,7 @@ fn dechunk(mut bytes: &[u8]) -> Result<Option<(Vec<u8>, usize)>> {
         let Some(line_end) = find(bytes, b"\r\n") else {
             return Ok(None);
         };
-        let size = std::str::from_utf8(&bytes[..line_end])
-            .ok()
-            .and_then(|line| line.split(';').next());
+        let size = std::str::from_utf8(&bytes[..line_end]).ok().and_then(|line| line.split(';').next());
         let size = size.and_then(|digits| usize::from_str_radix(digits.trim(), 16).ok());
         let size = size.ok_or(Error::Protocol("malformed chunk size"))?;
         let end = line_end + 2 + size + 2;
@@ -208,9 +169,7 @@ fn dechunk(mut bytes: &[u8]) -> Result<Option<(Vec<u8>, usize)>> {
 
 /// Where `needle` begins in `haystack`.
 pub fn find(haystack: &[u8], needle: &[u8]) -> Option<usize> {
-    haystack
-        .windows(needle.len())
-        .position(|window| window == needle)
+    haystack.windows(needle.len()).position(|window| window == needle)
 }
 
 /// One keep-alive connection, blocking. Reconnects when the server has closed it between two calls.
@@ -235,13 +194,7 @@ impl Client {
     }
 
     /// Sends a request with a JSON body or none, and waits for the response.
-    pub fn call(
-        &mut self,
-        method: &str,
-        path: &str,
-        token: Option<&str>,
-        body: Option<&Value>,
-    ) -> Result<Response> {
+    pub fn call(&mut self, method: &str, path: &str, token: Option<&str>, body: Option<&Value>) -> Result<Response> {
         let body = body.map(Value::to_string);
         self.call_bytes(method, path, token, body.as_deref().map(str::as_bytes))
     }
@@ -302,8 +255,7 @@ fn is_open(stream: &TcpStream) -> bool {
     if stream.set_nonblocking(true).is_err() {
         return false;
     }
-    let idle =
-        matches!(stream.peek(&mut [0]), Err(error) if error.kind() == io::ErrorKind::WouldBlock);
+    let idle = matches!(stream.peek(&mut [0]), Err(error) if error.kind() == io::ErrorKind::WouldBlock);
     idle && stream.set_nonblocking(false).is_ok()
 }
 
@@ -327,10 +279,7 @@ mod tests {
         for step in 1..=wire.len() {
             let responses = read_all(wire, step);
             assert_eq!(responses.len(), 1, "cut every {step} bytes");
-            assert_eq!(
-                (responses[0].status, responses[0].body.as_slice()),
-                (200, b"{}".as_slice())
-            );
+            assert_eq!((responses[0].status, responses[0].body.as_slice()), (200, b"{}".as_slice()));
         }
     }
 
@@ -339,10 +288,7 @@ mod tests {
         let wire = b"HTTP/1.1 404 Not Found\r\nTransfer-Encoding: chunked\r\n\r\n3\r\n{\"a\r\n4\r\n\":1}\r\n0\r\n\r\n";
         for step in [1, 7, wire.len()] {
             let responses = read_all(wire, step);
-            assert_eq!(
-                (responses[0].status, responses[0].body.as_slice()),
-                (404, br#"{"a":1}"#.as_slice())
-            );
+            assert_eq!((responses[0].status, responses[0].body.as_slice()), (404, br#"{"a":1}"#.as_slice()));
         }
     }
 
@@ -355,9 +301,6 @@ mod tests {
     fn a_body_that_is_no_number_long_is_refused() {
         let mut reader = ResponseReader::default();
         let mut wire: &[u8] = b"HTTP/1.1 200 OK\r\ncontent-length: -1\r\n\r\n";
-        assert!(matches!(
-            reader.read(&mut wire, &mut [0; 99]),
-            Err(Error::Protocol(_))
-        ));
+        assert!(matches!(reader.read(&mut wire, &mut [0; 99]), Err(Error::Protocol(_))));
     }
 }

@@ -9,7 +9,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use clap::{Args, Parser, Subcommand};
 use engram_benches::stats::Probe;
 use engram_benches::target::{Registration, Target};
-use engram_benches::{Error, Result, baseline, deliver, mix, send};
+use engram_benches::{Error, Result, baseline, deliver, log, mix, replay, send};
 use serde::Serialize;
 use serde_json::Value;
 
@@ -63,6 +63,33 @@ enum Bench {
         /// Seed of the sequence of requests.
         #[arg(long, default_value_t = 1)]
         seed: u64,
+    },
+    /// Appends to the log, beside raw fdatasync and sequential write of the same disk.
+    Log {
+        /// A directory on the disk to be measured.
+        #[arg(long)]
+        dir: PathBuf,
+        /// Appenders; a list.
+        #[arg(long, value_delimiter = ',', default_values_t = [1, 4, 16, 64, 256])]
+        concurrency: Vec<usize>,
+        /// Bytes of JSON in a record.
+        #[arg(long, default_value_t = 1024)]
+        record_bytes: usize,
+        /// Records per append when batches are measured.
+        #[arg(long, default_value_t = 64)]
+        batch: usize,
+        /// Seconds per figure.
+        #[arg(long, default_value_t = 5)]
+        seconds: u64,
+    },
+    /// Rebuilds all views from the log of a stopped server.
+    Replay {
+        /// Data directory of the server; it is only read.
+        #[arg(long)]
+        data_dir: PathBuf,
+        /// Where the views are built; removed afterwards. It must not exist.
+        #[arg(long)]
+        scratch: PathBuf,
     },
     /// Serves HTTP that does nothing but one shared fdatasync per request, until it is stopped.
     Baseline {
@@ -129,10 +156,7 @@ impl ServerArgs {
     }
 
     fn probe(&self) -> Probe {
-        Probe {
-            pid: self.pid,
-            data_dir: self.data_dir.clone(),
-        }
+        Probe { pid: self.pid, data_dir: self.data_dir.clone() }
     }
 }
 
@@ -151,56 +175,39 @@ fn run(cli: &Cli) -> Result<()> {
     match &cli.command {
         Bench::Send(args) => run_send(args, cli.json),
         Bench::Deliver { server, messages } => {
-            let options = deliver::Options {
-                receivers: 1,
-                messages: *messages,
-                settle: Duration::from_millis(5),
-            };
-            print(
-                &deliver::run(&mut server.target()?, &prefix(), "deliver", &options)?,
-                cli.json,
-            );
+            let options = deliver::Options { receivers: 1, messages: *messages, settle: Duration::from_millis(5) };
+            print(&deliver::run(&mut server.target()?, &prefix(), "deliver", &options)?, cli.json);
             Ok(())
         }
-        Bench::Fanout {
-            server,
-            receivers,
-            messages,
-        } => {
-            let options = deliver::Options {
-                receivers: *receivers,
-                messages: *messages,
-                settle: Duration::ZERO,
-            };
-            print(
-                &deliver::run(&mut server.target()?, &prefix(), "fanout", &options)?,
-                cli.json,
-            );
+        Bench::Fanout { server, receivers, messages } => {
+            let options = deliver::Options { receivers: *receivers, messages: *messages, settle: Duration::ZERO };
+            print(&deliver::run(&mut server.target()?, &prefix(), "fanout", &options)?, cli.json);
             Ok(())
         }
-        Bench::Mix {
-            server,
-            requests,
-            users,
-            rooms,
-            seed,
-        } => {
-            let options = mix::Options {
-                requests: *requests,
-                users: *users,
-                rooms: *rooms,
-                seed: *seed,
-            };
-            print(
-                &mix::run(&mut server.target()?, &prefix(), &options)?,
-                cli.json,
-            );
+        Bench::Mix { server, requests, users, rooms, seed } => {
+            let options = mix::Options { requests: *requests, users: *users, rooms: *rooms, seed: *seed };
+            print(&mix::run(&mut server.target()?, &prefix(), &options)?, cli.json);
             Ok(())
         }
-        Bench::Baseline { listen, dir } => {
-            baseline::serve(*listen, dir, |address| println!("http://{address}"))
+        Bench::Log { dir, concurrency, record_bytes, batch, seconds } => {
+            let duration = Duration::from_secs(*seconds);
+            let options =
+                log::Options { concurrency: concurrency.clone(), record_bytes: *record_bytes, batch: *batch, duration };
+            log::run(dir, &options, |report| print(report, cli.json))
         }
+        Bench::Replay { data_dir, scratch } => run_replay(data_dir, scratch, cli.json),
+        Bench::Baseline { listen, dir } => baseline::serve(*listen, dir, |address| println!("http://{address}")),
     }
+}
+
+fn run_replay(data_dir: &Path, scratch: &Path, json: bool) -> Result<()> {
+    if scratch.exists() {
+        return Err(Error::Usage(format!("{} exists already", scratch.display())));
+    }
+    let report = replay::run(data_dir, scratch, |_| {});
+    std::fs::remove_dir_all(scratch)?;
+    print(&report?, json);
+    Ok(())
 }
 
 fn run_send(args: &SendArgs, json: bool) -> Result<()> {
@@ -209,14 +216,9 @@ fn run_send(args: &SendArgs, json: bool) -> Result<()> {
     }
     let mut target = args.server.target()?;
     for &members in &args.members {
-        let mut setup =
-            send::Setup::new(&mut target, &format!("{}m{members}u", prefix()), members)?;
+        let mut setup = send::Setup::new(&mut target, &format!("{}m{members}u", prefix()), members)?;
         for &concurrency in &args.concurrency {
-            let report = setup.run(
-                &target,
-                &args.server.probe(),
-                &send_options(args, members, concurrency),
-            )?;
+            let report = setup.run(&target, &args.server.probe(), &send_options(args, members, concurrency))?;
             print(&report, json);
         }
     }
@@ -235,11 +237,8 @@ fn send_options(args: &SendArgs, members: usize, concurrency: usize) -> send::Op
 
 /// The baseline runs in a process of its own, as the homeserver does.
 fn run_baseline(args: &SendArgs, dir: &Path, json: bool) -> Result<()> {
-    let mut child = Command::new(std::env::current_exe()?)
-        .args(["baseline", "--dir"])
-        .arg(dir)
-        .stdout(Stdio::piped())
-        .spawn()?;
+    let mut child =
+        Command::new(std::env::current_exe()?).args(["baseline", "--dir"]).arg(dir).stdout(Stdio::piped()).spawn()?;
     let measured = drive_baseline(args, &mut child, json);
     child.kill()?;
     child.wait()?;
@@ -247,19 +246,13 @@ fn run_baseline(args: &SendArgs, dir: &Path, json: bool) -> Result<()> {
 }
 
 fn drive_baseline(args: &SendArgs, child: &mut Child, json: bool) -> Result<()> {
-    let output = child.stdout.take().ok_or(Error::Missing {
-        what: "the baseline's output",
-    })?;
+    let output = child.stdout.take().ok_or(Error::Missing { what: "the baseline's output" })?;
     let mut url = String::new();
     BufReader::new(output).read_line(&mut url)?;
     let target = Target::new(url.trim(), Registration::Open)?;
-    let probe = Probe {
-        pid: Some(child.id()),
-        data_dir: None,
-    };
+    let probe = Probe { pid: Some(child.id()), data_dir: None };
     for &concurrency in &args.concurrency {
-        let mut report =
-            send::Setup::anonymous().run(&target, &probe, &send_options(args, 0, concurrency))?;
+        let mut report = send::Setup::anonymous().run(&target, &probe, &send_options(args, 0, concurrency))?;
         report.scenario = "baseline";
         print(&report, json);
     }
@@ -268,9 +261,7 @@ fn drive_baseline(args: &SendArgs, child: &mut Child, json: bool) -> Result<()> 
 
 /// Localparts of this run, so that it can be repeated on the same server.
 fn prefix() -> String {
-    let now = SystemTime::now()
-        .duration_since(UNIX_EPOCH)
-        .unwrap_or_default();
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     format!("bench{:x}-", now.as_millis())
 }
 
@@ -283,12 +274,10 @@ fn print(report: &impl Serialize, json: bool) {
     }
     let figures = report.as_object().into_iter().flatten();
     let figures = figures.filter(|(name, figure)| !figure.is_null() && *name != "scenario");
-    let line = figures.map(
-        |(name, figure)| match figure.as_f64().filter(|_| figure.is_f64()) {
-            Some(number) => format!("{name} {number:.3}"),
-            None => format!("{name} {figure}"),
-        },
-    );
+    let line = figures.map(|(name, figure)| match figure.as_f64().filter(|_| figure.is_f64()) {
+        Some(number) => format!("{name} {number:.3}"),
+        None => format!("{name} {figure}"),
+    });
     print!("{}  ", report["scenario"].as_str().unwrap_or_default());
     println!("{}", line.collect::<Vec<_>>().join("  "));
 }

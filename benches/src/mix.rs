@@ -118,17 +118,12 @@ type Parts = (&'static str, String, Value);
 impl User {
     fn next(&mut self, rooms: &[String], everybody: &[Account]) -> Parts {
         if let Awaiting::Left { room } = std::mem::replace(&mut self.awaiting, Awaiting::Nothing) {
-            return (
-                "POST",
-                format!("/_matrix/client/v3/rooms/{}/join", rooms[room]),
-                json!({}),
-            );
+            return ("POST", format!("/_matrix/client/v3/rooms/{}/join", rooms[room]), json!({}));
         }
         self.count += 1;
         let operation = self.sequence.operation();
         let room = usize::try_from(self.sequence.below(rooms.len() as u64)).unwrap_or(0);
-        self.room_request(operation, room, &rooms[room])
-            .unwrap_or_else(|| self.user_request(operation, everybody))
+        self.room_request(operation, room, &rooms[room]).unwrap_or_else(|| self.user_request(operation, everybody))
     }
 
     fn room_request(&mut self, operation: Operation, room: usize, room_id: &str) -> Option<Parts> {
@@ -141,25 +136,17 @@ impl User {
                 self.message = None;
                 ("PUT", path, json!({"reason": "benchmark"}))
             }
-            (Operation::Receipt, Some((in_room, event_id))) if *in_room == room => (
-                "POST",
-                format!("{base}/receipt/m.read/{}", encode(event_id)),
-                json!({}),
-            ),
-            (Operation::State, _) => (
-                "PUT",
-                format!("{base}/state/org.example.note/{user}"),
-                json!({"count": count}),
-            ),
+            (Operation::Receipt, Some((in_room, event_id))) if *in_room == room => {
+                ("POST", format!("{base}/receipt/m.read/{}", encode(event_id)), json!({}))
+            }
+            (Operation::State, _) => ("PUT", format!("{base}/state/org.example.note/{user}"), json!({"count": count})),
             (Operation::LeaveAndRejoin, _) => {
                 self.awaiting = Awaiting::Left { room };
                 self.message = None;
                 ("POST", format!("{base}/leave"), json!({}))
             }
             (Operation::RoomAccountData, _) => {
-                let path = format!(
-                    "/_matrix/client/v3/user/{user}/rooms/{room_id}/account_data/org.example.place"
-                );
+                let path = format!("/_matrix/client/v3/user/{user}/rooms/{room_id}/account_data/org.example.place");
                 ("PUT", path, json!({"count": count}))
             }
             (Operation::Typing, _) => {
@@ -184,15 +171,9 @@ impl User {
         let user = encode(&self.account.user_id);
         match operation {
             Operation::ToDevice => {
-                let other = &everybody
-                    [usize::try_from(self.sequence.below(everybody.len() as u64)).unwrap_or(0)];
-                let body =
-                    json!({"messages": {&other.user_id: {&other.device_id: {"count": count}}}});
-                (
-                    "PUT",
-                    format!("/_matrix/client/v3/sendToDevice/org.example.note/t{count}"),
-                    body,
-                )
+                let other = &everybody[usize::try_from(self.sequence.below(everybody.len() as u64)).unwrap_or(0)];
+                let body = json!({"messages": {&other.user_id: {&other.device_id: {"count": count}}}});
+                ("PUT", format!("/_matrix/client/v3/sendToDevice/org.example.note/t{count}"), body)
             }
             Operation::Keys => {
                 let key_id = format!("curve25519:K{count}");
@@ -201,21 +182,14 @@ impl User {
             }
             Operation::Filter => {
                 let body = json!({"room": {"timeline": {"limit": 10 + count % 50}}});
-                (
-                    "POST",
-                    format!("/_matrix/client/v3/user/{user}/filter"),
-                    body,
-                )
+                ("POST", format!("/_matrix/client/v3/user/{user}/filter"), body)
             }
             Operation::DisplayName => {
                 let path = format!("/_matrix/client/v3/profile/{user}/displayname");
                 ("PUT", path, json!({"displayname": format!("Name {count}")}))
             }
             _ => {
-                let path = format!(
-                    "/_matrix/client/v3/user/{user}/account_data/org.example.setting{}",
-                    count % 7
-                );
+                let path = format!("/_matrix/client/v3/user/{user}/account_data/org.example.setting{}", count % 7);
                 ("PUT", path, json!({"count": count}))
             }
         }
@@ -248,13 +222,7 @@ impl Mixing {
         let user = &mut self.users[connection];
         let (method, path, body) = user.next(&self.rooms, &self.everybody);
         let mut request = Vec::new();
-        write_request(
-            &mut request,
-            method,
-            &path,
-            Some(&user.account.token),
-            Some(body.to_string().as_bytes()),
-        );
+        write_request(&mut request, method, &path, Some(&user.account.token), Some(body.to_string().as_bytes()));
         wire.send(connection, &request)
     }
 }
@@ -264,13 +232,7 @@ impl Scenario for Mixing {
         (0..wire.len()).try_for_each(|connection| self.send(wire, connection))
     }
 
-    fn response(
-        &mut self,
-        wire: &mut Wire,
-        connection: usize,
-        response: Response,
-        latency: Duration,
-    ) -> Result<()> {
+    fn response(&mut self, wire: &mut Wire, connection: usize, response: Response, latency: Duration) -> Result<()> {
         self.in_flight -= 1;
         let response = response.expect_ok("mixed request")?;
         self.latencies.add(latency);
@@ -287,9 +249,7 @@ impl Scenario for Mixing {
 /// Registers the users, makes the rooms, and runs the scenario.
 pub fn run(target: &mut Target, prefix: &str, options: &Options) -> Result<Report> {
     let everybody = target.register_many(prefix, options.users)?;
-    let rooms = (0..options.rooms)
-        .map(|_| open_room(target, &everybody))
-        .collect::<Result<Vec<_>>>()?;
+    let rooms = (0..options.rooms).map(|_| open_room(target, &everybody)).collect::<Result<Vec<_>>>()?;
     let users = everybody.iter().zip(1..).map(|(account, index)| User {
         account: account.clone(),
         sequence: Sequence((options.seed ^ 0x9E37_79B9_7F4A_7C15).wrapping_mul(2 * index + 1) | 1),
@@ -299,15 +259,8 @@ pub fn run(target: &mut Target, prefix: &str, options: &Options) -> Result<Repor
     });
     let users = users.collect();
     let latencies = Latencies::default();
-    let mut mixing = Mixing {
-        users,
-        everybody,
-        rooms,
-        requests_max: options.requests,
-        begun: 0,
-        in_flight: 0,
-        latencies,
-    };
+    let mut mixing =
+        Mixing { users, everybody, rooms, requests_max: options.requests, begun: 0, in_flight: 0, latencies };
     let elapsed = engine::run(target.address, options.users, &mut mixing)?;
     let mut latencies = mixing.latencies;
     Ok(Report {
@@ -325,24 +278,10 @@ fn open_room(target: &mut Target, members: &[Account]) -> Result<String> {
         "preset": "public_chat",
         "power_level_content_override": {"state_default": 0, "redact": 0},
     });
-    let room = target.call(
-        "POST",
-        "/_matrix/client/v3/createRoom",
-        &members[0].token,
-        &body,
-    )?;
-    let room_id = encode(
-        room["room_id"]
-            .as_str()
-            .ok_or(Error::Missing { what: "room_id" })?,
-    );
+    let room = target.call("POST", "/_matrix/client/v3/createRoom", &members[0].token, &body)?;
+    let room_id = encode(room["room_id"].as_str().ok_or(Error::Missing { what: "room_id" })?);
     for member in &members[1..] {
-        target.call(
-            "POST",
-            &format!("/_matrix/client/v3/rooms/{room_id}/join"),
-            &member.token,
-            &json!({}),
-        )?;
+        target.call("POST", &format!("/_matrix/client/v3/rooms/{room_id}/join"), &member.token, &json!({}))?;
     }
     Ok(room_id)
 }

@@ -70,13 +70,7 @@ impl Request {
         self.count += 1;
         let path = format!("{}{}{}", self.room, self.prefix, self.count);
         self.bytes.clear();
-        write_request(
-            &mut self.bytes,
-            "PUT",
-            &path,
-            Some(&self.token),
-            Some(&self.body),
-        );
+        write_request(&mut self.bytes, "PUT", &path, Some(&self.token), Some(&self.body));
         &self.bytes
     }
 }
@@ -84,17 +78,10 @@ impl Request {
 impl Scenario for Sending {
     fn start(&mut self, wire: &mut Wire) -> Result<()> {
         self.in_flight = wire.len();
-        (0..wire.len())
-            .try_for_each(|connection| wire.send(connection, self.requests[connection].next()))
+        (0..wire.len()).try_for_each(|connection| wire.send(connection, self.requests[connection].next()))
     }
 
-    fn response(
-        &mut self,
-        wire: &mut Wire,
-        connection: usize,
-        response: Response,
-        latency: Duration,
-    ) -> Result<()> {
+    fn response(&mut self, wire: &mut Wire, connection: usize, response: Response, latency: Duration) -> Result<()> {
         response.expect_ok("send")?;
         self.latencies.add(latency);
         if Instant::now() < self.deadline {
@@ -120,26 +107,14 @@ impl Setup {
     pub fn new(target: &mut Target, prefix: &str, members: usize) -> Result<Self> {
         let accounts = target.register_many(prefix, members)?;
         let room_id = target.room(&accounts)?;
-        Ok(Self {
-            room_id,
-            accounts,
-            runs: 0,
-        })
+        Ok(Self { room_id, accounts, runs: 0 })
     }
 
     /// A room that does not exist and a sender without an account: enough for the baseline server.
     pub fn anonymous() -> Self {
         let nobody = "nobody".to_owned();
-        let account = Account {
-            user_id: nobody.clone(),
-            device_id: nobody.clone(),
-            token: nobody,
-        };
-        Self {
-            room_id: "!baseline".to_owned(),
-            accounts: vec![account],
-            runs: 0,
-        }
+        let account = Account { user_id: nobody.clone(), device_id: nobody.clone(), token: nobody };
+        Self { room_id: "!baseline".to_owned(), accounts: vec![account], runs: 0 }
     }
 
     /// Runs the scenario once.
@@ -164,45 +139,25 @@ impl Setup {
         })
     }
 
-    fn send_for(
-        &mut self,
-        target: &Target,
-        options: &Options,
-        duration: Duration,
-    ) -> Result<(Latencies, Duration)> {
+    fn send_for(&mut self, target: &Target, options: &Options, duration: Duration) -> Result<(Latencies, Duration)> {
         self.runs += 1;
-        let requests = (0..options.concurrency)
-            .map(|connection| self.request(connection, options.body_bytes))
-            .collect();
+        let requests =
+            (0..options.concurrency).map(|connection| self.request(connection, options.body_bytes)).collect();
         let deadline = Instant::now() + duration;
-        let mut sending = Sending {
-            requests,
-            latencies: Latencies::default(),
-            deadline,
-            in_flight: 0,
-        };
+        let mut sending = Sending { requests, latencies: Latencies::default(), deadline, in_flight: 0 };
         let elapsed = engine::run(target.address, options.concurrency, &mut sending)?;
         Ok((sending.latencies, elapsed))
     }
 
     fn request(&self, connection: usize, body_bytes: usize) -> Request {
         let account = &self.accounts[connection % self.accounts.len()];
-        let text = "lorem ipsum "
-            .chars()
-            .cycle()
-            .take(body_bytes)
-            .collect::<String>();
+        let text = "lorem ipsum ".chars().cycle().take(body_bytes).collect::<String>();
         Request {
-            room: format!(
-                "/_matrix/client/v3/rooms/{}/send/m.room.message/",
-                encode(&self.room_id)
-            ),
+            room: format!("/_matrix/client/v3/rooms/{}/send/m.room.message/", encode(&self.room_id)),
             token: account.token.clone(),
             prefix: format!("r{}c{connection}n", self.runs),
             count: 0,
-            body: serde_json::json!({"msgtype": "m.text", "body": text})
-                .to_string()
-                .into_bytes(),
+            body: serde_json::json!({"msgtype": "m.text", "body": text}).to_string().into_bytes(),
             bytes: Vec::new(),
         }
     }

@@ -22,8 +22,12 @@ pub struct Latencies {
 impl Latencies {
     /// Adds one.
     pub fn add(&mut self, latency: Duration) {
-        self.nanos
-            .push(u64::try_from(latency.as_nanos()).unwrap_or(u64::MAX));
+        self.nanos.push(u64::try_from(latency.as_nanos()).unwrap_or(u64::MAX));
+    }
+
+    /// Adds all of another's.
+    pub fn merge(&mut self, other: Self) {
+        self.nanos.extend(other.nanos);
     }
 
     /// How many there are.
@@ -35,17 +39,12 @@ impl Latencies {
     pub fn percentile_ms(&mut self, percent: usize) -> f64 {
         self.nanos.sort_unstable();
         let index = (self.nanos.len() * percent / 100).min(self.nanos.len().saturating_sub(1));
-        self.nanos.get(index).map_or(0.0, |&nanos| {
-            Duration::from_nanos(nanos).as_secs_f64() * 1e3
-        })
+        self.nanos.get(index).map_or(0.0, |&nanos| Duration::from_nanos(nanos).as_secs_f64() * 1e3)
     }
 }
 
 /// Something per second.
-#[expect(
-    clippy::cast_precision_loss,
-    reason = "counts of a benchmark are far below 2^52"
-)]
+#[expect(clippy::cast_precision_loss, reason = "counts of a benchmark are far below 2^52")]
 pub fn rate(count: usize, elapsed: Duration) -> f64 {
     count as f64 / elapsed.as_secs_f64()
 }
@@ -70,10 +69,7 @@ impl Probe {
     pub fn usage(&self) -> Result<Usage> {
         let cpu_ticks = self.pid.map(cpu_ticks).transpose()?;
         let disk_bytes = self.data_dir.as_deref().map(disk_bytes).transpose()?;
-        Ok(Usage {
-            cpu_ticks,
-            disk_bytes,
-        })
+        Ok(Usage { cpu_ticks, disk_bytes })
     }
 }
 
@@ -86,17 +82,11 @@ impl Usage {
 
     /// Bytes of disk per operation from `before` to now.
     pub fn disk_bytes_per(&self, before: &Self, count: usize) -> Option<f64> {
-        Some(per(
-            self.disk_bytes?.saturating_sub(before.disk_bytes?),
-            count,
-        ))
+        Some(per(self.disk_bytes?.saturating_sub(before.disk_bytes?), count))
     }
 }
 
-#[expect(
-    clippy::cast_precision_loss,
-    reason = "figures of a benchmark are far below 2^52"
-)]
+#[expect(clippy::cast_precision_loss, reason = "figures of a benchmark are far below 2^52")]
 fn per(total: u64, count: usize) -> f64 {
     total as f64 / count.max(1) as f64
 }
@@ -107,16 +97,10 @@ fn cpu_ticks(pid: u32) -> Result<u64> {
     // The second field, the command, is in parentheses and may contain anything but a later ')'.
     let after_command = stat.rsplit(')').next().unwrap_or_default();
     let fields: Vec<&str> = after_command.split_whitespace().collect();
-    let ticks = |index: usize| {
-        fields
-            .get(index)
-            .and_then(|field| field.parse::<u64>().ok())
-    };
+    let ticks = |index: usize| fields.get(index).and_then(|field| field.parse::<u64>().ok());
     match (ticks(11), ticks(12)) {
         (Some(user), Some(system)) => Ok(user + system),
-        _ => Err(Error::Missing {
-            what: "utime or stime in /proc/PID/stat",
-        }),
+        _ => Err(Error::Missing { what: "utime or stime in /proc/PID/stat" }),
     }
 }
 
@@ -132,9 +116,7 @@ fn disk_bytes(dir: &Path) -> Result<u64> {
         total += if metadata.is_dir() {
             disk_bytes(&entry.path())?
         } else if metadata.is_file() {
-            used_bytes(&entry.path(), metadata.len())
-                .unwrap_or(0)
-                .min(metadata.blocks() * 512)
+            used_bytes(&entry.path(), metadata.len()).unwrap_or(0).min(metadata.blocks() * 512)
         } else {
             0
         };
@@ -167,9 +149,7 @@ mod tests {
     #[test]
     fn percentiles_of_a_hundred_latencies() {
         let mut latencies = Latencies::default();
-        (1..=100)
-            .rev()
-            .for_each(|ms| latencies.add(Duration::from_millis(ms)));
+        (1..=100).rev().for_each(|ms| latencies.add(Duration::from_millis(ms)));
         assert!((latencies.percentile_ms(50) - 51.0).abs() < 1e-9);
         assert!((latencies.percentile_ms(99) - 100.0).abs() < 1e-9);
     }
