@@ -1,0 +1,235 @@
+//! A server process with a data directory of its own, stopped and checked when the test is over.
+
+use std::fs::{self, OpenOptions};
+use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, ExitStatus, Stdio};
+
+use engram_benches::http::{Client, resolve};
+use engram_benches::target::{Registration, Target};
+use rustix::process::{Pid, Signal, kill_process};
+use serde_json::json;
+use tempfile::TempDir;
+
+use crate::binaries::binaries;
+use crate::fresh;
+use crate::reply::Reply;
+use crate::user::User;
+use crate::wait::eventually;
+
+/// The secret of shared-secret registration on every server of the tests.
+pub const SHARED_SECRET: &str = "a secret of the tests";
+
+/// A homeserver on the loopback interface.
+///
+/// When it is dropped it is stopped, and the test fails if the log has a warning or an error that was not expected.
+pub struct Server {
+    /// Where it listens.
+    pub address: SocketAddr,
+    process: Option<Process>,
+}
+
+struct Process {
+    child: Option<Child>,
+    folder: TempDir,
+    expected: Vec<&'static str>,
+}
+
+impl Server {
+    /// Starts a server on an empty data directory; returns once it accepts connections.
+    pub fn start() -> Self {
+        Self::start_with("")
+    }
+
+    /// Starts a server with more lines of configuration.
+    pub fn start_with(configuration: &str) -> Self {
+        if let Some(url) = external_url() {
+            return Self { address: resolve(&url).expect("ENGRAM_TEST_URL is a URL"), process: None };
+        }
+        let folder = tempfile::Builder::new().prefix("engram-test-").tempdir().expect("a temporary folder");
+        let address = free_address();
+        fs::write(folder.path().join("engram.toml"), configuration_of(address, folder.path(), configuration))
+            .expect("the configuration can be written");
+        let mut server = Self { address, process: Some(Process { child: None, folder, expected: Vec::new() }) };
+        server.start_again();
+        server
+    }
+
+    /// The base URL.
+    pub fn url(&self) -> String {
+        format!("http://{}", self.address)
+    }
+
+    /// The data directory.
+    pub fn data_dir(&self) -> PathBuf {
+        self.process().folder.path().join("data")
+    }
+
+    /// The process that runs now.
+    pub fn pid(&self) -> u32 {
+        self.process().child.as_ref().expect("the server runs").id()
+    }
+
+    /// Accepts warnings and errors in the log that contain this text.
+    pub fn expect_log(&mut self, text: &'static str) {
+        if let Some(process) = &mut self.process {
+            process.expected.push(text);
+        }
+    }
+
+    /// Starts the stopped server on its data directory.
+    pub fn start_again(&mut self) {
+        let address = self.address;
+        let process = self.process_mut();
+        assert!(process.child.is_none(), "the server runs already");
+        let log = OpenOptions::new().create(true).append(true).open(process.log()).expect("the log can be written");
+        let child = Command::new(&binaries().engram)
+            .args(["serve", "--config"])
+            .arg(process.folder.path().join("engram.toml"))
+            .env("RUST_LOG", "info")
+            .env("RUST_BACKTRACE", "1")
+            .env("NO_COLOR", "1")
+            .stdin(Stdio::null())
+            .stdout(log.try_clone().expect("a descriptor can be duplicated"))
+            .stderr(log)
+            .spawn()
+            .expect("the server starts");
+        let child = process.child.insert(child);
+        let ended = eventually("the server accepts connections", || match child.try_wait() {
+            Ok(Some(status)) => Some(Err(status)),
+            _ => TcpStream::connect(address).ok().map(Ok),
+        });
+        if let Err(status) = ended {
+            panic!("the server ended at its start, {status}:\n{}", process.log_text());
+        }
+    }
+
+    /// Asks the server to stop, as an operator does, and waits until it has.
+    pub fn stop(&mut self) -> ExitStatus {
+        let process = self.process_mut();
+        let mut child = process.child.take().expect("the server runs");
+        let pid = i32::try_from(child.id()).ok().and_then(Pid::from_raw).expect("a process has an ID");
+        kill_process(pid, Signal::INT).expect("a child can be signalled");
+        eventually("the server stops", || child.try_wait().expect("a child can be awaited"))
+    }
+
+    /// Kills the server with SIGKILL and waits until it is gone.
+    pub fn kill(&mut self) {
+        let mut child = self.process_mut().child.take().expect("the server runs");
+        child.kill().and_then(|()| child.wait()).expect("a child can be killed");
+    }
+
+    /// Registers a user with a name that is new on this server.
+    pub fn user(&self, name: &str) -> User {
+        let localpart = fresh(name);
+        let mut target = Target::new(&self.url(), Registration::Open).expect("the server's URL is valid");
+        let account =
+            target.register(&localpart).unwrap_or_else(|error| panic!("registration of {localpart}: {error}"));
+        User::new(self.address, account)
+    }
+
+    /// A request without a token. The path begins with `/_`, or else below `/_matrix/client`.
+    pub fn call(&self, method: &str, path: &str, body: &serde_json::Value) -> Reply {
+        let path = crate::user::full_path(path);
+        let body = Some(body).filter(|_| method != "GET");
+        let response = Client::new(self.address).call(method, &path, None, body);
+        Reply::new(format!("{method} {path}"), response.unwrap_or_else(|error| panic!("{method} {path}: {error}")))
+    }
+
+    /// A GET without a token.
+    pub fn get(&self, path: &str) -> Reply {
+        self.call("GET", path, &json!(null))
+    }
+
+    /// A tool's run on the data directory: exit code and output.
+    pub fn engramctl(&self, arguments: &[&str]) -> (Option<i32>, String) {
+        let output = Command::new(&binaries().engramctl)
+            .arg("--data-dir")
+            .arg(self.data_dir())
+            .args(arguments)
+            .output()
+            .expect("engramctl starts");
+        let text = String::from_utf8_lossy(&output.stdout).into_owned();
+        if !output.status.success() {
+            eprintln!("engramctl {arguments:?}: {}\n{text}{}", output.status, String::from_utf8_lossy(&output.stderr));
+        }
+        (output.status.code(), text)
+    }
+
+    fn process(&self) -> &Process {
+        self.process.as_ref().expect("this test needs a server of its own")
+    }
+
+    fn process_mut(&mut self) -> &mut Process {
+        self.process.as_mut().expect("this test needs a server of its own")
+    }
+}
+
+impl Process {
+    fn log(&self) -> PathBuf {
+        self.folder.path().join("server.log")
+    }
+
+    fn log_text(&self) -> String {
+        fs::read_to_string(self.log()).unwrap_or_default()
+    }
+
+    /// Lines of the log that say that something is wrong, without those that the test expects.
+    fn complaints(&self) -> Vec<String> {
+        let text = self.log_text();
+        let wrong = |line: &&str| [" WARN ", " ERROR ", "panicked at"].iter().any(|mark| line.contains(mark));
+        let unexpected = |line: &&str| !self.expected.iter().any(|text| line.contains(text));
+        text.lines().filter(wrong).filter(unexpected).map(str::to_owned).collect()
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        let Some(process) = &self.process else { return };
+        if std::thread::panicking() {
+            eprintln!("--- log of the server ---\n{}", process.log_text());
+            if process.child.is_some() {
+                self.kill();
+            }
+            return;
+        }
+        if process.child.is_some() {
+            let status = self.stop();
+            assert!(status.success(), "the server did not stop cleanly: {status}");
+        }
+        let complaints = self.process().complaints();
+        assert!(complaints.is_empty(), "unexpected lines in the server's log:\n{}", complaints.join("\n"));
+    }
+}
+
+/// The homeserver to test instead of Engram, if there is one.
+pub fn external_url() -> Option<String> {
+    std::env::var("ENGRAM_TEST_URL").ok()
+}
+
+/// An address that was free a moment ago.
+fn free_address() -> SocketAddr {
+    let listener = TcpListener::bind("127.0.0.1:0").expect("a loopback port is free");
+    listener.local_addr().expect("a bound socket has an address")
+}
+
+fn configuration_of(address: SocketAddr, folder: &Path, more: &str) -> String {
+    let data_dir = folder.join("data");
+    format!(
+        r#"server_name = "{address}"
+data_dir = "{}"
+default_room_version = "11"
+{more}
+[[listener]]
+bind = "{address}"
+
+[registration]
+open = true
+shared_secret = "{SHARED_SECRET}"
+
+[password_hash]
+cost = "minimal"
+"#,
+        data_dir.display()
+    )
+}

@@ -1,0 +1,95 @@
+//! The architecture as cargo sees it: crates depend downwards only, and nothing that replays can reach a clock
+//! driver or a random source.
+
+use std::process::Command;
+
+use engram_tests::binaries::workspace;
+use serde_json::Value;
+
+/// How high a crate stands (design: "Crates depend downwards only"). A new crate has to be given its place here.
+const RANKS: [(&str, u32); 20] = [
+    ("engram-log-format", 0),
+    ("engram-matrix", 0),
+    ("engram-log", 1),
+    ("engram-views", 2),
+    ("engram-rooms", 3),
+    ("engram-users", 3),
+    ("engram-ephemeral", 3),
+    ("engram-sync", 4),
+    ("engram-notify", 4),
+    ("engram-search", 4),
+    ("engram-appservice", 4),
+    ("engram-media", 4),
+    ("engram-federation", 4),
+    ("engram-client-api", 5),
+    ("engram-federation-api", 5),
+    ("engram-admin-api", 5),
+    ("engram-server", 6),
+    ("engram-ctl", 7),
+    ("engram-benches", 7),
+    ("engram-tests", 8),
+];
+
+/// Crates whose code runs during a replay.
+const REPLAYED: [&str; 6] =
+    ["engram-log-format", "engram-log", "engram-views", "engram-rooms", "engram-users", "engram-ephemeral"];
+
+/// Other people's crates that link rand for calls which Engram does not make: ruma generates keys with it.
+const MAY_USE_RAND: [&str; 1] = ["ruma-signatures"];
+
+fn cargo(arguments: &[&str]) -> String {
+    let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
+    let output = Command::new(cargo).args(arguments).current_dir(workspace()).output().expect("cargo runs");
+    assert!(output.status.success(), "cargo {arguments:?}: {}", String::from_utf8_lossy(&output.stderr));
+    String::from_utf8(output.stdout).expect("cargo writes UTF-8")
+}
+
+fn rank(name: &str) -> u32 {
+    let found = RANKS.iter().find(|(crate_name, _)| *crate_name == name);
+    found.unwrap_or_else(|| panic!("{name} has no place in the order of layers")).1
+}
+
+#[test]
+fn crates_depend_downwards_only() {
+    let metadata: Value =
+        serde_json::from_str(&cargo(&["metadata", "--no-deps", "--format-version", "1"])).expect("JSON");
+    let mut edges = 0;
+    for package in metadata["packages"].as_array().expect("packages") {
+        let name = package["name"].as_str().expect("a name");
+        let dependencies = package["dependencies"].as_array().into_iter().flatten();
+        for dependency in dependencies.filter(|dependency| dependency["path"].is_string()) {
+            let below = dependency["name"].as_str().expect("a name");
+            let downwards = match dependency["kind"].as_str() {
+                // A crate's tests may use its neighbours, but nothing from above.
+                Some("dev") => rank(below) <= rank(name),
+                _ => rank(below) < rank(name),
+            };
+            assert!(downwards, "{name} must not depend on {below}");
+            edges += 1;
+        }
+    }
+    assert!(edges > 10, "the workspace was read: {edges} edges");
+}
+
+#[test]
+fn nothing_that_replays_reaches_a_runtime_or_a_random_source() {
+    for crate_name in REPLAYED {
+        let packages = names(&["tree", "-p", crate_name]);
+        assert_eq!(packages.first().map(String::as_str), Some(crate_name));
+        assert!(!packages.contains(&"tokio".to_owned()), "cargo tree -p {crate_name} -i tokio");
+        if packages.contains(&"rand".to_owned()) {
+            // rand itself, then those that depend on it directly.
+            let users = names(&["tree", "-p", crate_name, "-i", "rand", "--depth", "1"]);
+            let strangers: Vec<&String> =
+                users[1..].iter().filter(|user| !MAY_USE_RAND.contains(&user.as_str())).collect();
+            assert!(strangers.is_empty(), "{crate_name} reaches rand through {strangers:?}");
+        }
+    }
+}
+
+/// The packages of a dependency tree, by name.
+fn names(arguments: &[&str]) -> Vec<String> {
+    let form = ["-e", "normal,no-proc-macro", "--prefix", "none", "-f", "{p}"];
+    let tree = cargo(&[arguments, &form].concat());
+    tree.lines().filter_map(|line| line.split(' ').next()).map(str::to_owned).collect()
+}
