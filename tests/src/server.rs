@@ -1,5 +1,6 @@
 //! A server process with a data directory of its own, stopped and checked when the test is over.
 
+use std::ffi::OsString;
 use std::fs::{self, OpenOptions};
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
@@ -31,6 +32,7 @@ pub struct Server {
 
 struct Process {
     child: Option<Child>,
+    arguments: Vec<OsString>,
     folder: TempDir,
     expected: Vec<&'static str>,
 }
@@ -46,11 +48,23 @@ impl Server {
         if let Some(url) = external_url() {
             return Self { address: resolve(&url).expect("ENGRAM_TEST_URL is a URL"), process: None };
         }
-        let folder = tempfile::Builder::new().prefix("engram-test-").tempdir().expect("a temporary folder");
-        let address = free_address();
-        fs::write(folder.path().join("engram.toml"), configuration_of(address, folder.path(), configuration))
-            .expect("the configuration can be written");
-        let mut server = Self { address, process: Some(Process { child: None, folder, expected: Vec::new() }) };
+        let (folder, address) = (temporary_folder(), free_address());
+        let file = folder.path().join("engram.toml");
+        fs::write(&file, configuration_of(address, folder.path(), configuration)).expect("a file can be written");
+        Self::launch(address, folder, vec!["--config".into(), file.into()])
+    }
+
+    /// Starts a server as a newcomer does, without a configuration; only where it listens and keeps its data is said.
+    pub fn start_without_configuration() -> Self {
+        let (folder, address) = (temporary_folder(), free_address());
+        let data_dir = folder.path().join("data");
+        let listen = address.to_string();
+        Self::launch(address, folder, vec!["--data-dir".into(), data_dir.into(), "--listen".into(), listen.into()])
+    }
+
+    fn launch(address: SocketAddr, folder: TempDir, arguments: Vec<OsString>) -> Self {
+        let process = Process { child: None, arguments, folder, expected: Vec::new() };
+        let mut server = Self { address, process: Some(process) };
         server.start_again();
         server
     }
@@ -70,6 +84,20 @@ impl Server {
         self.process().child.as_ref().expect("the server runs").id()
     }
 
+    /// What the server has printed.
+    pub fn log_text(&self) -> String {
+        self.process().log_text()
+    }
+
+    /// Starts a second process with the same arguments, which is expected to end; its exit code and what it printed.
+    pub fn start_a_second(&self) -> (Option<i32>, String) {
+        let mut command = Command::new(&binaries().engram);
+        let output = command.arg("serve").args(&self.process().arguments).env("NO_COLOR", "1").output();
+        let output = output.expect("the server starts");
+        let text = [output.stdout, output.stderr].concat();
+        (output.status.code(), String::from_utf8_lossy(&text).into_owned())
+    }
+
     /// Accepts warnings and errors in the log that contain this text.
     pub fn expect_log(&mut self, text: &'static str) {
         if let Some(process) = &mut self.process {
@@ -84,8 +112,8 @@ impl Server {
         assert!(process.child.is_none(), "the server runs already");
         let log = OpenOptions::new().create(true).append(true).open(process.log()).expect("the log can be written");
         let child = Command::new(&binaries().engram)
-            .args(["serve", "--config"])
-            .arg(process.folder.path().join("engram.toml"))
+            .arg("serve")
+            .args(&process.arguments)
             .env("RUST_LOG", "info")
             .env("RUST_BACKTRACE", "1")
             .env("NO_COLOR", "1")
@@ -205,6 +233,10 @@ impl Drop for Server {
 /// The homeserver to test instead of Engram, if there is one.
 pub fn external_url() -> Option<String> {
     std::env::var("ENGRAM_TEST_URL").ok()
+}
+
+fn temporary_folder() -> TempDir {
+    tempfile::Builder::new().prefix("engram-test-").tempdir().expect("a temporary folder")
 }
 
 /// An address that was free a moment ago.

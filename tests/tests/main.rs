@@ -6,4 +6,5 @@ mod clients;
 mod conversation;
 mod crash;
 mod layers;
+mod operation;
 mod views;

@@ -2,6 +2,8 @@
 
 mod accounts;
 mod bad_input;
+mod devices;
+mod directory;
 mod ephemeral;
 mod history;
 mod keys;
