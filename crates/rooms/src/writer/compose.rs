@@ -16,7 +16,7 @@ use crate::query;
 impl RoomServer {
     /// Builds and signs the event that goes on this head, and judges it by the state there. The head stays as it is.
     pub(super) fn compose(&self, head: &Head, draft: &Draft<'_>, now_ms: u64) -> Result<Arc<Pdu>, RoomError> {
-        let auth_events = self.auth_events(head, draft)?;
+        let auth_events = Self::auth_events(head, draft)?;
         let auth_ids: SmallVec<[&str; 6]> = auth_events.iter().map(|event| event.event_id.as_str()).collect();
         let prev_ids: SmallVec<[&str; 2]> = head.prev_events.iter().map(AsRef::as_ref).collect();
         let opaque = head.version.event_id_in_event().then(|| format!("${}:{}", self.opaque_id(), self.server_name()));
@@ -39,7 +39,7 @@ impl RoomServer {
     }
 
     /// The events of the head's state that permit the draft (AUTH-02).
-    fn auth_events(&self, head: &Head, draft: &Draft<'_>) -> Result<SmallVec<[Arc<Pdu>; 6]>, RoomError> {
+    fn auth_events(head: &Head, draft: &Draft<'_>) -> Result<SmallVec<[Arc<Pdu>; 6]>, RoomError> {
         let mut events = SmallVec::new();
         let types = auth::auth_types(head.version, draft.event_type, draft.sender, draft.state_key, draft.content);
         for (event_type, state_key) in types {

@@ -147,7 +147,7 @@ impl RoomServer {
                 Ok(sent) => last = last.max(sent.offset),
                 Err(RoomError::Append(error)) => return Err(error.into()),
                 Err(error) => {
-                    tracing::info!(user_id, room_id = room.room_id, %error, "a room does not take the new profile")
+                    tracing::info!(user_id, room_id = room.room_id, %error, "a room does not take the new profile");
                 }
             }
         }
@@ -163,12 +163,9 @@ fn check_change(request: &MembershipRequest<'_>, before: Option<Membership>) -> 
         (Change::Join | Change::Leave | Change::Knock, _) if request.sender != target => {
             refuse(format!("{} cannot do that for {target}", request.sender))
         }
-        (Change::Leave, None | Some(Membership::Ban | Membership::Leave)) => {
-            refuse(format!("{target} is not in the room {}", request.room_id))
-        }
         (Change::Invite, Some(Membership::Join)) => refuse(format!("{target} is already in the room")),
         (Change::Invite, Some(Membership::Ban)) => refuse(format!("{target} is banned from the room")),
-        (Change::Kick, None | Some(Membership::Leave | Membership::Ban)) => {
+        (Change::Leave | Change::Kick, None | Some(Membership::Leave | Membership::Ban)) => {
             refuse(format!("{target} is not in the room {}", request.room_id))
         }
         (Change::Unban, before) if before != Some(Membership::Ban) => refuse(format!("{target} is not banned")),

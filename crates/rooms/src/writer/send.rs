@@ -61,7 +61,7 @@ impl RoomServer {
             if let Some(sent) = self.repeated(head, request)? {
                 return Ok(sent);
             }
-            self.check_member(head, request.sender)?;
+            Self::check_member(head, request.sender)?;
             self.check_content(head, request)?;
             let mut draft = Draft {
                 sender: request.sender,
@@ -131,7 +131,7 @@ impl RoomServer {
     }
 
     /// A clearer word than the auth rules have for the commonest refusal.
-    fn check_member(&self, head: &Head, user_id: &str) -> Result<(), RoomError> {
+    fn check_member(head: &Head, user_id: &str) -> Result<(), RoomError> {
         match head.state.membership(user_id)? {
             Some(Membership::Join) => Ok(()),
             _ => Err(RoomError::Forbidden(format!("{user_id} is not in the room {}", head.room_id))),

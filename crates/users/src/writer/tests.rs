@@ -86,7 +86,7 @@ fn a_name_is_given_once_even_to_many_at_a_time() {
                 scope.spawn(|| fixture.users.register(request))
             })
             .collect();
-        attempts.into_iter().map(|attempt| attempt.join().expect("no panic")).flatten().count()
+        attempts.into_iter().flat_map(|attempt| attempt.join().expect("no panic")).count()
     });
     assert_eq!(won, 1);
     assert!(matches!(fixture.users.check_available("ALICE"), Err(RegisterError::InUse)));
