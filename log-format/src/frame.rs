@@ -13,13 +13,17 @@
 use rkyv::util::AlignedVec;
 
 use crate::bytes::{array_at, put, u32_at};
+use crate::input::Input;
 use crate::record::{self, ALIGNMENT, Chain, HEADER_BYTES, RecordError, RecordFields, RecordHeader};
-use crate::types::Offset;
+use crate::types::{Offset, TimestampMs};
 
 /// Bytes of a frame header.
 pub const FRAME_HEADER_BYTES: usize = 32;
 /// The largest frame, an oversize append included.
 pub const FRAME_BYTES_MAX: usize = 1 << 30;
+
+/// What a draft reserves at first: a message fits, so that most appends are one allocation.
+const DRAFT_BYTES: usize = 1024;
 
 /// `length ^ MASK` beside the length: tells a frame from zeros, and a damaged length from a good one.
 const MASK: u32 = u32::from_le_bytes(*b"ENGR");
@@ -65,6 +69,47 @@ pub enum FrameError {
     Link,
 }
 
+/// The records of one append, encoded where they will lie in a frame, before their offsets are known.
+#[derive(Debug)]
+pub struct Draft {
+    bytes: AlignedVec,
+    positions: Vec<u32>,
+}
+
+impl Draft {
+    /// An empty one, with the place of a frame header: alone, it becomes a frame without being copied.
+    pub fn new() -> Self {
+        let mut bytes = AlignedVec::with_capacity(DRAFT_BYTES);
+        bytes.resize(FRAME_HEADER_BYTES, 0);
+        Self { bytes, positions: Vec::new() }
+    }
+
+    /// Adds a record. Returns the length of its payload.
+    pub fn push(&mut self, input: &Input) -> usize {
+        let start = self.bytes.len();
+        self.positions.push(u32::try_from(start).expect("an append is shorter than a frame can be"));
+        let bytes = std::mem::replace(&mut self.bytes, AlignedVec::new());
+        self.bytes = record::draft(bytes, input.kind(), input.schema(), |bytes| input.encode_onto(bytes));
+        u32_at(&self.bytes, start + record::LENGTH_AT) as usize
+    }
+
+    /// Number of records.
+    pub fn records(&self) -> usize {
+        self.positions.len()
+    }
+
+    /// Bytes that its records take in a frame.
+    pub fn bytes(&self) -> usize {
+        self.bytes.len() - FRAME_HEADER_BYTES
+    }
+}
+
+impl Default for Draft {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
 /// Collects whole appends and makes a frame of them.
 #[derive(Debug)]
 pub struct FrameBuilder {
@@ -101,6 +146,25 @@ impl FrameBuilder {
         self.last = fields.offset;
         self.positions.push(self.bytes.len() as u32);
         record::push(&mut self.bytes, fields, payload);
+    }
+
+    /// Adds an append: its records get their offsets, their time and their digests.
+    pub fn append(&mut self, draft: Draft, first: Offset, timestamp: TimestampMs) {
+        assert!(first > self.last && draft.records() > 0, "offsets ascend, and an append has records");
+        let (known, start) = (self.positions.len(), self.bytes.len());
+        if known == 0 && self.bytes.capacity() <= draft.bytes.len() {
+            self.bytes = draft.bytes;
+            self.positions = draft.positions;
+        } else {
+            self.bytes.extend_from_slice(&draft.bytes[FRAME_HEADER_BYTES..]);
+            let moved = (start - FRAME_HEADER_BYTES) as u32;
+            self.positions.extend(draft.positions.iter().map(|position| position + moved));
+        }
+        for at in known..self.positions.len() {
+            let record = &mut self.bytes[self.positions[at] as usize..];
+            self.last = Offset(first.0 + (at - known) as u64);
+            record::stamp(record, self.last, timestamp, at + 1 == self.positions.len());
+        }
     }
 
     /// Seals the frame, and moves the chain past its records.

@@ -58,7 +58,15 @@ macro_rules! inputs {
 
             /// The payload's bytes, aligned to 16.
             pub fn encode(&self) -> AlignedVec {
-                let encoded = match self { $(Self::$variant(value) => rkyv::to_bytes::<rancor::Error>(value),)* };
+                self.encode_onto(AlignedVec::new())
+            }
+
+            /// Adds the payload's bytes to `buffer`, which ends at a multiple of 16.
+            pub fn encode_onto(&self, buffer: AlignedVec) -> AlignedVec {
+                assert!(buffer.len().is_multiple_of(crate::record::ALIGNMENT), "payloads start aligned");
+                let encoded = match self {
+                    $(Self::$variant(value) => rkyv::api::high::to_bytes_in::<_, rancor::Error>(value, buffer),)*
+                };
                 encoded.expect("serialising to memory without shared pointers cannot fail")
             }
         }

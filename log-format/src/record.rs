@@ -24,7 +24,7 @@ pub const ALIGNMENT: usize = 16;
 pub const PAYLOAD_BYTES_MAX: usize = 64 << 20;
 
 const DIGEST_AT: usize = 4;
-const LENGTH_AT: usize = 36;
+pub(crate) const LENGTH_AT: usize = 36;
 const OFFSET_AT: usize = 40;
 const TIMESTAMP_AT: usize = 48;
 const KIND_AT: usize = 56;
@@ -165,22 +165,46 @@ pub const fn record_bytes(payload_bytes: usize) -> usize {
 
 /// Appends a record, its digest computed, its payload padded, to `frame`.
 pub fn push(frame: &mut AlignedVec, fields: &RecordFields, payload: &[u8]) {
-    assert!(payload.len() <= PAYLOAD_BYTES_MAX, "the writer checks the limit before it takes an append");
+    let start = frame.len();
+    let buffer = std::mem::replace(frame, AlignedVec::new());
+    *frame = draft(buffer, fields.kind, fields.schema, |mut buffer| {
+        buffer.extend_from_slice(payload);
+        buffer
+    });
+    stamp(&mut frame[start..], fields.offset, fields.timestamp, fields.ends_append);
+    assert!(frame.len() == start + record_bytes(payload.len()), "a record has the length that was computed for it");
+}
+
+/// Appends a record whose payload `write` adds to the buffer: it is encoded where it will lie in the frame.
+/// Offset, time and digest are still missing: see [`stamp`].
+pub fn draft(
+    mut frame: AlignedVec,
+    kind: Kind,
+    schema: u16,
+    write: impl FnOnce(AlignedVec) -> AlignedVec,
+) -> AlignedVec {
     let start = frame.len();
     assert!(start.is_multiple_of(ALIGNMENT), "records start aligned");
-    let mut header = [0; HEADER_BYTES];
-    put(&mut header, LENGTH_AT, &(payload.len() as u32).to_le_bytes());
-    put(&mut header, OFFSET_AT, &fields.offset.0.to_le_bytes());
-    put(&mut header, TIMESTAMP_AT, &fields.timestamp.0.to_le_bytes());
-    put(&mut header, KIND_AT, &fields.kind.0.to_le_bytes());
-    put(&mut header, SCHEMA_AT, &fields.schema.to_le_bytes());
-    put(&mut header, FLAGS_AT, &u16::from(fields.ends_append).to_le_bytes());
-    frame.extend_from_slice(&header);
-    frame.extend_from_slice(payload);
-    let digest = blake3::hash(&frame[start + LENGTH_AT..]);
-    put(frame, start + DIGEST_AT, digest.as_bytes());
-    frame.extend_from_slice(&[0; ALIGNMENT][..payload.len().next_multiple_of(ALIGNMENT) - payload.len()]);
-    assert!(frame.len() == start + record_bytes(payload.len()), "a record has the length that was computed for it");
+    frame.extend_from_slice(&[0; HEADER_BYTES]);
+    let mut frame = write(frame);
+    let payload_bytes = frame.len() - start - HEADER_BYTES;
+    put(&mut frame, start + LENGTH_AT, &(payload_bytes as u32).to_le_bytes());
+    put(&mut frame, start + KIND_AT, &kind.0.to_le_bytes());
+    put(&mut frame, start + SCHEMA_AT, &schema.to_le_bytes());
+    frame.extend_from_slice(&[0; ALIGNMENT][..payload_bytes.next_multiple_of(ALIGNMENT) - payload_bytes]);
+    frame
+}
+
+/// Completes the drafted record that begins `record`, and computes its digest: the only pass over the payload.
+pub fn stamp(record: &mut [u8], offset: Offset, timestamp: TimestampMs, ends_append: bool) {
+    put(record, OFFSET_AT, &offset.0.to_le_bytes());
+    put(record, TIMESTAMP_AT, &timestamp.0.to_le_bytes());
+    put(record, FLAGS_AT, &u16::from(ends_append).to_le_bytes());
+    let payload_bytes = u32_at(record, LENGTH_AT) as usize;
+    assert!(payload_bytes <= PAYLOAD_BYTES_MAX, "the writer checks the limit before it takes an append");
+    let payload_end = HEADER_BYTES + payload_bytes;
+    let digest = blake3::hash(&record[LENGTH_AT..payload_end]);
+    put(record, DIGEST_AT, digest.as_bytes());
 }
 
 /// Checks a record that starts at `bytes`, payload and padding included, and returns its header.

@@ -51,3 +51,6 @@ pub const READ_AHEAD_BYTES: usize = 1 << 20;
 
 /// How often a full disk is tried again.
 pub const DISK_FULL_RETRY_MS: u64 = 500;
+
+/// Space that is kept for a full disk: enough for one more segment.
+pub const RESERVE_BYTES: u64 = SEGMENT_BYTES;

@@ -10,7 +10,14 @@ use engram_log::{
 use engram_log_format::v1;
 
 fn options() -> Options {
-    Options { segment_bytes: 4096, ephemeral_segment_bytes: 4096, zero_ahead_bytes: 256, ..Options::default() }
+    Options {
+        segment_bytes: 4096,
+        ephemeral_segment_bytes: 4096,
+        zero_ahead_bytes: 256,
+        reserve_bytes: 4096,
+        disk_full_retry_ms: 1,
+        ..Options::default()
+    }
 }
 
 fn input(number: usize, bytes: usize) -> Input {
@@ -36,65 +43,109 @@ fn append_until_failure(log: &EmbeddedLog) -> (Vec<(Offset, Input)>, Option<Appe
     (acknowledged, None)
 }
 
+const FAULTS: [Fault; 5] = [Fault::Io, Fault::NoSpace, Fault::TooManyFiles, Fault::Interrupted, Fault::Short];
+
+/// Reads back what was acknowledged.
+fn check_acknowledged(storage: Arc<SimStorage>, acknowledged: &[(Offset, Input)], place: &str) -> Arc<EmbeddedLog> {
+    let log = EmbeddedLog::open(storage, options()).unwrap_or_else(|error| panic!("{place}: {error}"));
+    for (offset, expected) in acknowledged {
+        let record = log.read(*offset).unwrap_or_else(|error| panic!("{place}: {error}"));
+        assert_eq!(&record.input().expect("valid").to_owned(), expected, "{place}");
+    }
+    log
+}
+
+/// The disk after a power loss, with what was undecided kept or lost.
+fn power_loss(storage: &SimStorage, fate: Fate) -> Arc<SimStorage> {
+    let mut point = CrashPoint::new();
+    storage.trace().iter().for_each(|op| point.step(op));
+    let entries = if fate == Fate::Kept { point.undecided_entries() } else { 0 };
+    SimStorage::from_image(&point.image(entries, |_| fate))
+}
+
+/// Lets one call fail. Returns whether the workload got so far.
+fn fail_one_call(call: u64, fault: Fault) -> bool {
+    let storage = SimStorage::new();
+    storage.fail_at(call, fault);
+    let place = format!("call {call} fails with {fault:?}");
+    let mut acknowledged = Vec::new();
+    if let Ok(log) = EmbeddedLog::open(storage.clone(), options()) {
+        let (done, failure) = append_until_failure(&log);
+        acknowledged = done;
+        match failure {
+            None => {
+                if log.close().is_ok() && storage.calls() <= call {
+                    return false;
+                }
+            }
+            // Nothing was written: the log waits for space, and finds it the next time.
+            Some(AppendError::DiskFull) => assert_eq!(fault, Fault::NoSpace, "{place}"),
+            Some(failure) => {
+                assert!(matches!(failure, AppendError::Stopped(_)), "{place}: {failure:?}");
+                let more = log.append(Lane::Journal, &[input(0, 0)], TimestampMs(0));
+                assert!(matches!(more, Err(AppendError::Stopped(_))), "{place}: it must not go on");
+                assert!(log.close().is_err(), "{place}: it has not ended in order");
+            }
+        }
+    }
+    // The power fails, or the process alone is started again, and sees what the kernel has in memory and the disk not.
+    for fate in [Fate::Kept, Fate::Lost] {
+        check_acknowledged(power_loss(&storage, fate), &acknowledged, &format!("{place}, then {fate:?}"));
+    }
+    let log = check_acknowledged(storage.clone(), &acknowledged, &format!("{place}, then a restart"));
+    let (more, failure) = append_until_failure(&log);
+    assert_eq!(failure, None, "{place}: it fails once");
+    acknowledged.extend(more);
+    drop(log);
+    for fate in [Fate::Kept, Fate::Lost] {
+        let place = format!("{place}, then a restart, then a power loss with {fate:?}");
+        check_acknowledged(power_loss(&storage, fate), &acknowledged, &place);
+    }
+    true
+}
+
 #[test]
 fn whichever_call_fails_nothing_acknowledged_is_lost_and_nothing_is_acknowledged_after() {
-    for call in 0.. {
-        let storage = SimStorage::new();
-        storage.fail_at(call, Fault::Io);
-        let mut acknowledged = Vec::new();
-        if let Ok(log) = EmbeddedLog::open(storage.clone(), options()) {
-            let (done, failure) = append_until_failure(&log);
-            acknowledged = done;
-            if failure.is_some() {
-                assert!(matches!(failure, Some(AppendError::Stopped(_))), "call {call}: {failure:?}");
-                let more = log.append(Lane::Journal, &[input(0, 0)], TimestampMs(0));
-                assert!(matches!(more, Err(AppendError::Stopped(_))), "call {call}: it must not go on");
-                assert!(log.close().is_err(), "call {call}: it has not ended in order");
-            } else if log.close().is_ok() && storage.calls() <= call {
-                println!("faults: each of {call} calls failed once: nothing acknowledged was lost");
-                return;
-            }
+    for fault in FAULTS {
+        let mut call = 0;
+        while fail_one_call(call, fault) {
+            call += 1;
         }
-        // What a failed sync did not write may be gone for ever.
-        let mut point = CrashPoint::new();
-        storage.trace().iter().for_each(|op| point.step(op));
-        for (entries, fate) in [(point.undecided_entries(), Fate::Kept), (0, Fate::Lost)] {
-            let image = point.image(entries, |_| fate);
-            let log = EmbeddedLog::open(SimStorage::from_image(&image), options())
-                .unwrap_or_else(|error| panic!("call {call}, {fate:?}: {error}"));
-            for (offset, expected) in &acknowledged {
-                let record = log.read(*offset).unwrap_or_else(|error| panic!("call {call}, {fate:?}: {error}"));
-                assert_eq!(&record.input().expect("valid").to_owned(), expected);
-            }
-        }
+        assert!(call > 20, "the workload makes calls");
+        println!("faults: each of {call} calls failed once with {fault:?}: nothing acknowledged was lost");
     }
 }
 
 #[test]
-fn a_full_disk_is_survived_without_a_restart() {
+fn whichever_read_fails_nothing_is_taken_for_damage_or_changed() {
     let storage = SimStorage::new();
     let log = EmbeddedLog::open(storage.clone(), options()).expect("it opens");
-    storage.set_disk_full(true);
-    let (acknowledged, failure) = append_until_failure(&log);
-    assert_eq!(failure, Some(AppendError::DiskFull));
-    assert!(!acknowledged.is_empty(), "the segment that is there takes some more");
-    assert_eq!(log.append(Lane::Journal, &[input(0, 0)], TimestampMs(0)), Err(AppendError::DiskFull));
-    for (offset, expected) in &acknowledged {
-        assert_eq!(&log.read(*offset).expect("reads go on").input().expect("valid").to_owned(), expected);
-    }
-    storage.set_disk_full(false);
-    let appended = loop {
-        match log.append(Lane::Journal, &[input(99, 10)], TimestampMs(0)) {
-            Ok(appended) => break appended,
-            Err(error) => assert_eq!(error, AppendError::DiskFull),
+    let (acknowledged, _) = append_until_failure(&log);
+    drop(log);
+    let image = storage.image();
+    for fault in FAULTS {
+        for read in 0.. {
+            let place = format!("read {read} fails with {fault:?}");
+            let storage = SimStorage::from_image(&image);
+            storage.fail_read_at(read, fault);
+            match EmbeddedLog::open(storage.clone(), options()) {
+                Err(error) => assert!(!matches!(error, OpenError::Damaged { .. }), "{place}: {error}"),
+                Ok(log) => {
+                    for (offset, expected) in &acknowledged {
+                        if let Ok(record) = log.read(*offset) {
+                            assert_eq!(&record.input().expect("valid").to_owned(), expected, "{place}");
+                        }
+                    }
+                }
+            }
+            let reads = storage.reads();
+            storage.fail_read_at(u64::MAX, fault);
+            check_acknowledged(storage, &acknowledged, &place);
+            if reads <= read {
+                println!("faults: each of {read} reads failed once with {fault:?}: nothing was changed");
+                break;
+            }
         }
-        std::thread::yield_now();
-    };
-    log.wait_durable(appended.last).expect("durable");
-    log.close().expect("it closes in order");
-    let log = EmbeddedLog::open(storage, options()).expect("it opens again");
-    for (offset, _) in &acknowledged {
-        assert!(log.read(*offset).is_ok());
     }
 }
 

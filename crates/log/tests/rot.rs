@@ -10,7 +10,13 @@ use engram_log_format::segment::{FOOTER_BYTES, SEGMENT_HEADER_BYTES};
 use engram_log_format::{Retention, input, sample};
 
 fn options() -> Options {
-    Options { segment_bytes: 4096, ephemeral_segment_bytes: 4096, zero_ahead_bytes: 256, ..Options::default() }
+    Options {
+        segment_bytes: 4096,
+        ephemeral_segment_bytes: 4096,
+        zero_ahead_bytes: 256,
+        reserve_bytes: 0,
+        ..Options::default()
+    }
 }
 
 /// Every kind of record, in two sealed segments of the journal and one that a crash left open, and in ephemeral ones.

@@ -7,13 +7,14 @@ use std::time::Duration;
 
 use engram_log_format::frame::{FRAME_HEADER_BYTES, Frame, FrameBuilder};
 use engram_log_format::input::Input;
-use engram_log_format::record::{HEADER_BYTES, RecordFields, RecordHeader, record_bytes};
+use engram_log_format::record::{HEADER_BYTES, RecordHeader, record_bytes};
 use engram_log_format::{Lane, Offset, TimestampMs, v1};
 
-use super::sequencer::{self, End, Payload, Pending, Sequencer, Work};
+use super::reserve::Reserve;
+use super::sequencer::{self, End, Pending, Sequencer, Work};
 use super::tail::{Entry, Tail};
 use super::writer::{LaneWriter, WriteError};
-use crate::limits::{DISK_FULL_RETRY_MS, FRAME_BYTES};
+use crate::limits::FRAME_BYTES;
 use crate::record::Record;
 
 /// What a log that was closed in order says to those who still use it.
@@ -28,6 +29,10 @@ pub(crate) struct Appender {
     pub(crate) journal: LaneWriter,
     pub(crate) ephemeral: LaneWriter,
     pub(crate) ephemeral_retention_ms: u64,
+    pub(crate) reserve: Reserve,
+    pub(crate) disk_full_retry: Duration,
+    /// Whether nothing was written yet.
+    pub(crate) starting: bool,
 }
 
 /// Tells everybody that waits, also if the thread panics. A reason that was given before stays.
@@ -89,18 +94,24 @@ impl Appender {
     /// Writes a group of appends: ephemeral ones without sync, then the journal's with one.
     fn commit(&mut self, appends: Vec<Pending>) -> Result<(), Stop> {
         let lease_below = appends.iter().filter_map(|append| append.lease_below).max();
-        let ephemeral = self.write_lane(Lane::Ephemeral, &appends)?;
-        let journal = self.write_lane(Lane::Journal, &appends)?;
+        let (journal, ephemeral) = appends.into_iter().partition(|append| append.lane == Lane::Journal);
+        let ephemeral = self.write_lane(Lane::Ephemeral, ephemeral)?;
+        let journal = self.write_lane(Lane::Journal, journal)?;
         // Writers are told of the lease before followers are told of its record; the order does not matter.
         if let Some(below) = lease_below {
             self.sequencer.lease_is_durable(below);
         }
         self.publish(journal, ephemeral);
+        if std::mem::take(&mut self.starting)
+            && let Err(error) = self.reserve.take()
+        {
+            tracing::warn!(%error, "there is no space for the log's reserve: the disk is nearly full");
+        }
         Ok(())
     }
 
-    fn write_lane(&mut self, lane: Lane, appends: &[Pending]) -> Result<Option<Frame>, Stop> {
-        let Some(commit) = build(lane, appends) else {
+    fn write_lane(&mut self, lane: Lane, appends: Vec<Pending>) -> Result<Option<Frame>, Stop> {
+        let Some(commit) = build(appends) else {
             return Ok(None);
         };
         self.make_room(lane, &commit)?;
@@ -115,26 +126,27 @@ impl Appender {
     fn make_room(&mut self, lane: Lane, commit: &LaneCommit) -> Result<(), Stop> {
         let mut full = false;
         loop {
-            let lease_below = self.sequencer.lease_below();
-            let writer = match lane {
-                Lane::Journal => &mut self.journal,
-                Lane::Ephemeral => &mut self.ephemeral,
-            };
-            match writer.prepare(commit.bytes, commit.records, commit.first, lease_below, commit.timestamp) {
+            let ending = self.sequencer.is_ending();
+            let may_use_reserve = self.starting || ending;
+            match self.try_make_room(lane, commit, full && !may_use_reserve) {
                 Ok(()) => break,
-                Err(WriteError::DiskFull) => {
-                    if !full {
-                        tracing::error!("the disk is full: the log is read-only until space is freed");
-                    }
-                    full = true;
-                    self.sequencer.set_disk_full(true);
-                    self.tail.set_disk_full(true);
-                    if self.sequencer.pause(Duration::from_millis(DISK_FULL_RETRY_MS)) {
-                        return Err(Stop::Failed("closed while the disk was full".to_owned()));
-                    }
-                }
+                Err(WriteError::DiskFull) => {}
                 Err(error) => return Err(stop(error)),
             }
+            let given_up = self.reserve.give_up();
+            if given_up && may_use_reserve {
+                continue;
+            }
+            if ending {
+                return Err(Stop::Failed("closed while the disk was full".to_owned()));
+            }
+            if !full {
+                tracing::error!("the disk is full: the log is read-only until space is freed");
+            }
+            full = true;
+            self.sequencer.set_disk_full(true);
+            self.tail.set_disk_full(true);
+            self.sequencer.pause(self.disk_full_retry);
         }
         if full {
             tracing::info!("the disk has space again");
@@ -146,6 +158,20 @@ impl Appender {
             self.ephemeral.drop_older_than(before).map_err(stop)?;
         }
         Ok(())
+    }
+
+    /// Makes room in the lane; before that takes the reserve back, if it has to be there.
+    fn try_make_room(&mut self, lane: Lane, commit: &LaneCommit, with_reserve: bool) -> Result<(), WriteError> {
+        if with_reserve {
+            // Whatever it is that keeps it from being taken: the log stays read-only.
+            self.reserve.take().map_err(|_| WriteError::DiskFull)?;
+        }
+        let lease_below = self.sequencer.lease_below();
+        let writer = match lane {
+            Lane::Journal => &mut self.journal,
+            Lane::Ephemeral => &mut self.ephemeral,
+        };
+        writer.prepare(commit.bytes, commit.records, commit.first, lease_below, commit.timestamp)
     }
 
     /// Makes a commit visible: to readers of segments first, since followers go on there when memory is exceeded.
@@ -168,9 +194,9 @@ impl Appender {
         self.ephemeral.seal().map_err(stop)?;
         let (first, timestamp) = self.sequencer.take_last();
         let closed = Input::from(v1::CleanShutdown { next: first.next().0 });
-        let (payloads, bytes) = sequencer::encode(&[closed]).expect("a shutdown record is small");
-        let last = Pending { lane: Lane::Journal, first, timestamp, payloads, bytes, lease_below: None };
-        let frame = self.write_lane(Lane::Journal, &[last])?;
+        let draft = sequencer::encode(&[closed]).expect("a shutdown record is small");
+        let last = Pending { lane: Lane::Journal, first, timestamp, draft, lease_below: None };
+        let frame = self.write_lane(Lane::Journal, vec![last])?;
         self.publish(frame, None);
         self.journal.seal().map_err(stop)
     }
@@ -183,30 +209,16 @@ fn stop(error: WriteError) -> Stop {
     }
 }
 
-/// Encodes the appends of one lane into one frame.
-fn build(lane: Lane, appends: &[Pending]) -> Option<LaneCommit> {
-    let of_lane = || appends.iter().filter(move |append| append.lane == lane);
-    let first = of_lane().next()?;
-    let bytes = FRAME_HEADER_BYTES + of_lane().map(|append| append.bytes).sum::<usize>();
-    let mut builder = FrameBuilder::with_capacity(bytes);
-    let mut records = 0;
-    for append in of_lane() {
-        for (number, payload) in append.payloads.iter().enumerate() {
-            builder.push(&fields(append, number, payload), &payload.bytes);
-        }
-        records += append.payloads.len();
+/// Makes one frame of a lane's appends. A lone append's buffer becomes the frame's.
+fn build(appends: Vec<Pending>) -> Option<LaneCommit> {
+    let (first, timestamp) = appends.first().map(|append| (append.first, append.timestamp))?;
+    let bytes = FRAME_HEADER_BYTES + appends.iter().map(|append| append.draft.bytes()).sum::<usize>();
+    let records = appends.iter().map(|append| append.draft.records()).sum();
+    let mut builder = FrameBuilder::with_capacity(if appends.len() == 1 { 0 } else { bytes });
+    for append in appends {
+        builder.append(append.draft, append.first, append.timestamp);
     }
-    Some(LaneCommit { builder, records, bytes, first: first.first, timestamp: first.timestamp })
-}
-
-fn fields(append: &Pending, number: usize, payload: &Payload) -> RecordFields {
-    RecordFields {
-        offset: Offset(append.first.0 + number as u64),
-        timestamp: append.timestamp,
-        kind: payload.kind,
-        schema: payload.schema,
-        ends_append: number + 1 == append.payloads.len(),
-    }
+    Some(LaneCommit { builder, records, bytes, first, timestamp })
 }
 
 /// Turns a written frame into records that share its bytes.

@@ -10,6 +10,7 @@ mod follow;
 pub(crate) mod frames;
 mod open;
 pub(crate) mod recover;
+mod reserve;
 pub(crate) mod scan;
 mod sequencer;
 mod stat;

@@ -2,6 +2,7 @@
 
 use std::io;
 use std::sync::Arc;
+use std::time::Duration;
 
 use engram_log_format::input::{Input, InputRef};
 use engram_log_format::record::Chain;
@@ -12,6 +13,7 @@ use super::EmbeddedLog;
 use super::appender::Appender;
 use super::catalog::Catalog;
 use super::recover::{Found, recover};
+use super::reserve::Reserve;
 use super::sequencer::{Sequencer, SequencerOptions};
 use super::tail::Tail;
 use super::writer::{LaneOptions, LaneWriter, directory, seal_file};
@@ -36,6 +38,10 @@ pub struct Options {
     pub zero_ahead_bytes: u64,
     /// Age at which ephemeral records are dropped.
     pub ephemeral_retention_ms: u64,
+    /// Space that is kept for a full disk; 0 for none.
+    pub reserve_bytes: u64,
+    /// How often a full disk is tried again.
+    pub disk_full_retry_ms: u64,
     /// The server's name: fixed by the first opening.
     pub server_name: String,
     /// The version of the software, for the log's own records.
@@ -54,6 +60,8 @@ impl Default for Options {
             tail_bytes_max: limits::TAIL_BYTES,
             zero_ahead_bytes: limits::ZERO_AHEAD_BYTES,
             ephemeral_retention_ms: limits::EPHEMERAL_RETENTION_MS,
+            reserve_bytes: limits::RESERVE_BYTES,
+            disk_full_retry_ms: limits::DISK_FULL_RETRY_MS,
             server_name: "localhost".to_owned(),
             software: concat!("engram ", env!("CARGO_PKG_VERSION")).to_owned(),
             now: TimestampMs(0),
@@ -193,7 +201,12 @@ impl EmbeddedLog {
             let chain = found.chain.unwrap_or_else(|| Chain::start(start.log_id, lane));
             LaneWriter::new(storage.clone(), catalog.clone(), lane_options, previous, chain)
         };
+        let reserve =
+            Reserve::new(storage.clone(), options.reserve_bytes).map_err(OpenError::io("look at the reserve"))?;
         let appender = Appender {
+            reserve,
+            disk_full_retry: Duration::from_millis(options.disk_full_retry_ms),
+            starting: true,
             sequencer: sequencer.clone(),
             tail: tail.clone(),
             journal: lane_writer(Lane::Journal, options.segment_bytes, journal),
@@ -284,11 +297,17 @@ impl Start {
     }
 }
 
-/// Removes leftovers, and seals the segment that a crash left open. Nothing of it is shown before.
+/// Removes leftovers, makes sure that the newest segment is on stable storage, and seals the segment that a crash left open. Nothing of it is shown before.
 fn take_over(storage: &Arc<dyn Storage>, catalog: &Catalog, found: &Found) -> Result<(), OpenError> {
     for leftover in &found.leftovers {
         storage.remove(leftover).map_err(OpenError::io("remove a segment that was not finished"))?;
     }
+    let Some(newest) = found.segments.last() else {
+        return Ok(());
+    };
+    let file = storage.open(&newest.path, true).map_err(OpenError::io("open the newest segment"))?;
+    // What a process that died had written may be in the page cache alone: frames, and also a footer.
+    file.sync_data().map_err(OpenError::io("sync the newest segment"))?;
     let Some(unsealed) = &found.unsealed else {
         return Ok(());
     };
@@ -297,9 +316,6 @@ fn take_over(storage: &Arc<dyn Storage>, catalog: &Catalog, found: &Found) -> Re
         let (position, last) = (unsealed.totals.frames_end, unsealed.totals.last);
         tracing::warn!(segment = segment.path, position, %last, reason, "cut an unfinished write off the log's end");
     }
-    let file = storage.open(&segment.path, true).map_err(OpenError::io("open the newest segment"))?;
-    // Frames of a process that died may be in the page cache alone.
-    file.sync_data().map_err(OpenError::io("sync the newest segment"))?;
     seal_file(&file, segment, &unsealed.totals).map_err(OpenError::io("seal the newest segment"))?;
     catalog.seal(segment, unsealed.totals.footer().0);
     Ok(())

@@ -118,6 +118,11 @@ impl Found {
         newest: bool,
     ) -> Result<(), OpenError> {
         let io = OpenError::io("read a segment");
+        if newest {
+            // A write or sync that failed may have left pages in memory that the disk does not have: frames, or
+            // the footer of a segment that was being sealed.
+            storage.open(name, false).map_err(&io)?.drop_cache();
+        }
         let Opened { file, length, header } = read_header(storage, name).map_err(&io)?;
         let after = self.last;
         let damaged =
@@ -200,8 +205,6 @@ impl Found {
         header: SegmentHeader,
         length: u64,
     ) -> Result<(), OpenError> {
-        // A write or sync that failed may have left pages in memory that the disk does not have.
-        file.drop_cache();
         let scan = self.scan(&file, name, &header, length)?;
         if length != header.allocated_bytes && length != scan.totals.sealed_bytes(0) {
             return Err(OpenError::Damaged {

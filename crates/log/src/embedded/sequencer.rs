@@ -2,35 +2,26 @@
 
 use std::time::Duration;
 
-use engram_log_format::{Input, Kind, Lane, Offset, TimestampMs, record};
+use engram_log_format::frame::Draft;
+use engram_log_format::{Input, Lane, Offset, TimestampMs, record};
 use parking_lot::{Condvar, Mutex};
-use rkyv::util::AlignedVec;
 
 use crate::interface::{AppendError, Appended};
 use crate::limits::{APPEND_BYTES_MAX, APPEND_RECORDS_MAX, RECORD_BYTES_MAX};
-
-/// An encoded input.
-pub(crate) struct Payload {
-    pub(crate) kind: Kind,
-    pub(crate) schema: u16,
-    pub(crate) bytes: AlignedVec,
-}
 
 /// One append that waits to be written.
 pub(crate) struct Pending {
     pub(crate) lane: Lane,
     pub(crate) first: Offset,
     pub(crate) timestamp: TimestampMs,
-    pub(crate) payloads: Vec<Payload>,
-    /// Bytes of its records in a frame.
-    pub(crate) bytes: usize,
+    pub(crate) draft: Draft,
     /// If it renews the lease: its end.
     pub(crate) lease_below: Option<Offset>,
 }
 
 impl Pending {
     pub(crate) fn last(&self) -> Offset {
-        Offset(self.first.0 + self.payloads.len() as u64 - 1)
+        Offset(self.first.0 + self.draft.records() as u64 - 1)
     }
 }
 
@@ -78,26 +69,23 @@ pub(crate) struct Sequencer {
 }
 
 /// Encodes the inputs of an append, and checks them against the limits.
-pub(crate) fn encode(inputs: &[Input]) -> Result<(Vec<Payload>, usize), AppendError> {
+pub(crate) fn encode(inputs: &[Input]) -> Result<Draft, AppendError> {
     assert!(!inputs.is_empty(), "an empty append is a bug of the writer");
     if inputs.len() > APPEND_RECORDS_MAX {
         let bytes = inputs.len() * record::HEADER_BYTES;
         return Err(AppendError::TooLarge { bytes, limit: APPEND_RECORDS_MAX * record::HEADER_BYTES });
     }
-    let mut payloads = Vec::with_capacity(inputs.len());
-    let mut total = 0;
+    let mut draft = Draft::new();
     for input in inputs {
-        let payload = Payload { kind: input.kind(), schema: input.schema(), bytes: input.encode() };
-        if payload.bytes.len() > RECORD_BYTES_MAX {
-            return Err(AppendError::TooLarge { bytes: payload.bytes.len(), limit: RECORD_BYTES_MAX });
+        let bytes = draft.push(input);
+        if bytes > RECORD_BYTES_MAX {
+            return Err(AppendError::TooLarge { bytes, limit: RECORD_BYTES_MAX });
         }
-        total += record::record_bytes(payload.bytes.len());
-        payloads.push(payload);
+        if draft.bytes() > APPEND_BYTES_MAX {
+            return Err(AppendError::TooLarge { bytes: draft.bytes(), limit: APPEND_BYTES_MAX });
+        }
     }
-    if total > APPEND_BYTES_MAX {
-        return Err(AppendError::TooLarge { bytes: total, limit: APPEND_BYTES_MAX });
-    }
-    Ok((payloads, total))
+    Ok(draft)
 }
 
 impl Sequencer {
@@ -124,21 +112,22 @@ impl Sequencer {
 
     /// Takes an append: assigns its offsets and queues it.
     pub(crate) fn append(&self, lane: Lane, inputs: &[Input], now: TimestampMs) -> Result<Appended, AppendError> {
-        let (payloads, bytes) = encode(inputs)?;
+        let draft = encode(inputs)?;
+        let (records, bytes) = (draft.records() as u64, draft.bytes());
         let mut state = self.state.lock();
         state.check_running()?;
         if state.bytes > 0 && state.bytes + bytes > self.options.queue_bytes_max {
             return Err(AppendError::Busy);
         }
-        self.renew_lease(&mut state, payloads.len() as u64, now);
+        self.renew_lease(&mut state, records, now);
         // One offset is kept back for the record that closes the log.
-        if state.next.0 + payloads.len() as u64 >= state.lease_below.0 {
+        if state.next.0 + records >= state.lease_below.0 {
             // The lease is on its way to the disk: the next attempt will find it there.
             drop(state);
             self.arrived.notify_one();
             return Err(AppendError::Busy);
         }
-        let appended = state.push(lane, payloads, bytes, now, None);
+        let appended = state.push(lane, draft, now, None);
         drop(state);
         self.arrived.notify_one();
         Ok(appended)
@@ -154,9 +143,9 @@ impl Sequencer {
         assert!(state.next < state.lease_below, "the lease is renewed before it is used up");
         let below = Offset(state.next.0 + self.options.lease_step.max(2 * (needed + 2)));
         let lease = Input::from(engram_log_format::v1::OffsetLease { below: below.0 });
-        let (payloads, bytes) = encode(&[lease]).expect("a lease is small");
+        let draft = encode(&[lease]).expect("a lease is small");
         state.lease_requested = below;
-        state.push(Lane::Journal, payloads, bytes, now, Some(below));
+        state.push(Lane::Journal, draft, now, Some(below));
     }
 
     /// Notes that a lease is on stable storage.
@@ -205,13 +194,17 @@ impl Sequencer {
         self.state.lock().disk_full = full;
     }
 
-    /// Waits a while, or until the log is to end. Returns whether it is.
-    pub(crate) fn pause(&self, duration: Duration) -> bool {
+    /// Waits a while, or until the log is to end.
+    pub(crate) fn pause(&self, duration: Duration) {
         let mut state = self.state.lock();
         if state.end.is_none() {
             self.arrived.wait_for(&mut state, duration);
         }
-        state.end.is_some()
+    }
+
+    /// Whether the log is to end.
+    pub(crate) fn is_ending(&self) -> bool {
+        self.state.lock().end.is_some()
     }
 
     /// Takes no more appends; the appender ends after those that wait.
@@ -244,21 +237,14 @@ impl State {
         Ok(())
     }
 
-    fn push(
-        &mut self,
-        lane: Lane,
-        payloads: Vec<Payload>,
-        bytes: usize,
-        now: TimestampMs,
-        lease_below: Option<Offset>,
-    ) -> Appended {
+    fn push(&mut self, lane: Lane, draft: Draft, now: TimestampMs, lease_below: Option<Offset>) -> Appended {
         let timestamp = now.max(self.last_timestamp);
-        let pending = Pending { lane, first: self.next, timestamp, payloads, bytes, lease_below };
+        self.bytes += draft.bytes();
+        let pending = Pending { lane, first: self.next, timestamp, draft, lease_below };
         let appended = Appended { first: pending.first, last: pending.last(), timestamp };
         assert!(appended.last < self.lease_below, "an offset is handed out below the lease only");
         self.next = appended.last.next();
         self.last_timestamp = timestamp;
-        self.bytes += bytes;
         self.waiting.push(pending);
         appended
     }
@@ -266,13 +252,13 @@ impl State {
     fn take(&mut self, bytes_max: usize) -> Vec<Pending> {
         let mut bytes = 0;
         let fits = self.waiting.iter().take_while(|pending| {
-            bytes += pending.bytes;
+            bytes += pending.draft.bytes();
             bytes <= bytes_max
         });
         let count = fits.count().max(1);
         let rest = self.waiting.split_off(count);
         let taken = std::mem::replace(&mut self.waiting, rest);
-        self.bytes -= taken.iter().map(|pending| pending.bytes).sum::<usize>();
+        self.bytes -= taken.iter().map(|pending| pending.draft.bytes()).sum::<usize>();
         taken
     }
 }

@@ -3,6 +3,7 @@
 //! Paths are relative to the data directory, with `/` between their parts. Nothing here retries:
 //! after a failed write or sync the caller stops.
 
+mod crash;
 mod fs;
 pub mod sim;
 

@@ -11,9 +11,11 @@ use std::collections::BTreeMap;
 use std::io;
 use std::sync::Arc;
 
-use parking_lot::Mutex;
+use parking_lot::{Condvar, Mutex};
 
 use super::{File, Lock, LockError, LockMode, Storage};
+
+pub use super::crash::{CrashPoint, Fate, Image, Unit};
 
 /// One change of the storage.
 #[derive(Clone, Debug)]
@@ -26,6 +28,8 @@ pub enum Op {
     SetLen(usize, u64),
     /// The file's content became durable.
     Sync(usize),
+    /// A sync failed, and the kernel has dropped what it could not write: it never becomes durable.
+    Dropped(usize),
     /// A file got another path.
     Rename(String, String),
     /// A path was removed.
@@ -39,10 +43,17 @@ pub enum Op {
 /// What a call returns instead of doing its work.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Fault {
-    /// An input/output error; a write may have been done in part, a sync has lost the data.
+    /// An input/output error (EIO); a write may have been done in part, a sync has lost the data for ever,
+    /// and the next one succeeds.
     Io,
-    /// No space left.
+    /// No space left (ENOSPC).
     NoSpace,
+    /// Too many open files (EMFILE).
+    TooManyFiles,
+    /// A signal came in between (EINTR).
+    Interrupted,
+    /// Less was read or written than there was.
+    Short,
 }
 
 #[derive(Default)]
@@ -51,8 +62,11 @@ struct State {
     files: Vec<Vec<u8>>,
     trace: Vec<Op>,
     calls: u64,
+    reads: u64,
     fail_at: Option<(u64, Fault)>,
-    disk_full: bool,
+    fail_read_at: Option<(u64, Fault)>,
+    capacity: Option<u64>,
+    syncs_held: bool,
     writer: bool,
     readers: usize,
 }
@@ -61,6 +75,7 @@ struct State {
 #[derive(Clone, Default)]
 pub struct SimStorage {
     state: Arc<Mutex<State>>,
+    released: Arc<Condvar>,
 }
 
 impl SimStorage {
@@ -113,9 +128,30 @@ impl SimStorage {
         self.state.lock().fail_at = Some((call, fault));
     }
 
-    /// Lets every allocation fail for lack of space, or no longer.
-    pub fn set_disk_full(&self, full: bool) {
-        self.state.lock().disk_full = full;
+    /// Number of reads so far.
+    pub fn reads(&self) -> u64 {
+        self.state.lock().reads
+    }
+
+    /// Lets the read with this number (from zero) fail, once.
+    pub fn fail_read_at(&self, read: u64, fault: Fault) {
+        self.state.lock().fail_read_at = Some((read, fault));
+    }
+
+    /// Bounds the bytes of all files together, or no longer.
+    pub fn set_capacity(&self, bytes: Option<u64>) {
+        self.state.lock().capacity = bytes;
+    }
+
+    /// Bytes of all files together.
+    pub fn used(&self) -> u64 {
+        self.state.lock().used()
+    }
+
+    /// Lets syncs of files wait until they are no longer held: a disk that has come to a stop.
+    pub fn hold_syncs(&self, held: bool) {
+        self.state.lock().syncs_held = held;
+        self.released.notify_all();
     }
 
     /// Flips bits of a file: rot.
@@ -137,6 +173,26 @@ impl State {
         }
     }
 
+    fn count_read(&mut self) -> Result<(), Fault> {
+        let read = self.reads;
+        self.reads += 1;
+        match self.fail_read_at {
+            Some((at, fault)) if at == read => Err(fault),
+            _ => Ok(()),
+        }
+    }
+
+    fn used(&self) -> u64 {
+        self.names.values().map(|file| self.files[*file].len() as u64).sum()
+    }
+
+    /// Whether a file may grow to `length`.
+    fn check_space(&self, file: usize, length: u64) -> Result<(), Fault> {
+        let growth = length.saturating_sub(self.files[file].len() as u64);
+        let full = self.capacity.is_some_and(|capacity| growth > 0 && self.used() + growth > capacity);
+        if full { Err(Fault::NoSpace) } else { Ok(()) }
+    }
+
     fn name(&self, path: &str) -> io::Result<usize> {
         self.names.get(path).copied().ok_or_else(|| io::Error::new(io::ErrorKind::NotFound, path.to_owned()))
     }
@@ -146,12 +202,16 @@ fn error_of(fault: Fault) -> io::Error {
     match fault {
         Fault::Io => io::Error::from_raw_os_error(5),
         Fault::NoSpace => io::Error::from(io::ErrorKind::StorageFull),
+        Fault::TooManyFiles => io::Error::from_raw_os_error(24),
+        Fault::Interrupted => io::Error::from(io::ErrorKind::Interrupted),
+        Fault::Short => io::Error::from(io::ErrorKind::WriteZero),
     }
 }
 
 impl Storage for SimStorage {
     fn list(&self, dir: &str) -> io::Result<Vec<String>> {
-        let state = self.state.lock();
+        let mut state = self.state.lock();
+        state.count_read().map_err(error_of)?;
         let prefix = format!("{dir}/");
         let names = state.names.keys().filter_map(|path| path.strip_prefix(&prefix));
         Ok(names.filter(|name| !name.contains('/')).map(str::to_owned).collect())
@@ -168,12 +228,14 @@ impl Storage for SimStorage {
         state.files.push(Vec::new());
         state.names.insert(path.to_owned(), file);
         state.trace.push(Op::Create(path.to_owned(), file));
-        Ok(Arc::new(SimFile { state: self.state.clone(), file }))
+        Ok(Arc::new(SimFile { state: self.state.clone(), released: self.released.clone(), file }))
     }
 
     fn open(&self, path: &str, _write: bool) -> io::Result<Arc<dyn File>> {
-        let file = self.state.lock().name(path)?;
-        Ok(Arc::new(SimFile { state: self.state.clone(), file }))
+        let mut state = self.state.lock();
+        state.count_read().map_err(error_of)?;
+        let file = state.name(path)?;
+        Ok(Arc::new(SimFile { state: self.state.clone(), released: self.released.clone(), file }))
     }
 
     fn rename(&self, from: &str, to: &str) -> io::Result<()> {
@@ -237,6 +299,7 @@ impl Drop for SimLock {
 
 struct SimFile {
     state: Arc<Mutex<State>>,
+    released: Arc<Condvar>,
     file: usize,
 }
 
@@ -256,7 +319,11 @@ impl File for SimFile {
     }
 
     fn read_at(&self, buffer: &mut [u8], position: u64) -> io::Result<()> {
-        let state = self.state.lock();
+        let mut state = self.state.lock();
+        state.count_read().map_err(|fault| match fault {
+            Fault::Short => io::Error::from(io::ErrorKind::UnexpectedEof),
+            fault => error_of(fault),
+        })?;
         let start = position as usize;
         let bytes = state.files[self.file].get(start..start + buffer.len());
         buffer.copy_from_slice(bytes.ok_or(io::ErrorKind::UnexpectedEof)?);
@@ -265,7 +332,8 @@ impl File for SimFile {
 
     fn write_at(&self, bytes: &[u8], position: u64) -> io::Result<()> {
         let mut state = self.state.lock();
-        let (bytes, failure) = match state.count() {
+        let space = state.check_space(self.file, position + bytes.len() as u64);
+        let (bytes, failure) = match state.count().and(space) {
             Ok(()) => (bytes, None),
             // A failed write may have been done in part.
             Err(fault) => (&bytes[..bytes.len() / 2], Some(error_of(fault))),
@@ -276,9 +344,7 @@ impl File for SimFile {
     }
 
     fn allocate(&self, length: u64) -> io::Result<()> {
-        if self.state.lock().disk_full {
-            return Err(error_of(Fault::NoSpace));
-        }
+        self.state.lock().check_space(self.file, length).map_err(error_of)?;
         self.set_len(length)
     }
 
@@ -288,145 +354,33 @@ impl File for SimFile {
 
     fn sync_data(&self) -> io::Result<()> {
         let mut state = self.state.lock();
-        state.count().map_err(error_of)?;
-        state.trace.push(Op::Sync(self.file));
-        Ok(())
+        while state.syncs_held {
+            self.released.wait(&mut state);
+        }
+        let result = state.count();
+        state.trace.push(match result {
+            Err(Fault::Io) => Op::Dropped(self.file),
+            Err(_) => return result.map_err(error_of),
+            Ok(()) => Op::Sync(self.file),
+        });
+        result.map_err(error_of)
+    }
+
+    /// After a failed sync, what a process sees is not what the disk has, until the cache is dropped.
+    fn drop_cache(&self) {
+        let mut state = self.state.lock();
+        if state.trace.iter().any(|op| matches!(op, Op::Dropped(file) if *file == self.file)) {
+            let mut point = CrashPoint::new();
+            state.trace.iter().for_each(|op| point.step(op));
+            state.files[self.file] = point.content(self.file);
+        }
     }
 }
 
-fn apply_write(content: &mut Vec<u8>, position: u64, bytes: &[u8]) {
+pub(super) fn apply_write(content: &mut Vec<u8>, position: u64, bytes: &[u8]) {
     let end = position as usize + bytes.len();
     if content.len() < end {
         content.resize(end, 0);
     }
     content[position as usize..end].copy_from_slice(bytes);
-}
-
-/// What a disk holds: the content of each path.
-pub type Image = BTreeMap<String, Vec<u8>>;
-
-/// What becomes of one unsynced change.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Fate {
-    /// The disk has it.
-    Kept,
-    /// The disk does not have it.
-    Lost,
-    /// Of a write, the disk has the bytes before this position; other changes are lost.
-    TornAfter(usize),
-    /// Of a write, the disk has the bytes from this position on; other changes are lost.
-    TornBefore(usize),
-}
-
-/// A moment at which the power fails, with what is undecided then.
-#[derive(Clone, Debug, Default)]
-pub struct CrashPoint {
-    names: BTreeMap<String, usize>,
-    files: Vec<Vec<u8>>,
-    pending_names: Vec<Op>,
-    pending: Vec<Op>,
-}
-
-impl CrashPoint {
-    /// The moment before anything was done.
-    pub fn new() -> Self {
-        Self::default()
-    }
-
-    /// Moves behind one more operation.
-    pub fn step(&mut self, op: &Op) {
-        match op {
-            Op::Create(..) | Op::Rename(..) | Op::Remove(..) => {
-                if matches!(op, Op::Create(..)) {
-                    self.files.push(Vec::new());
-                }
-                self.pending_names.push(op.clone());
-            }
-            Op::Write(..) | Op::SetLen(..) => self.pending.push(op.clone()),
-            Op::Sync(synced) => {
-                let (durable, pending) = self.pending.drain(..).partition::<Vec<Op>, _>(|op| file_of(op) == *synced);
-                self.pending = pending;
-                for op in durable {
-                    apply_content(&mut self.files, &op, Fate::Kept);
-                }
-            }
-            // Metadata is journalled in order: syncing one directory makes earlier changes of others durable too.
-            Op::SyncDir(_) => {
-                for op in std::mem::take(&mut self.pending_names) {
-                    apply_name(&mut self.names, &op);
-                }
-            }
-            Op::Mark(_) => {}
-        }
-    }
-
-    /// The lengths of the undecided changes of content, in order; zero for one that is no write.
-    pub fn undecided(&self) -> Vec<usize> {
-        let length = |op: &Op| match op {
-            Op::Write(_, _, bytes) => bytes.len(),
-            _ => 0,
-        };
-        self.pending.iter().map(length).collect()
-    }
-
-    /// The number of undecided changes of directory entries.
-    pub fn undecided_entries(&self) -> usize {
-        self.pending_names.len()
-    }
-
-    /// What the disk holds: with the first `entries` undecided changes of entries, and of each undecided
-    /// change of content what `fate` says.
-    pub fn image(&self, entries: usize, fate: impl Fn(usize) -> Fate) -> Image {
-        let mut names = self.names.clone();
-        let mut files = self.files.clone();
-        for op in self.pending_names.iter().take(entries) {
-            apply_name(&mut names, op);
-        }
-        for (index, op) in self.pending.iter().enumerate() {
-            apply_content(&mut files, op, fate(index));
-        }
-        names.into_iter().map(|(path, file)| (path, std::mem::take(&mut files[file]))).collect()
-    }
-}
-
-fn file_of(op: &Op) -> usize {
-    match op {
-        Op::Write(file, ..) | Op::SetLen(file, _) => *file,
-        _ => unreachable!("only content changes are pending"),
-    }
-}
-
-fn apply_content(files: &mut [Vec<u8>], op: &Op, fate: Fate) {
-    match (op, fate) {
-        (Op::Write(file, position, bytes), Fate::Kept) => {
-            apply_write(&mut files[*file], *position, bytes);
-        }
-        (Op::Write(file, position, bytes), Fate::TornAfter(at)) => {
-            apply_write(&mut files[*file], *position, &bytes[..at.min(bytes.len())]);
-        }
-        (Op::Write(file, position, bytes), Fate::TornBefore(at)) => {
-            let at = at.min(bytes.len());
-            apply_write(&mut files[*file], *position + at as u64, &bytes[at..]);
-        }
-        (Op::SetLen(file, length), Fate::Kept) => files[*file].resize(*length as usize, 0),
-        // Lost, or no write that could be torn.
-        _ => {}
-    }
-}
-
-fn apply_name(names: &mut BTreeMap<String, usize>, op: &Op) {
-    match op {
-        Op::Create(path, file) => {
-            names.insert(path.clone(), *file);
-        }
-        Op::Rename(from, to) => {
-            if let Some(file) = names.remove(from) {
-                names.insert(to.clone(), file);
-            }
-        }
-        Op::Remove(path) => {
-            names.remove(path);
-        }
-        _ => unreachable!("only entry changes are pending"),
-    }
 }
