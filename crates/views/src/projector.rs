@@ -9,7 +9,7 @@ use fjall::Readable;
 use crate::engine::Deltas;
 use crate::error::{ProjectError, ViewError};
 use crate::overlay::Overlay;
-use crate::read::{Read, Value, Visit};
+use crate::read::{KEY_BYTES_MAX, Read, Value, Visit};
 use crate::scan::{self, Range};
 use crate::snapshot::Snapshot;
 use crate::store::{CURSOR_KEY, Tables};
@@ -99,14 +99,12 @@ impl Apply<'_> {
     }
 }
 
-/// The longest key that the store takes.
-const KEY_BYTES_MAX: usize = 65_535;
-
 impl Read for Apply<'_> {
     fn get(&self, table: &Table, key: &[u8]) -> Result<Option<Value>, ViewError> {
         self.check_owner(table);
         match self.overlay.get(table.number, key) {
             Some(pending) => Ok(pending.clone()),
+            None if key.len() > KEY_BYTES_MAX => Ok(None),
             None => Ok(self.base.get(self.tables.get(table), key)?),
         }
     }

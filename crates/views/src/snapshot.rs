@@ -8,7 +8,7 @@ use fjall::Readable;
 
 use crate::engine::{Engine, View};
 use crate::error::ViewError;
-use crate::read::{Read, Value, Visit};
+use crate::read::{KEY_BYTES_MAX, Read, Value, Visit};
 use crate::scan::{self, Range};
 use crate::store::{Store, Tables};
 use crate::table::Table;
@@ -48,6 +48,9 @@ impl Snapshot {
 
 impl Read for Snapshot {
     fn get(&self, table: &Table, key: &[u8]) -> Result<Option<Value>, ViewError> {
+        if key.len() > KEY_BYTES_MAX {
+            return Ok(None);
+        }
         self.noted(self.base.get(self.tables.get(table), key).map_err(Into::into))
     }
 

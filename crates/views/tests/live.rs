@@ -29,6 +29,15 @@ fn what_is_appended_is_applied() {
     assert_eq!(snapshot.record(Offset(2)).unwrap().offset, Offset(2));
 }
 
+/// The store panics on keys that it could not hold, and what is looked up may be named by a client.
+#[test]
+fn a_key_that_is_too_long_for_the_store_is_not_there() {
+    let test = TestViews::new(projectors());
+    let snapshot = test.wait(test.log.journal(seen("a"), 1));
+    assert_eq!(snapshot.get(&COUNTS, &[b'a'; 65_535]).unwrap(), None);
+    assert_eq!(snapshot.get(&COUNTS, &[b'a'; 65_536]).unwrap(), None);
+}
+
 #[test]
 fn a_snapshot_stays_as_it_is() {
     let test = TestViews::new(projectors());
