@@ -66,6 +66,7 @@ impl RoomServer {
         if !engram_matrix::ids::is_user_id(request.target) {
             return Err(RoomError::InvalidParameter(format!("{:?} is not a user ID", request.target)));
         }
+        request.transaction.as_ref().map_or(Ok(()), TransactionScope::check)?;
         self.with_head(request.room_id, |head| {
             let before = head.state.membership(request.target)?;
             check_change(request, before)?;

@@ -23,6 +23,17 @@ pub struct TransactionScope<'a> {
     pub transaction_id: &'a str,
 }
 
+impl TransactionScope<'_> {
+    /// The ID becomes part of a table's key, which takes no more than 64 KiB, and stays there.
+    pub(super) fn check(&self) -> Result<(), RoomError> {
+        let length = self.transaction_id.len();
+        if (1..=engram_matrix::limits::ID_BYTES_MAX).contains(&length) {
+            return Ok(());
+        }
+        Err(RoomError::InvalidParameter(format!("a transaction ID has 1 to 255 bytes, not {length}")))
+    }
+}
+
 /// An event that a local user wants to send.
 #[derive(Clone, Copy, Debug)]
 pub struct SendRequest<'a> {
@@ -56,6 +67,7 @@ pub struct Sent {
 impl RoomServer {
     /// Sends an event. A membership event has its own rules: see [`RoomServer::change_membership`].
     pub fn send(&self, request: &SendRequest<'_>) -> Result<Sent, RoomError> {
+        request.transaction.as_ref().map_or(Ok(()), TransactionScope::check)?;
         let redaction = Redaction::of(request)?;
         self.with_head(request.room_id, |head| {
             if let Some(sent) = self.repeated(head, request)? {
