@@ -232,6 +232,10 @@ impl NewRoom<'_> {
                 let why = format!("`{}` cannot be given in `initial_state`", event.event_type);
                 Err(RoomError::InvalidInitialState(why))
             }
+            "m.room.canonical_alias" if event.state_key.is_empty() => {
+                self.server.check_canonical_alias(&self.head, &event.content.to_string())?;
+                self.write(&event.event_type, &event.state_key, &event.content)
+            }
             "m.room.power_levels" => {
                 super::send::check_power_levels(&self.head, &event.content.to_string())?;
                 self.write(&event.event_type, &event.state_key, &event.content)

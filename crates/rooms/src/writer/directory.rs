@@ -10,9 +10,13 @@ use crate::query;
 use crate::types::Membership;
 
 impl RoomServer {
-    /// Points a local alias to a room. Fails if it is taken.
+    /// Points a local alias to a room that the user is in. Fails if it is taken.
     pub fn create_alias(&self, alias: &str, room_id: &str, user_id: &str) -> Result<Offset, RoomError> {
         self.check_local_alias(alias)?;
+        let membership = self.with_head(room_id, |head| Ok(head.state.membership(user_id)?))?;
+        if membership != Some(Membership::Join) {
+            return Err(RoomError::Forbidden(format!("{user_id} is not in the room {room_id}")));
+        }
         let guard = self.aliases.lock();
         if query::alias(&*self.snapshot(), alias)?.is_some() {
             return Err(RoomError::AliasInUse(alias.to_owned()));
@@ -33,7 +37,7 @@ impl RoomServer {
         let snapshot = self.snapshot();
         let room_id = query::alias(&*snapshot, alias)?.ok_or_else(|| RoomError::UnknownAlias(alias.to_owned()))?;
         let own = query::alias_creator(&*snapshot, alias)?.as_deref() == Some(user_id);
-        if !own && !admin && !self.may_set_canonical_alias(&room_id, user_id)? {
+        if !own && !admin && !self.with_head(&room_id, |head| may_set_canonical_alias(head, user_id))? {
             return Err(RoomError::Forbidden(format!("{alias} was made by somebody else")));
         }
         let offset =
@@ -45,13 +49,12 @@ impl RoomServer {
 
     /// Lists a room in the directory, or takes it off. Members with the power to set the canonical alias may.
     pub fn publish(&self, room_id: &str, user_id: &str, published: bool, admin: bool) -> Result<Offset, RoomError> {
-        if query::room(&*self.snapshot(), room_id)?.is_none() {
-            return Err(RoomError::UnknownRoom(room_id.to_owned()));
-        }
-        if !admin && !self.may_set_canonical_alias(room_id, user_id)? {
-            return Err(RoomError::Forbidden(format!("{user_id} may not change whether {room_id} is listed")));
-        }
-        self.record(v1::RoomPublished { room_id: room_id.to_owned(), published })
+        self.with_head(room_id, |head| {
+            if !admin && !may_set_canonical_alias(head, user_id)? {
+                return Err(RoomError::Forbidden(format!("{user_id} may not change whether {room_id} is listed")));
+            }
+            self.record(v1::RoomPublished { room_id: room_id.to_owned(), published })
+        })
     }
 
     /// Forgets a room that the user has left (ROOM-08).
@@ -81,15 +84,6 @@ impl RoomServer {
         }
     }
 
-    fn may_set_canonical_alias(&self, room_id: &str, user_id: &str) -> Result<bool, RoomError> {
-        self.with_head(room_id, |head| {
-            if head.state.membership(user_id)? != Some(Membership::Join) {
-                return Ok(false);
-            }
-            Ok(head.powers()?.levels.can_send(user_id, "m.room.canonical_alias", true))
-        })
-    }
-
     /// Aliases that are new in `m.room.canonical_alias` are well formed and point to this room (ROOM-17).
     pub(super) fn check_canonical_alias(&self, head: &Head, content: &str) -> Result<(), RoomError> {
         let new: CanonicalAlias =
@@ -113,6 +107,13 @@ impl RoomServer {
         }
         Ok(())
     }
+}
+
+fn may_set_canonical_alias(head: &Head, user_id: &str) -> Result<bool, RoomError> {
+    if head.state.membership(user_id)? != Some(Membership::Join) {
+        return Ok(false);
+    }
+    Ok(head.powers()?.levels.can_send(user_id, "m.room.canonical_alias", true))
 }
 
 #[derive(Deserialize, Default)]

@@ -95,9 +95,20 @@ impl RoomServer {
         if guard.is_none() {
             *guard = Head::load(&self.parts.views, room_id)?;
         }
-        match guard.as_mut() {
-            Some(head) => decide(head),
-            None => Err(RoomError::UnknownRoom(room_id.to_owned())),
+        if let Some(head) = guard.as_mut() {
+            return decide(head);
+        }
+        drop(guard);
+        self.forget_unknown(room_id, &slot);
+        Err(RoomError::UnknownRoom(room_id.to_owned()))
+    }
+
+    /// Takes the slot of a room that does not exist out again: anybody can name any number of those.
+    fn forget_unknown(&self, room_id: &str, slot: &Slot) {
+        let mut heads = self.heads.lock();
+        // The map and this thread hold it, nobody else does or can: and nobody has put a head into it meanwhile.
+        if Arc::strong_count(slot) == 2 && slot.try_lock().is_some_and(|head| head.is_none()) {
+            heads.remove(room_id);
         }
     }
 
