@@ -7,7 +7,7 @@ use serde_json::value::RawValue;
 
 use super::{Users, WriteError, is_identifier};
 use crate::json::{self, RawJson};
-use crate::limits::PROFILE_BYTES_MAX;
+use crate::limits::{ACCOUNT_DATA_BYTES_MAX, PROFILE_BYTES_MAX};
 use crate::query;
 
 /// A filter's ID is so much of its digest: enough that no two filters of a user meet.
@@ -45,6 +45,9 @@ pub enum AccountDataError {
     /// `M_INVALID_PARAM`: the event type is empty or too long.
     #[error("an event type has 1 to 255 bytes")]
     InvalidType,
+    /// `M_TOO_LARGE`: the content is too large, or grew to be.
+    #[error("account data has at most {ACCOUNT_DATA_BYTES_MAX} bytes")]
+    TooLarge,
     /// It could not be written.
     #[error(transparent)]
     Write(#[from] WriteError),
@@ -154,6 +157,9 @@ impl Users {
         }
         if !json::is_object(content) {
             return Err(AccountDataError::NotAnObject);
+        }
+        if content.get().len() > ACCOUNT_DATA_BYTES_MAX {
+            return Err(AccountDataError::TooLarge);
         }
         let set = AccountDataSet {
             user_id: user_id.to_owned(),

@@ -8,7 +8,7 @@ use serde_json::Value;
 
 use super::{Users, WriteError, is_identifier};
 use crate::json::{self, RawJson};
-use crate::limits::ONE_TIME_KEYS_MAX;
+use crate::limits::{DEVICE_KEYS_BYTES_MAX, KEY_BYTES_MAX, ONE_TIME_KEYS_MAX};
 use crate::{query, tables};
 
 /// The body of `POST /keys/upload`.
@@ -91,15 +91,33 @@ fn new_device_keys(
     };
     let bytes = uploaded.get().as_bytes();
     let invalid = |what: &str| UploadKeysError::Invalid(what.to_owned());
+    if bytes.len() > DEVICE_KEYS_BYTES_MAX {
+        return Err(invalid("device_keys are too large"));
+    }
     let object = json::object(bytes).ok_or_else(|| invalid("device_keys must be an object"))?;
     let is = |field: &str, value: &str| object.get(field).and_then(Value::as_str) == Some(value);
     if !is("user_id", user_id) || !is("device_id", device_id) {
         return Err(invalid("device_keys must name the user and the device that upload them"));
     }
+    // Other users' clients and servers are handed this: what they cannot parse would cost them more than these keys.
+    if let Err(error) = serde_json::from_slice::<Form>(bytes) {
+        return Err(UploadKeysError::Invalid(format!("device_keys: {error}")));
+    }
     let before = query::device_keys(reader, user_id, device_id)?;
     let same =
         before.is_some_and(|before| json::object(before.get().as_bytes()).is_some_and(|before| before == object));
     Ok(if same { None } else { Some(bytes.to_vec()) })
+}
+
+/// The form of device keys. What is not named here is kept as it is.
+#[derive(serde::Deserialize)]
+struct Form {
+    #[serde(rename = "algorithms")]
+    _algorithms: Vec<String>,
+    #[serde(rename = "keys")]
+    _keys: BTreeMap<String, String>,
+    #[serde(rename = "signatures", default)]
+    _signatures: BTreeMap<String, BTreeMap<String, String>>,
 }
 
 /// The one-time keys that are not there yet, in the order of their key IDs.
@@ -170,6 +188,9 @@ fn check_key(name: &str, key: &RawJson) -> Result<(), UploadKeysError> {
     }
     if !(json::is_object(key) || key.get().starts_with('"')) {
         return Err(UploadKeysError::Invalid(format!("key {name} must be a string or an object")));
+    }
+    if key.get().len() > KEY_BYTES_MAX {
+        return Err(UploadKeysError::Invalid(format!("key {name} is too large")));
     }
     Ok(())
 }

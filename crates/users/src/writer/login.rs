@@ -97,34 +97,51 @@ impl Users {
 
     /// Checks a password and creates a session.
     pub fn login(&self, request: LoginRequest) -> Result<NewSession, LoginError> {
-        let user_id = self.verify_password(&request.user, &request.password)?;
-        self.create_session(&user_id, request.device)
+        let (user_id, hash) = self.verify(&request.user, &request.password)?;
+        self.create_session_if(&user_id, request.device, |account| account.password_hash == hash)
     }
 
     /// Checks a password, as for user-interactive authentication; the full user ID if it is right.
     ///
     /// Takes as long for users that do not exist.
     pub fn verify_password(&self, user: &str, password: &str) -> Result<String, LoginError> {
+        self.verify(user, password).map(|(user_id, _)| user_id)
+    }
+
+    /// [`Users::verify_password`], with the hash that it was verified against.
+    pub(super) fn verify(&self, user: &str, password: &str) -> Result<(String, Option<String>), LoginError> {
         let user_id = login_user_id(user, &self.server_name);
         let account = query::account(&*self.views.snapshot(), &user_id)?;
         let hash = account.as_ref().and_then(|account| account.password_hash.as_deref());
-        let password = if password.len() > PASSWORD_BYTES_MAX { "" } else { password };
-        let right = self.passwords.verify(password, hash);
+        let too_long = password.len() > PASSWORD_BYTES_MAX;
+        let right = self.passwords.verify(if too_long { "" } else { password }, hash) && !too_long;
         match account {
             Some(account) if account.deactivated => Err(LoginError::Deactivated),
-            Some(_) if right => Ok(user_id),
+            Some(account) if right => Ok((user_id, account.password_hash)),
             _ => Err(LoginError::Forbidden),
         }
     }
 
     /// Creates a session for an account without asking for a password.
     pub fn create_session(&self, user_id: &str, device: NewDevice) -> Result<NewSession, LoginError> {
+        self.create_session_if(user_id, device, |_| true)
+    }
+
+    /// Creates a session if the account, under its lock, is still what it was when its owner proved to be that:
+    /// a password that was changed while the old one was being verified ends in no session.
+    pub(super) fn create_session_if(
+        &self,
+        user_id: &str,
+        device: NewDevice,
+        still: impl FnOnce(&query::Account) -> bool,
+    ) -> Result<NewSession, LoginError> {
         let (session, record) = self.new_session(user_id, device)?;
         let _user = self.lock_user(user_id);
         let snapshot = self.views.snapshot();
         match query::account(&*snapshot, user_id)? {
             None => return Err(LoginError::Forbidden),
             Some(account) if account.deactivated => return Err(LoginError::Deactivated),
+            Some(account) if !still(&account) => return Err(LoginError::Forbidden),
             Some(_) => {}
         }
         // A device named like a cross-signing key could not be told from it in signatures.

@@ -320,3 +320,15 @@ fn cross_signing_keys_and_signatures_are_verified() {
     assert_eq!(seen["signatures"], device_keys["signatures"]);
     assert!(found.master_keys.contains_key(user_id) && found.self_signing_keys.contains_key(user_id));
 }
+
+/// Whoever shows the old password while it is being changed must not come out of it with a session.
+#[test]
+fn a_password_that_was_changed_while_it_was_verified_gives_no_session() {
+    let fixture = fixture();
+    let alice = fixture.register("alice");
+    let (user_id, hash) = fixture.users.verify("alice", "secret").expect("it is the password");
+    fixture.users.change_password(&alice.user_id, "new", LogoutOthers::All).expect("changed");
+    let late = fixture.users.create_session_if(&user_id, NewDevice::default(), |account| account.password_hash == hash);
+    assert!(matches!(late, Err(LoginError::Forbidden)));
+    assert!(query::devices(&*fixture.views.settle(), &user_id).expect("reads").is_empty());
+}

@@ -4,10 +4,11 @@ use std::collections::BTreeMap;
 
 use engram_log::{Lane, Offset};
 use engram_log_format::v1::{ToDeviceDelivered, ToDeviceMessage, ToDeviceSent, Transaction};
-use engram_views::{Read, ViewError};
+use engram_views::Read;
 
 use super::{Users, WriteError, is_identifier};
 use crate::json::{self, RawJson};
+use crate::limits::TO_DEVICE_BYTES_MAX;
 use crate::query::{self, Session};
 
 const ALL_DEVICES: &str = "*";
@@ -21,6 +22,9 @@ pub enum ToDeviceError {
     /// `M_BAD_JSON`: a content is no object.
     #[error("the content of a message must be a JSON object")]
     NotAnObject,
+    /// `M_TOO_LARGE`: the messages, one for each device, are more than one record should hold.
+    #[error("the messages have more than {TO_DEVICE_BYTES_MAX} bytes, counted once for each device")]
+    TooLarge,
     /// It could not be written.
     #[error(transparent)]
     Write(#[from] WriteError),
@@ -50,7 +54,7 @@ impl Users {
         if seen.map_err(WriteError::from)? {
             return Ok(());
         }
-        let messages = expand(&*snapshot, messages).map_err(WriteError::from)?;
+        let messages = expand(&*snapshot, messages)?;
         drop(snapshot);
         if messages.is_empty() {
             return Ok(());
@@ -92,11 +96,17 @@ impl Users {
 fn expand(
     reader: &dyn Read,
     messages: &BTreeMap<String, BTreeMap<String, RawJson>>,
-) -> Result<Vec<ToDeviceMessage>, ViewError> {
+) -> Result<Vec<ToDeviceMessage>, ToDeviceError> {
     let mut expanded = Vec::new();
+    let mut bytes = 0;
     for (user_id, by_device) in messages {
-        for device in query::devices(reader, user_id)? {
+        for device in query::devices(reader, user_id).map_err(WriteError::from)? {
             if let Some(content) = by_device.get(&device.device_id).or_else(|| by_device.get(ALL_DEVICES)) {
+                bytes += content.get().len();
+                // Before it is copied: a body of megabytes for a thousand devices would be gigabytes.
+                if bytes > TO_DEVICE_BYTES_MAX {
+                    return Err(ToDeviceError::TooLarge);
+                }
                 expanded.push(ToDeviceMessage {
                     user_id: user_id.clone(),
                     device_id: device.device_id,
