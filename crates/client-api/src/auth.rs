@@ -37,6 +37,25 @@ impl Authed {
     }
 }
 
+/// The access token of a request, unchecked: for whoever answers so late that it has to be looked up once more.
+pub struct AccessToken(String);
+
+impl AccessToken {
+    /// Refuses the request if the token is no longer good.
+    pub fn still_good(&self, app: &App) -> ApiResult<()> {
+        app.users.session(&self.0)?;
+        Ok(())
+    }
+}
+
+impl<S: Send + Sync> FromRequestParts<S> for AccessToken {
+    type Rejection = ApiError;
+
+    async fn from_request_parts(parts: &mut Parts, _state: &S) -> ApiResult<Self> {
+        token(parts).map(Self)
+    }
+}
+
 impl FromRequestParts<Arc<App>> for Authed {
     type Rejection = ApiError;
 

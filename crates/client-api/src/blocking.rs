@@ -5,6 +5,7 @@ use std::panic::resume_unwind;
 use tokio::sync::Semaphore;
 
 use crate::error::{ApiError, ApiResult};
+use crate::limits;
 
 /// Runs a call that may block for about as long as one sync of the disk, without stalling the runtime's threads.
 pub async fn blocking<T, F>(call: F) -> T
@@ -20,21 +21,29 @@ where
 }
 
 /// How many password hashes run at once; the rest wait in line. Each takes tens of MiB of memory and a core.
-pub struct HashSlots(Semaphore);
+pub struct HashSlots {
+    running: Semaphore,
+    /// One for each that runs or waits.
+    admitted: Semaphore,
+}
 
 impl HashSlots {
     /// Slots for a machine with that many cores.
     pub fn new(cores: usize) -> Self {
-        Self(Semaphore::new(cores.max(1) * crate::limits::PASSWORD_HASHES_PER_CORE))
+        let cores = cores.max(1);
+        let running = cores * limits::PASSWORD_HASHES_PER_CORE;
+        let admitted = running + cores * limits::PASSWORD_HASHES_WAITING_PER_CORE;
+        Self { running: Semaphore::new(running), admitted: Semaphore::new(admitted) }
     }
 
-    /// Runs a call that hashes a password.
+    /// Runs a call that hashes a password. If too many wait already it is refused at once.
     pub async fn hashing<T, F>(&self, call: F) -> ApiResult<T>
     where
         F: FnOnce() -> T + Send + 'static,
         T: Send + 'static,
     {
-        let _slot = self.0.acquire().await.map_err(|_| ApiError::busy())?;
+        let _place = self.admitted.try_acquire().map_err(|_| ApiError::limit_exceeded(limits::PASSWORD_RETRY_MS))?;
+        let _slot = self.running.acquire().await.map_err(|_| ApiError::busy())?;
         Ok(blocking(call).await)
     }
 }

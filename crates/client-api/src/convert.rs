@@ -97,6 +97,7 @@ impl From<AccountDataError> for ApiError {
             AccountDataError::Reserved(_) => Self::bad_json(message).status(StatusCode::METHOD_NOT_ALLOWED),
             AccountDataError::NotAnObject => Self::bad_json(message),
             AccountDataError::InvalidType => Self::invalid_param(message),
+            AccountDataError::TooLarge => Self::too_large(message),
             AccountDataError::Write(error) => error.into(),
         }
     }
@@ -140,6 +141,7 @@ impl From<ToDeviceError> for ApiError {
         match error {
             ToDeviceError::Invalid(_) => Self::invalid_param(message),
             ToDeviceError::NotAnObject => Self::bad_json(message),
+            ToDeviceError::TooLarge => Self::too_large(message),
             ToDeviceError::Write(error) => error.into(),
         }
     }

@@ -56,5 +56,20 @@ pub const TYPING_TIMEOUT_MAX: Duration = Duration::from_secs(120);
 /// How many requests may hash a password at once, per core: each takes tens of MiB and a core.
 pub const PASSWORD_HASHES_PER_CORE: usize = 2;
 
+/// How many requests may wait for that, per core: about ten seconds' worth. The rest is told to come back.
+pub const PASSWORD_HASHES_WAITING_PER_CORE: usize = 128;
+
+/// When they may come back.
+pub const PASSWORD_RETRY_MS: u64 = 5_000;
+
+/// Longest status message of a presence: it is sent to everybody who shares a room.
+pub const STATUS_MESSAGE_BYTES_MAX: usize = 1024;
+
+/// Users who may be invited, and state events that may be given, when a room is created. Each is an event of its own,
+/// made, signed and judged while the request runs.
+pub const ROOM_INVITES_MAX: usize = 1_000;
+/// See [`ROOM_INVITES_MAX`].
+pub const ROOM_INITIAL_STATE_MAX: usize = 1_000;
+
 /// Rooms on one page of the directory, and as many as are shown to clients that do not say how many they want.
 pub const PUBLIC_ROOMS_MAX: usize = 100;

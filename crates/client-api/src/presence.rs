@@ -11,6 +11,7 @@ use crate::auth::Authed;
 use crate::blocking::blocking;
 use crate::error::{ApiError, ApiResult};
 use crate::json::{Body, Empty, Json};
+use crate::limits;
 use crate::membership::share_a_room;
 use crate::path::Path;
 
@@ -51,6 +52,9 @@ pub(crate) async fn put(
     session.must_be(&user_id)?;
     if !matches!(presence.as_str(), "online" | "unavailable" | "offline") {
         return Err(ApiError::invalid_param("`presence` is `online`, `unavailable` or `offline`."));
+    }
+    if status_msg.as_ref().is_some_and(|message| message.len() > limits::STATUS_MESSAGE_BYTES_MAX) {
+        return Err(ApiError::too_large("A status message has at most 1024 bytes."));
     }
     blocking(move || app.ephemeral.set_presence(&user_id, &presence, status_msg.as_deref())).await?;
     Ok(Empty)

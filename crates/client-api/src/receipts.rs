@@ -78,8 +78,12 @@ fn mark(
     thread_id: Option<&str>,
 ) -> ApiResult<()> {
     if receipt_type != "m.fully_read" {
+        if position(app, room_id, event_id)?.is_none() {
+            return Err(ApiError::not_found("There is no such event in this room."));
+        }
         let request = ReceiptRequest { room_id, user_id, receipt_type, event_id, thread_id };
-        return Ok(app.ephemeral.send_receipt(request, &|event_id| position(app, event_id))?);
+        let position = |event_id: &str| position(app, room_id, event_id).ok().flatten();
+        return Ok(app.ephemeral.send_receipt(request, &position)?);
     }
     if thread_id.is_some() {
         return Err(ApiError::invalid_param("`m.fully_read` has no threads."));
@@ -88,8 +92,10 @@ fn mark(
     Ok(app.users.set_account_data(user_id, Some(room_id), receipt_type, &content)?)
 }
 
-/// An event's place in the order of its room; none if it is unknown.
-fn position(app: &App, event_id: &str) -> Option<u64> {
-    let located = query::locate(&*app.views.snapshot(), event_id).ok()?;
-    located.map(|(_, offset)| offset.0)
+/// An event's place in the order of a room; none if it is unknown, or another room's.
+fn position(app: &App, room_id: &str, event_id: &str) -> ApiResult<Option<u64>> {
+    let snapshot = app.views.snapshot();
+    let Some(room) = query::room(&*snapshot, room_id)? else { return Ok(None) };
+    let located = query::locate(&*snapshot, event_id)?;
+    Ok(located.filter(|(number, _)| *number == room.number).map(|(_, offset)| offset.0))
 }

@@ -1,61 +1,12 @@
 //! The client API over a real log in a scratch directory, without a network: which request gets which answer.
 
+mod common;
+
 use axum::body::Body;
 use axum::http::{Method, Request, StatusCode};
-use engram_client_api::ClientApi;
-use engram_server::config::written::Written;
-use engram_server::config::{Config, Overrides};
-use engram_server::node::Node;
-use engram_server::root;
+use common::{CONFIG, Server, ask, register};
 use http_body_util::BodyExt;
 use serde_json::{Value, json};
-use tokio::sync::watch;
-
-const CONFIG: &str = "registration = { open = true, shared_secret = \"s\" }\npassword_hash.cost = \"minimal\"";
-
-struct Server {
-    node: Node,
-    _stop: watch::Sender<bool>,
-    _directory: tempfile::TempDir,
-}
-
-impl Server {
-    fn start(config: &str) -> Self {
-        let directory = tempfile::tempdir().expect("a directory");
-        let overrides = Overrides { data_dir: Some(directory.path().to_owned()), ..Overrides::default() };
-        let config =
-            Config::resolve(&Written::parse(config).expect("well-formed"), overrides).expect("a configuration");
-        let (stop, stopping) = watch::channel(false);
-        let node = Node::open(&config, &root::clock(), &root::random(), stopping).expect("a server");
-        Self { node, _stop: stop, _directory: directory }
-    }
-
-    fn api(&self) -> ClientApi {
-        self.node.client_api.clone()
-    }
-}
-
-async fn ask(api: &ClientApi, token: &str, method: &str, path: &str, body: &str) -> (StatusCode, Value) {
-    let method = Method::from_bytes(method.as_bytes()).expect("a method");
-    let mut request = Request::builder().method(method).uri(path);
-    if !token.is_empty() {
-        request = request.header("Authorization", format!("Bearer {token}"));
-    }
-    let request = request.body(Body::from(body.to_owned())).expect("a request");
-    let response = api.clone().respond(request).await;
-    assert_eq!(response.headers()["access-control-allow-origin"], "*", "{path}");
-    assert_eq!(response.headers()["content-type"], "application/json", "{path}");
-    let status = response.status();
-    let body = response.into_body().collect().await.expect("a body").to_bytes();
-    (status, serde_json::from_slice(&body).expect("every answer is JSON"))
-}
-
-async fn register(api: &ClientApi, name: &str) -> String {
-    let body = json!({ "username": name, "password": "secret", "auth": { "type": "m.login.dummy" } }).to_string();
-    let (status, answer) = ask(api, "", "POST", "/_matrix/client/v3/register", &body).await;
-    assert_eq!(status, StatusCode::OK, "{answer}");
-    answer["access_token"].as_str().expect("a token").to_owned()
-}
 
 #[tokio::test(flavor = "multi_thread")]
 async fn bad_requests_get_the_code_that_the_specification_asks_for() {

@@ -211,7 +211,8 @@ impl Inner {
             now_ms,
             ignored: account::ignored(&*snapshot, user, position)?,
         };
-        let to_device = if known.is_some() { since.to_device } else { Offset::ZERO };
+        // Nobody has received what is yet to be sent, whatever a made-up token says.
+        let to_device = if known.is_some() { since.to_device.min(position) } else { Offset::ZERO };
         self.acknowledge(&context, to_device)?;
         Ok(respond::answer(&context, &entries, to_device)?)
     }

@@ -17,6 +17,26 @@ pub(crate) struct Readable {
     pub(crate) state: Root,
     /// For those who have left: the position of their leaving.
     pub(crate) left_at: Option<Offset>,
+    /// Whether they are or were a member, and not merely somebody who may look in.
+    was_member: bool,
+}
+
+impl Readable {
+    /// The state at an earlier position, if the user may read that too: the rules of then hold for it (CVE-2021-39164).
+    pub(crate) fn state_at(&self, reader: &dyn Read, at: Offset, user_id: &str) -> ApiResult<Root> {
+        let at = self.left_at.map_or(at, |left_at| at.min(left_at));
+        let state = query::state_at(reader, self.room.number, at)?;
+        let member = query::state_entry(reader, state, "m.room.member", user_id)?;
+        let member = member.map(|offset| query::pdu(reader, offset)).transpose()?;
+        let then = member.and_then(|member| Membership::of(&member));
+        let allowed = match (visibility(reader, state)?, then) {
+            (_, Some(Membership::Join)) | (HistoryVisibility::WorldReadable, _) => true,
+            (HistoryVisibility::Shared, _) => self.was_member,
+            (HistoryVisibility::Invited, then) => then == Some(Membership::Invite),
+            (HistoryVisibility::Joined, _) => false,
+        };
+        if allowed { Ok(state) } else { Err(ApiError::forbidden("You may not see the room as it was then.")) }
+    }
 }
 
 /// The state that a user may read, or a refusal. Rooms that are not known are refused like those the user is not in.
@@ -27,16 +47,18 @@ pub(crate) fn readable(reader: &dyn Read, room_id: &str, user_id: &str) -> ApiRe
     let membership = query::membership(reader, room.number, user_id)?;
     let membership = if query::has_forgotten(reader, room.number, user_id)? { None } else { membership };
     match membership {
-        Some((Membership::Join, _)) => return Ok(Readable { room, state: head.state, left_at: None }),
+        Some((Membership::Join, _)) => {
+            return Ok(Readable { room, state: head.state, left_at: None, was_member: true });
+        }
         Some((Membership::Leave | Membership::Ban, event)) if was_joined_before(reader, &room, event, user_id)? => {
             let meta = query::meta(reader, room.number, event)?.ok_or_else(refused)?;
             let state = query::state_after(reader, room.number, event, &meta)?;
-            return Ok(Readable { room, state, left_at: Some(event) });
+            return Ok(Readable { room, state, left_at: Some(event), was_member: true });
         }
         _ => {}
     }
     if visibility(reader, head.state)? == HistoryVisibility::WorldReadable {
-        return Ok(Readable { room, state: head.state, left_at: None });
+        return Ok(Readable { room, state: head.state, left_at: None, was_member: false });
     }
     Err(refused())
 }
@@ -50,8 +72,7 @@ fn was_joined_before(
     let Some(meta) = query::meta(reader, room.number, member_event)? else { return Ok(false) };
     let before = query::state_before(reader, room.number, &meta)?;
     let Some(offset) = query::state_entry(reader, before, "m.room.member", user_id)? else { return Ok(false) };
-    let event = query::pdu(reader, offset)?;
-    Ok(engram_matrix::membership::Membership::of(&event) == Some(engram_matrix::membership::Membership::Join))
+    Ok(Membership::of(&*query::pdu(reader, offset)?) == Some(Membership::Join))
 }
 
 fn visibility(reader: &dyn Read, state: Root) -> Result<HistoryVisibility, ViewError> {

@@ -13,6 +13,7 @@ use crate::auth::Authed;
 use crate::blocking::blocking;
 use crate::error::{ApiError, ApiResult};
 use crate::json::{Body, Json};
+use crate::limits;
 use crate::membership::profile;
 
 #[derive(Deserialize)]
@@ -75,11 +76,25 @@ pub(crate) async fn post(
         let why = "Third-party invites need an identity server, which this server does not talk to.";
         return Err(ApiError::new(axum::http::StatusCode::FORBIDDEN, "M_THREEPID_DENIED", why));
     }
+    check_lists(&request)?;
     let create = resolve(&app, authed.user_id.clone(), request)?;
     let rooms = Arc::clone(&app.rooms);
     let created = blocking(move || rooms.create_room(&create)).await?;
     app.views.wait_applied(created.offset).await?;
     Ok(Json(json!({ "room_id": created.room_id })))
+}
+
+fn check_lists(request: &Request) -> ApiResult<()> {
+    let too_many = |what: &str, limit: usize| {
+        Err(ApiError::too_large(format!("A room is created with at most {limit} {what}: send the rest afterwards.")))
+    };
+    if request.invite.len() > limits::ROOM_INVITES_MAX {
+        return too_many("invites", limits::ROOM_INVITES_MAX);
+    }
+    if request.initial_state.len() > limits::ROOM_INITIAL_STATE_MAX {
+        return too_many("state events", limits::ROOM_INITIAL_STATE_MAX);
+    }
+    Ok(())
 }
 
 /// The request with its defaults filled in.

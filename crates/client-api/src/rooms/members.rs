@@ -58,11 +58,7 @@ pub(crate) async fn members(
     let readable = readable(&*snapshot, &room, &authed.user_id)?;
     let root = match &wanted.at {
         None => readable.state,
-        Some(at) => {
-            let at = crate::sync::token("at", at)?.after;
-            let at = readable.left_at.map_or(at, |left_at| at.min(left_at));
-            query::state_at(&*snapshot, readable.room.number, at)?
-        }
+        Some(at) => readable.state_at(&*snapshot, crate::sync::token("at", at)?.after, &authed.user_id)?,
     };
     let viewer = viewer(&app, &authed);
     let mut events = Vec::new();

@@ -11,7 +11,7 @@ use serde::Deserialize;
 
 use super::token;
 use crate::app::App;
-use crate::auth::Authed;
+use crate::auth::{AccessToken, Authed};
 use crate::error::{ApiError, ApiResult};
 use crate::json::RawJson;
 use crate::path::Query;
@@ -42,6 +42,7 @@ enum SetPresence {
 pub(crate) async fn get(
     State(app): State<Arc<App>>,
     authed: Authed,
+    token_shown: AccessToken,
     Query(options): Query<Options>,
 ) -> ApiResult<RawJson<Bytes>> {
     let request = SyncRequest {
@@ -64,7 +65,10 @@ pub(crate) async fn get(
             SetPresence::Offline => Presence::Offline,
         },
     };
-    Ok(RawJson(app.sync.sync(request).await?))
+    let answer = app.sync.sync(request).await?;
+    // It may have slept for minutes: whoever was logged out meanwhile gets to know nothing more.
+    token_shown.still_good(&app)?;
+    Ok(RawJson(answer))
 }
 
 /// A filter that stands in the request, or one that was stored before (FIL-01).
