@@ -66,7 +66,7 @@ pub struct Node {
     pub app: Arc<App>,
     /// The client API.
     pub client_api: ClientApi,
-    /// The token that the first start made, to be shown once.
+    /// A registration token, to be shown once, as long as nobody has an account and nobody could get one without.
     pub first_token: Option<String>,
 }
 
@@ -79,7 +79,6 @@ impl Node {
         stopping: watch::Receiver<bool>,
     ) -> Result<Self, NodeError> {
         let data_dir = |source| NodeError::DataDir { path: config.data_dir.display().to_string(), source };
-        let is_new = !config.data_dir.join("log/journal").exists();
         let storage = FsStorage::open(&config.data_dir).map_err(data_dir)?;
         let log = EmbeddedLog::open(storage, log_options(config, clock))?;
         std::fs::create_dir_all(config.data_dir.join("media")).map_err(data_dir)?;
@@ -102,11 +101,7 @@ impl Node {
         let (sync, hub) = SyncServer::new(views.clone(), live.clone(), effects, clock.clone());
         let observers: Vec<Box<dyn Observer>> = vec![Box::new(LiveObserver(live.clone())), hub];
         views.start(observers);
-        let first_token = if is_new && !config.registration_open {
-            Some(users.create_registration_token(None, None, None)?)
-        } else {
-            None
-        };
+        let first_token = first_token(config, &views, &users)?;
         let app = Arc::new(App {
             config: api_config(config),
             views: views.clone(),
@@ -130,6 +125,14 @@ impl Node {
         self.views.close();
         self.log.close()
     }
+}
+
+/// The data directory may be older than the first start that went well, so it is the accounts that are asked for.
+fn first_token(config: &Config, views: &Views, users: &Users) -> Result<Option<String>, NodeError> {
+    if config.registration_open || engram_users::query::any_user(&*views.snapshot()).map_err(ProjectError::from)? {
+        return Ok(None);
+    }
+    Ok(Some(users.create_registration_token(None, None, None)?))
 }
 
 /// How many threads can run at once.
