@@ -2,11 +2,9 @@
 
 mod common;
 
-use axum::body::Body;
-use axum::http::{Method, Request, StatusCode};
+use axum::http::StatusCode;
 use common::{CONFIG, Server, ask, register};
-use http_body_util::BodyExt;
-use serde_json::{Value, json};
+use serde_json::json;
 
 #[tokio::test(flavor = "multi_thread")]
 async fn bad_requests_get_the_code_that_the_specification_asks_for() {

@@ -11,16 +11,16 @@ use http_body_util::BodyExt;
 use serde_json::{Value, json};
 use tokio::sync::watch;
 
-pub const CONFIG: &str = "registration = { open = true, shared_secret = \"s\" }\npassword_hash.cost = \"minimal\"";
+pub(crate) const CONFIG: &str = "registration = { open = true, shared_secret = \"s\" }\npassword_hash.cost = \"minimal\"";
 
-pub struct Server {
-    pub node: Node,
+pub(crate) struct Server {
+    pub(crate) node: Node,
     _stop: watch::Sender<bool>,
     _directory: tempfile::TempDir,
 }
 
 impl Server {
-    pub fn start(config: &str) -> Self {
+    pub(crate) fn start(config: &str) -> Self {
         let directory = tempfile::tempdir().expect("a directory");
         let overrides = Overrides { data_dir: Some(directory.path().to_owned()), ..Overrides::default() };
         let config =
@@ -30,12 +30,12 @@ impl Server {
         Self { node, _stop: stop, _directory: directory }
     }
 
-    pub fn api(&self) -> ClientApi {
+    pub(crate) fn api(&self) -> ClientApi {
         self.node.client_api.clone()
     }
 }
 
-pub async fn ask(api: &ClientApi, token: &str, method: &str, path: &str, body: &str) -> (StatusCode, Value) {
+pub(crate) async fn ask(api: &ClientApi, token: &str, method: &str, path: &str, body: &str) -> (StatusCode, Value) {
     let method = Method::from_bytes(method.as_bytes()).expect("a method");
     let mut request = Request::builder().method(method).uri(path);
     if !token.is_empty() {
@@ -50,7 +50,7 @@ pub async fn ask(api: &ClientApi, token: &str, method: &str, path: &str, body: &
     (status, serde_json::from_slice(&body).expect("every answer is JSON"))
 }
 
-pub async fn register(api: &ClientApi, name: &str) -> String {
+pub(crate) async fn register(api: &ClientApi, name: &str) -> String {
     let body = json!({ "username": name, "password": "secret", "auth": { "type": "m.login.dummy" } }).to_string();
     let (status, answer) = ask(api, "", "POST", "/_matrix/client/v3/register", &body).await;
     assert_eq!(status, StatusCode::OK, "{answer}");
