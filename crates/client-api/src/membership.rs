@@ -61,28 +61,53 @@ pub(crate) async fn leave_all(app: &Arc<App>, user_id: &str) -> ApiResult<()> {
         let snapshot = held.views.snapshot();
         let mut last = Offset::ZERO;
         for user_room in query::rooms_of(&*snapshot, &user_id)? {
-            if !matches!(user_room.membership, Membership::Join | Membership::Invite | Membership::Knock) {
-                continue;
-            }
-            let room = query::room_by_number(&*snapshot, user_room.room)?;
-            let leave = MembershipRequest {
-                room_id: &room.room_id,
-                sender: &user_id,
-                target: &user_id,
-                change: Change::Leave,
-                reason: None,
-                profile: Profile::default(),
-                extra: None,
-                transaction: None,
-            };
-            match held.rooms.change_membership(&leave) {
-                Ok(sent) => last = last.max(sent.offset),
-                // One room that cannot be left must not keep the account in the others.
-                Err(error) => tracing::warn!(room = room.room_id, %error, "cannot leave a room for a closed account"),
+            if matches!(user_room.membership, Membership::Join | Membership::Invite | Membership::Knock) {
+                let room = query::room_by_number(&*snapshot, user_room.room)?;
+                last = last.max(leave(&held, &room.room_id, &user_id));
             }
         }
         Ok(last)
     })
     .await?;
     Ok(app.views.wait_applied(last).await?)
+}
+
+/// Takes this server's guests out of a room that admits them no longer.
+pub(crate) async fn dismiss_guests(app: &Arc<App>, room_id: &str) -> ApiResult<()> {
+    let (held, room_id) = (Arc::clone(app), room_id.to_owned());
+    let last = blocking(move || -> ApiResult<Offset> {
+        let snapshot = held.views.snapshot();
+        let mut last = Offset::ZERO;
+        let Some(room) = query::room(&*snapshot, &room_id)? else { return Ok(last) };
+        for member in query::members(&*snapshot, room.number, Some(&[Membership::Join]))? {
+            let account = engram_users::query::account(&*snapshot, &member.user_id)?;
+            if account.is_some_and(|account| account.guest) {
+                last = last.max(leave(&held, &room_id, &member.user_id));
+            }
+        }
+        Ok(last)
+    })
+    .await?;
+    Ok(app.views.wait_applied(last).await?)
+}
+
+/// Leaves a room on a user's behalf. One room that cannot be left must not stop the rest.
+fn leave(app: &App, room_id: &str, user_id: &str) -> Offset {
+    let left = app.rooms.change_membership(&MembershipRequest {
+        room_id,
+        sender: user_id,
+        target: user_id,
+        change: Change::Leave,
+        reason: None,
+        profile: Profile::default(),
+        extra: None,
+        transaction: None,
+    });
+    match left {
+        Ok(sent) => sent.offset,
+        Err(error) => {
+            tracing::warn!(room_id, user_id, %error, "cannot take a user out of a room");
+            Offset::ZERO
+        }
+    }
 }

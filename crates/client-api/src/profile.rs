@@ -28,9 +28,12 @@ pub(crate) async fn field(
 ) -> ApiResult<Json<Value>> {
     let snapshot = app.views.snapshot();
     known(&app, &user_id, query::account(&*snapshot, &user_id)?.as_ref())?;
-    let value = query::profile_field(&*snapshot, &user_id, &key)?;
-    let value = value.ok_or_else(|| ApiError::not_found("The profile has no such field."))?;
-    Ok(Json(json!({ key: value })))
+    match query::profile_field(&*snapshot, &user_id, &key)? {
+        Some(value) => Ok(Json(json!({ key: value }))),
+        // Every profile has a display name and an avatar; clients expect no error where they are not set.
+        None if matches!(key.as_str(), "displayname" | "avatar_url") => Ok(Json(json!({}))),
+        None => Err(ApiError::not_found("The profile has no such field.")),
+    }
 }
 
 fn known(app: &App, user_id: &str, account: Option<&query::Account>) -> ApiResult<()> {

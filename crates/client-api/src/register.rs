@@ -35,6 +35,8 @@ struct Wanted {
     initial_device_display_name: Option<String>,
     #[serde(default)]
     inhibit_login: bool,
+    /// Of a guest who wants to keep their user ID with a full account.
+    guest_access_token: Option<String>,
 }
 
 pub(crate) async fn register(
@@ -50,7 +52,8 @@ pub(crate) async fn register(
         Some("guest") => return register_guest(&app, request.parameters, address).await,
         Some(_) => return Err(ApiError::invalid_param("`kind` is `user` or `guest`.")),
     }
-    refuse_early(&app, &request).await?;
+    let upgraded_guest = guest_to_upgrade(&app, &request.parameters)?;
+    refuse_early(&app, &request, upgraded_guest.is_some()).await?;
     let flows = if app.config.registration_open { OPEN } else { BY_TOKEN };
     let passed = uia::authenticate(&app, &operation, &request, flows).await?;
     let wanted = request.parameters;
@@ -61,6 +64,7 @@ pub(crate) async fn register(
         initial_device_display_name: wanted.initial_device_display_name,
         inhibit_login: wanted.inhibit_login,
         registration_token: passed.registration_token,
+        upgraded_guest,
         ip: address.text(),
         ..RegisterRequest::default()
     };
@@ -70,7 +74,7 @@ pub(crate) async fn register(
 }
 
 /// What cannot succeed is refused before anybody has to authenticate for it.
-async fn refuse_early(app: &Arc<App>, request: &uia::Request<Wanted>) -> ApiResult<()> {
+async fn refuse_early(app: &Arc<App>, request: &uia::Request<Wanted>, keeps_user_id: bool) -> ApiResult<()> {
     let wanted = &request.parameters;
     if wanted.login_type.as_deref() == Some("m.login.application_service") {
         return Err(ApiError::forbidden("No application service may register accounts here."));
@@ -81,11 +85,27 @@ async fn refuse_early(app: &Arc<App>, request: &uia::Request<Wanted>) -> ApiResu
     if wanted.password.is_none() && request.attempts_a_stage() {
         return Err(ApiError::missing_param("`password` is missing."));
     }
-    if let Some(username) = wanted.username.clone() {
+    if let Some(username) = wanted.username.clone().filter(|_| !keeps_user_id) {
         let users = Arc::clone(&app.users);
         blocking(move || users.check_available(&username)).await?;
     }
     Ok(())
+}
+
+/// The guest whose token comes with the request: it proves that the user name is theirs.
+fn guest_to_upgrade(app: &App, wanted: &Wanted) -> ApiResult<Option<String>> {
+    let Some(token) = &wanted.guest_access_token else { return Ok(None) };
+    let session = app.users.session(token)?;
+    if !session.guest {
+        return Err(ApiError::forbidden("`guest_access_token` is not a guest's."));
+    }
+    let user_id = wanted.username.as_ref().map(|name| format!("@{name}:{}", app.config.server_name));
+    match user_id {
+        Some(user_id) if user_id != session.user_id => {
+            Err(ApiError::forbidden("`guest_access_token` belongs to somebody else."))
+        }
+        _ => Ok(Some(session.user_id.clone())),
+    }
 }
 
 async fn register_guest(app: &Arc<App>, wanted: Wanted, address: ClientAddress) -> ApiResult<Json<Value>> {

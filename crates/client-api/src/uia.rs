@@ -152,13 +152,24 @@ impl Sessions {
         session.and_then(|session| serde_json::from_slice(&session.body).ok()).unwrap_or_default()
     }
 
-    /// Continues a session, or opens one if it is unknown, over, or meant for something else.
-    fn enter(&self, id: Option<&str>, operation: &Operation, body: &[u8], fresh: String, now: TimestampMs) -> String {
+    /// Continues a session, or opens one if it is unknown or over. One that was opened for something else is refused: what
+    /// somebody agreed to must not be exchanged behind their back.
+    fn enter(
+        &self,
+        id: Option<&str>,
+        operation: &Operation,
+        body: &[u8],
+        fresh: String,
+        now: TimestampMs,
+    ) -> ApiResult<String> {
         let mut inner = self.inner.lock();
         if let Some(id) = id
-            && inner.sessions.get(id).is_some_and(|session| session.is_for(operation, now))
+            && let Some(session) = inner.sessions.get(id).filter(|session| !session.is_over(now))
         {
-            return id.to_owned();
+            if session.operation != *operation {
+                return Err(ApiError::forbidden("This session was opened for something else."));
+            }
+            return Ok(id.to_owned());
         }
         inner.make_room(now);
         let body = if body.len() <= limits::UIA_BODY_BYTES_MAX { body.to_vec() } else { Vec::new() };
@@ -167,7 +178,7 @@ impl Sessions {
             Session { operation, body, completed: Vec::new(), passed: Passed::default(), attempts: 0, opened: now };
         inner.sessions.insert(fresh.clone(), session);
         inner.order.push_back(fresh.clone());
-        fresh
+        Ok(fresh)
     }
 
     /// Counts an attempt; false if there were too many, which ends the session.
@@ -238,10 +249,13 @@ pub async fn authenticate<T>(
 ) -> ApiResult<Passed> {
     let asked = request.auth.as_ref();
     let session = asked.and_then(|auth| auth.session.as_deref());
-    let id = app.uia.enter(session, operation, &request.body, app.random_string(24), app.now());
+    let id = app.uia.enter(session, operation, &request.body, app.random_string(24), app.now())?;
     if let Some(auth) = asked
         && let Some(name) = auth.stage.as_deref()
     {
+        if name == Stage::Password.name() && !names_owner(app, operation, auth) {
+            return Err(ApiError::forbidden("This is somebody else's password."));
+        }
         if !app.uia.attempt(&id) {
             return Err(ApiError::forbidden("Too many attempts: begin again."));
         }
@@ -285,12 +299,20 @@ async fn check_token(app: &Arc<App>, auth: &Auth) -> ApiResult<String> {
 async fn check_password(app: &Arc<App>, operation: &Operation, auth: &Auth) -> ApiResult<()> {
     let password = auth.password.clone().ok_or_else(|| ApiError::missing_param("`password` is missing."))?;
     let owner = operation.user_id.as_deref().ok_or_else(|| ApiError::forbidden("There is no account yet."))?;
-    let named = auth.identifier.as_ref().and_then(|identifier| identifier.user.as_deref()).or(auth.user.as_deref());
-    // An old client may leave it out: the access token says who it is.
-    let user = named.unwrap_or(owner).to_owned();
+    let user = named(auth).unwrap_or(owner).to_owned();
     let users = Arc::clone(&app.users);
     let proven = app.hash_slots.hashing(move || users.verify_password(&user, &password)).await??;
     if proven == owner { Ok(()) } else { Err(ApiError::forbidden("This is somebody else's password.")) }
+}
+
+/// Whose password is shown. An old client may leave it out: the access token says who it is.
+fn named(auth: &Auth) -> Option<&str> {
+    auth.identifier.as_ref().and_then(|identifier| identifier.user.as_deref()).or(auth.user.as_deref())
+}
+
+fn names_owner(app: &App, operation: &Operation, auth: &Auth) -> bool {
+    let user_id = named(auth).map(|user| engram_users::localpart::login_user_id(user, &app.config.server_name));
+    user_id.is_none_or(|user_id| operation.user_id.as_ref().is_none_or(|owner| *owner == user_id))
 }
 
 fn ask(app: &App, session: &str, flows: Flows, refused: Option<ApiError>) -> ApiError {
@@ -316,7 +338,8 @@ mod tests {
     }
 
     fn enter(sessions: &Sessions, id: Option<&str>, name: &str, fresh: &str, now: u64) -> String {
-        sessions.enter(id, &operation(name), br#"{"a":1}"#, fresh.to_owned(), TimestampMs(now))
+        let entered = sessions.enter(id, &operation(name), br#"{"a":1}"#, fresh.to_owned(), TimestampMs(now));
+        entered.unwrap_or_else(|refused| refused.errcode.to_owned())
     }
 
     #[test]
@@ -324,7 +347,8 @@ mod tests {
         let over = limits::UIA_SESSION_AGE_MAX.as_millis() as u64 + 1;
         for (id, name, now, expected) in [
             (Some("one"), "register", 5, "one"),
-            (Some("one"), "delete", 5, "two"),
+            (Some("one"), "delete", 5, "M_FORBIDDEN"),
+            (Some("one"), "delete", over, "two"),
             (Some("none"), "register", 5, "two"),
             (Some("one"), "register", over, "two"),
             (None, "register", 5, "two"),

@@ -72,7 +72,8 @@ pub(crate) async fn create(
 pub(crate) async fn remove(State(app): AppState, Path(alias): Path<String>, authed: Authed) -> ApiResult<Empty> {
     check_alias(&alias)?;
     let rooms = Arc::clone(&app.rooms);
-    blocking(move || rooms.remove_alias(&alias, &authed.user_id, authed.admin)).await?;
+    let offset = blocking(move || rooms.remove_alias(&alias, &authed.user_id, authed.admin)).await?;
+    app.views.wait_applied(offset).await?;
     Ok(Empty)
 }
 

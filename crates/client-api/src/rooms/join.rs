@@ -9,8 +9,10 @@ use engram_rooms::query;
 use engram_rooms::writer::{Change, MembershipRequest};
 use engram_views::Read;
 use serde::Deserialize;
-use serde_json::json;
+use serde_json::{Map, Value, json};
 
+use super::access::guests_may_join;
+use super::upgrade::{carry_over, predecessor};
 use crate::app::App;
 use crate::auth::Authed;
 use crate::error::{ApiError, ApiResult};
@@ -21,6 +23,9 @@ use crate::path::Path;
 #[derive(Deserialize)]
 pub(crate) struct Request {
     reason: Option<String>,
+    /// What else the client wants its member event to say.
+    #[serde(flatten)]
+    extra: Map<String, Value>,
 }
 
 pub(crate) async fn post(
@@ -43,7 +48,7 @@ pub(crate) async fn knock(
 }
 
 async fn enter(
-    app: &App,
+    app: &Arc<App>,
     room: &str,
     authed: &Authed,
     request: &Request,
@@ -51,6 +56,13 @@ async fn enter(
 ) -> ApiResult<impl IntoResponse + use<>> {
     let snapshot = app.views.snapshot();
     let room_id = find(&*snapshot, room)?;
+    if authed.guest && !guests_may_join(&*snapshot, &room_id)? {
+        return Err(ApiError::guest_access_forbidden("This room does not admit guests."));
+    }
+    let mut extra = request.extra.clone();
+    // What an identity server signed is no content of a member event as it stands.
+    extra.remove("third_party_signed");
+    extra.remove("join_authorised_via_users_server");
     let sent = app.rooms.change_membership(&MembershipRequest {
         room_id: &room_id,
         sender: &authed.user_id,
@@ -58,11 +70,15 @@ async fn enter(
         change,
         reason: request.reason.as_deref(),
         profile: profile(&*snapshot, &authed.user_id)?,
-        extra: None,
+        extra: Some(extra),
         transaction: None,
     })?;
+    let predecessor = if change == Change::Join { predecessor(&*snapshot, &room_id)? } else { None };
     drop(snapshot);
     app.views.wait_applied(sent.offset).await?;
+    if let Some(old) = predecessor {
+        carry_over(app, &authed.user_id, &old, &room_id).await?;
+    }
     Ok(Json(json!({ "room_id": room_id })))
 }
 

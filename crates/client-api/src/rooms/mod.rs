@@ -18,6 +18,7 @@ mod public_rooms;
 mod redact;
 mod send;
 mod state;
+mod upgrade;
 
 pub(crate) use state::viewer;
 
@@ -35,6 +36,8 @@ pub(crate) fn router() -> Router<Arc<App>> {
         .route("/_matrix/client/v3/rooms/{room}/ban", post(membership::ban))
         .route("/_matrix/client/v3/rooms/{room}/unban", post(membership::unban))
         .route("/_matrix/client/v3/rooms/{room}/forget", post(membership::forget))
+        .route("/_matrix/client/v3/rooms/{room}/upgrade", post(upgrade::post))
+        .route("/_matrix/client/v3/rooms/{room}/send/{type}", post(send::post))
         .route("/_matrix/client/v3/rooms/{room}/send/{type}/{transaction}", put(send::put))
         .route("/_matrix/client/v3/rooms/{room}/redact/{event}/{transaction}", put(redact::put))
         .route("/_matrix/client/v3/rooms/{room}/state", get(state::all))

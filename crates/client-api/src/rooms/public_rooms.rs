@@ -1,6 +1,7 @@
 //! `GET` and `POST /_matrix/client/v3/publicRooms` (Published room directory)
 //!
-//! The largest rooms come first. A token is the number of rooms that came before.
+//! The largest rooms come first. A token is the number of rooms that came before, after a letter: some clients take "0"
+//! for none.
 
 use std::cmp::Reverse;
 use std::sync::Arc;
@@ -107,7 +108,10 @@ fn check_server(app: &App, server: Option<&str>) -> ApiResult<()> {
 async fn list(app: Arc<App>, wanted: Wanted, limit: Option<usize>, since: Option<String>) -> ApiResult<Json<Answer>> {
     let skip: usize = match since {
         None => 0,
-        Some(since) => since.parse().map_err(|_| ApiError::invalid_param("`since` is no token of this directory."))?,
+        Some(since) => {
+            let number = since.strip_prefix('p').and_then(|number| number.parse().ok());
+            number.ok_or_else(|| ApiError::invalid_param("`since` is no token of this directory."))?
+        }
     };
     let limit = limit.unwrap_or(PUBLIC_ROOMS_MAX).min(PUBLIC_ROOMS_MAX);
     let mut rooms = blocking(move || matching(&*app.views.snapshot(), &wanted)).await?;
@@ -119,8 +123,8 @@ async fn list(app: Arc<App>, wanted: Wanted, limit: Option<usize>, since: Option
     Ok(Json(Answer {
         chunk: rooms.into_iter().skip(skip).take(limit).collect(),
         total_room_count_estimate: total,
-        next_batch: (end < total).then(|| end.to_string()),
-        prev_batch: (skip > 0).then(|| skip.saturating_sub(limit).to_string()),
+        next_batch: (end < total).then(|| format!("p{end}")),
+        prev_batch: (skip > 0).then(|| format!("p{}", skip.saturating_sub(limit))),
     }))
 }
 

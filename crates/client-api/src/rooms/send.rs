@@ -1,4 +1,5 @@
-//! `PUT /_matrix/client/v3/rooms/{roomId}/send/{eventType}/{txnId}` (Sending events to a room)
+//! `PUT /_matrix/client/v3/rooms/{roomId}/send/{eventType}/{txnId}` (Sending events to a room), and `POST` without a
+//! transaction, which the first versions of the specification had and simple scripts still use.
 //!
 //! The path that every message takes: it does nothing but hand the body to the room server and wait until the event is
 //! durable and applied.
@@ -20,17 +21,38 @@ pub(crate) async fn put(
     authed: Authed,
     ObjectBody(content): ObjectBody,
 ) -> ApiResult<RawJson<String>> {
+    let scope = TransactionScope { device_id: &authed.device_id, transaction_id: &transaction };
+    send(&app, &room, &authed, &event_type, content.get(), Some(scope)).await
+}
+
+pub(crate) async fn post(
+    State(app): State<Arc<App>>,
+    Path((room, event_type)): Path<(String, String)>,
+    authed: Authed,
+    ObjectBody(content): ObjectBody,
+) -> ApiResult<RawJson<String>> {
+    send(&app, &room, &authed, &event_type, content.get(), None).await
+}
+
+async fn send(
+    app: &App,
+    room_id: &str,
+    authed: &Authed,
+    event_type: &str,
+    content: &str,
+    transaction: Option<TransactionScope<'_>>,
+) -> ApiResult<RawJson<String>> {
     let sent = app.rooms.send(&SendRequest {
-        room_id: &room,
+        room_id,
         sender: &authed.user_id,
-        event_type: &event_type,
+        event_type,
         state_key: None,
-        content: content.get(),
+        content,
         redacts: None,
-        transaction: Some(TransactionScope { device_id: &authed.device_id, transaction_id: &transaction }),
+        transaction,
         timestamp_ms: None,
     })?;
-    answer(&app, sent).await
+    answer(app, sent).await
 }
 
 /// Waits until the event is durable and applied, and names it.

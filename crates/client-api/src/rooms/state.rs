@@ -12,12 +12,13 @@ use engram_views::Read;
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
-use super::access::readable;
+use super::access::{guests_may_join, readable};
 use super::send::answer;
 use crate::app::App;
 use crate::auth::Authed;
 use crate::error::{ApiError, ApiResult};
 use crate::json::{ObjectBody, RawJson};
+use crate::membership::dismiss_guests;
 use crate::path::{Path, Query};
 
 /// Whether the content alone is wanted, or the whole event.
@@ -112,7 +113,7 @@ struct Shown<'a> {
 }
 
 async fn set(
-    app: &App,
+    app: &Arc<App>,
     room: &str,
     event_type: &str,
     state_key: &str,
@@ -133,7 +134,11 @@ async fn set(
         "m.room.member" => app.rooms.put_member(&request, state_key)?,
         _ => app.rooms.send(&request)?,
     };
-    answer(app, sent).await
+    let answer = answer(app, sent).await?;
+    if (event_type, state_key) == ("m.room.guest_access", "") && !guests_may_join(&*app.views.snapshot(), room)? {
+        dismiss_guests(app, room).await?;
+    }
+    Ok(answer)
 }
 
 /// For whom events are rendered.

@@ -79,7 +79,7 @@ pub struct Created {
 /// Level that a tombstone needs in rooms whose creators stand above all levels (ROOM-05).
 const TOMBSTONE_LEVEL: i64 = 150;
 /// The level of a room's creator in versions before 12, and of those who share it.
-const CREATOR_LEVEL: i64 = 100;
+pub(super) const CREATOR_LEVEL: i64 = 100;
 
 impl RoomServer {
     /// Creates a room.
@@ -124,20 +124,18 @@ impl RoomServer {
 }
 
 /// A room in the making: its head moves with every event, its records gather until all are there.
-struct NewRoom<'a> {
-    server: &'a RoomServer,
-    request: &'a CreateRoom,
-    head: Head,
-    inputs: Vec<Input>,
+pub(super) struct NewRoom<'a> {
+    pub(super) server: &'a RoomServer,
+    pub(super) request: &'a CreateRoom,
+    pub(super) head: Head,
+    pub(super) inputs: Vec<Input>,
 }
 
 impl NewRoom<'_> {
     fn write_events(&mut self, alias: Option<&str>) -> Result<(), RoomError> {
         let request = self.request;
         self.write_create()?;
-        let mut join = Map::from_iter([("membership".to_owned(), json!("join"))]);
-        request.profile.write_to(&mut join);
-        self.write("m.room.member", &request.creator, &Value::Object(join))?;
+        self.write_join()?;
         let levels = self.power_levels()?;
         self.write("m.room.power_levels", "", &levels)?;
         if let Some(alias) = alias {
@@ -160,7 +158,15 @@ impl NewRoom<'_> {
         Ok(())
     }
 
-    fn write_create(&mut self) -> Result<(), RoomError> {
+    /// The creator's join.
+    pub(super) fn write_join(&mut self) -> Result<(), RoomError> {
+        let mut join = Map::from_iter([("membership".to_owned(), json!("join"))]);
+        self.request.profile.write_to(&mut join);
+        self.write("m.room.member", &self.request.creator, &Value::Object(join))
+    }
+
+    /// The create event; the room gets its ID with it unless it has one.
+    pub(super) fn write_create(&mut self) -> Result<(), RoomError> {
         let (request, version) = (self.request, self.head.version);
         let mut content = request.creation_content.clone();
         content.insert("room_version".to_owned(), json!(version.id()));
@@ -172,15 +178,14 @@ impl NewRoom<'_> {
         {
             add_creators(&mut content, request.invite.iter().map(|(user_id, _)| user_id.as_str()));
         }
-        if !version.create_is_room_id() {
-            let room_id = format!("!{}:{}", self.server.opaque_id(), self.server.server_name());
-            self.head.room_id = room_id.into();
+        if !version.create_is_room_id() && self.head.room_id.is_empty() {
+            self.head.room_id = self.server.new_room_id().into();
         }
         self.write("m.room.create", "", &Value::Object(content))
     }
 
     /// The default levels, with the request's in the place of those that it names.
-    fn power_levels(&self) -> Result<Value, RoomError> {
+    pub(super) fn power_levels(&self) -> Result<Value, RoomError> {
         let (request, version) = (self.request, self.head.version);
         let mut users = BTreeMap::new();
         let mut events = json!({
@@ -260,7 +265,7 @@ impl NewRoom<'_> {
     }
 
     /// Composes one event on the head and moves the head past it.
-    fn write(&mut self, event_type: &str, state_key: &str, content: &Value) -> Result<(), RoomError> {
+    pub(super) fn write(&mut self, event_type: &str, state_key: &str, content: &Value) -> Result<(), RoomError> {
         let content = content.to_string();
         let sender = &self.request.creator;
         let draft = Draft { sender, event_type, state_key: Some(state_key), content: &content, redacts: None };

@@ -3,9 +3,10 @@
 use engram_log::{Input, Lane, Offset};
 use engram_log_format::v1;
 use serde::Deserialize;
+use serde_json::{Map, Value};
 
 use super::head::Head;
-use super::{RoomError, RoomServer};
+use super::{RoomError, RoomServer, SendRequest};
 use crate::query;
 use crate::types::Membership;
 
@@ -44,7 +45,46 @@ impl RoomServer {
             self.record(v1::RoomAliasSet { alias: alias.to_owned(), room_id: None, user_id: user_id.to_owned() })?;
         self.wait(offset)?;
         drop(guard);
-        Ok(offset)
+        Ok(self.unset_canonical_alias(&room_id, alias, user_id)?.unwrap_or(offset))
+    }
+
+    /// Takes a removed alias out of `m.room.canonical_alias`, if it is there and the user may (ROOM-17). Where they may not the
+    /// alias is gone all the same.
+    fn unset_canonical_alias(&self, room_id: &str, alias: &str, user_id: &str) -> Result<Option<Offset>, RoomError> {
+        let shown = self.with_head(room_id, |head| Ok(head.state.entry("m.room.canonical_alias", "")?))?;
+        let mut content: Map<String, Value> = match shown {
+            Some(event) => event.content().unwrap_or_default(),
+            None => return Ok(None),
+        };
+        let before = content.clone();
+        if content.get("alias").and_then(Value::as_str) == Some(alias) {
+            content.remove("alias");
+        }
+        if let Some(Value::Array(others)) = content.get_mut("alt_aliases") {
+            others.retain(|other| other != alias);
+            if others.is_empty() {
+                content.remove("alt_aliases");
+            }
+        }
+        if content == before {
+            return Ok(None);
+        }
+        let content = Value::Object(content).to_string();
+        let sent = self.send(&SendRequest {
+            room_id,
+            sender: user_id,
+            event_type: "m.room.canonical_alias",
+            state_key: Some(""),
+            content: &content,
+            redacts: None,
+            transaction: None,
+            timestamp_ms: None,
+        });
+        match sent {
+            Ok(sent) => Ok(Some(sent.offset)),
+            Err(RoomError::Forbidden(_)) => Ok(None),
+            Err(error) => Err(error),
+        }
     }
 
     /// Lists a room in the directory, or takes it off. Members with the power to set the canonical alias may.

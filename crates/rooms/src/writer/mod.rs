@@ -22,11 +22,13 @@ mod membership;
 mod power;
 mod restricted;
 mod send;
+mod upgrade;
 
 pub use create::{CreateRoom, Created, InitialEvent, Preset};
 pub use error::RoomError;
 pub use membership::{Change, MembershipRequest, Profile};
 pub use send::{SendRequest, Sent, TransactionScope};
+pub use upgrade::UpgradeRoom;
 
 use head::Head;
 
@@ -131,6 +133,11 @@ impl RoomServer {
             let in_use = Arc::strong_count(slot) > 1;
             in_use || slot.lock().as_ref().is_some_and(|head| !head.is_applied(&self.parts.views))
         });
+    }
+
+    /// An ID for a room of a version in which the server chooses it.
+    fn new_room_id(&self) -> String {
+        format!("!{}:{}", self.opaque_id(), self.server_name())
     }
 
     fn snapshot(&self) -> Arc<Snapshot> {

@@ -143,7 +143,7 @@ impl RoomServer {
     }
 
     /// A clearer word than the auth rules have for the commonest refusal.
-    fn check_member(head: &Head, user_id: &str) -> Result<(), RoomError> {
+    pub(super) fn check_member(head: &Head, user_id: &str) -> Result<(), RoomError> {
         match head.state.membership(user_id)? {
             Some(Membership::Join) => Ok(()),
             _ => Err(RoomError::Forbidden(format!("{user_id} is not in the room {}", head.room_id))),
@@ -155,6 +155,7 @@ impl RoomServer {
         match (request.event_type, request.state_key) {
             ("m.room.canonical_alias", Some("")) => self.check_canonical_alias(head, request.content),
             ("m.room.power_levels", Some("")) => check_power_levels(head, request.content),
+            ("m.room.tombstone", _) => check_tombstone(head, request.content),
             _ => Ok(()),
         }
     }
@@ -167,7 +168,7 @@ impl RoomServer {
             return Ok(());
         };
         if head.number() != Some(room) {
-            return Err(RoomError::Forbidden(format!("{target} is not an event of the room {}", head.room_id)));
+            return Err(RoomError::InvalidParameter(format!("{target} is not an event of the room {}", head.room_id)));
         }
         let event = query::pdu(&*snapshot, offset)?;
         if event.sender == sender {
@@ -202,6 +203,16 @@ pub(super) fn check_power_levels(head: &Head, content: &str) -> Result<(), RoomE
     let powers = head.powers()?;
     power::check_client_content(head.version, content, &powers.creation)
         .map_err(|error| RoomError::BadContent(error.to_string()))
+}
+
+/// A room does not replace itself.
+fn check_tombstone(head: &Head, content: &str) -> Result<(), RoomError> {
+    let content: serde_json::Map<String, serde_json::Value> =
+        serde_json::from_str(content).map_err(|error| RoomError::BadContent(error.to_string()))?;
+    if content.get("replacement_room").and_then(serde_json::Value::as_str) == Some(&*head.room_id) {
+        return Err(RoomError::InvalidParameter("a room cannot be replaced by itself".to_owned()));
+    }
+    Ok(())
 }
 
 /// A redaction as the client meant it, wherever it put the target (RED-08).

@@ -2,7 +2,7 @@
 
 use engram_log::TimestampMs;
 use engram_log_format::v1::{AccountCreated, AccountDeactivated, ArchivedInput, PasswordSet, RegistrationTokenCreated};
-use engram_views::{Apply, ReadExt, ViewError};
+use engram_views::{Apply, ViewError};
 
 use super::{emit, keys_with_prefix};
 use crate::delta::UserDelta;
@@ -17,7 +17,9 @@ pub(super) fn created(
     input: &ArchivedInput<AccountCreated>,
 ) -> Result<(), ViewError> {
     let key = tables::of_user(&input.user_id);
-    if view.contains(&tables::ACCOUNTS, &key)? {
+    let known = account_row(&*view, &input.user_id)?;
+    // A guest who registers keeps the user ID, and is a guest no longer.
+    if known.as_ref().is_some_and(|row| !row.guest || row.deactivated || input.guest) {
         return Ok(());
     }
     let row = AccountRow {
@@ -25,7 +27,7 @@ pub(super) fn created(
         guest: input.guest,
         deactivated: false,
         erased: false,
-        created_ms: at.0,
+        created_ms: known.map_or(at.0, |row| row.created_ms),
         password_hash: input.password_hash.as_ref().map(|hash| hash.as_str().to_owned()),
         appservice_id: input.appservice_id.as_ref().map(|id| id.as_str().to_owned()),
     };

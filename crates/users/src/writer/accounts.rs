@@ -30,6 +30,8 @@ pub struct RegisterRequest {
     pub admin: bool,
     /// Create a guest; localpart and password are ignored.
     pub guest: bool,
+    /// The guest, by full user ID, whose account becomes a full one and keeps its user ID.
+    pub upgraded_guest: Option<String>,
     /// The registration token to be spent.
     pub registration_token: Option<String>,
     /// The application service that registers the account: frees it from the rule against numeric localparts.
@@ -110,7 +112,14 @@ impl Users {
         let _user = self.lock_user(&user_id);
         let _token = request.registration_token.as_ref().map(|token| self.lock_registration_token(token));
         let (admin, _first) = self.becomes_admin(&request)?;
-        self.check_free(&user_id)?;
+        match &request.upgraded_guest {
+            Some(guest) => self.check_is_guest(guest)?,
+            None => self.check_free(&user_id)?,
+        }
+        let guest_devices = match &request.upgraded_guest {
+            Some(guest) => query::devices(&*self.views.snapshot(), guest)?,
+            None => Vec::new(),
+        };
         if let Some(token) = &request.registration_token
             && !self.check_registration_token(token)?
         {
@@ -124,9 +133,12 @@ impl Users {
             registration_token: request.registration_token,
             appservice_id: request.appservice_id,
         };
+        // The guest's sessions say that they are a guest's: they end before the new one begins.
         let mut inputs = vec![Input::from(account)];
+        inputs.extend(Self::removal(&user_id, &guest_devices));
         inputs.extend(session.as_ref().map(|(_, record)| Input::from(record.clone())));
         self.commit(&inputs)?;
+        self.forget_tokens(&guest_devices);
         Ok(Registered { user_id, session: session.map(|(session, _)| session) })
     }
 
@@ -144,7 +156,17 @@ impl Users {
         }
     }
 
+    fn check_is_guest(&self, user_id: &str) -> Result<(), RegisterError> {
+        match query::account(&*self.views.snapshot(), user_id)? {
+            Some(account) if account.guest && !account.deactivated => Ok(()),
+            _ => Err(RegisterError::InUse),
+        }
+    }
+
     fn wanted_user_id(&self, request: &RegisterRequest) -> Result<String, RegisterError> {
+        if let Some(guest) = &request.upgraded_guest {
+            return Ok(guest.clone());
+        }
         match &request.localpart {
             _ if request.guest => Ok(format!("@{}:{}", token::guest_localpart(&self.random), self.server_name)),
             Some(localpart) => new_user_id(localpart, &self.server_name, request.appservice_id.is_some())

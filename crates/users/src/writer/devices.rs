@@ -45,18 +45,26 @@ impl Users {
         with: Option<Input>,
     ) -> Result<(), WriteError> {
         let mut inputs: Vec<Input> = with.into_iter().collect();
-        if !devices.is_empty() {
-            let device_ids = devices.iter().map(|device| device.device_id.clone()).collect();
-            inputs.push(DevicesRemoved { user_id: user_id.to_owned(), device_ids }.into());
-        }
+        inputs.extend(Self::removal(user_id, devices));
         if inputs.is_empty() {
             return Ok(());
         }
         self.commit(&inputs)?;
+        self.forget_tokens(devices);
+        Ok(())
+    }
+
+    /// The record that removes devices, if there are any.
+    pub(super) fn removal(user_id: &str, devices: &[Device]) -> Option<Input> {
+        let device_ids: Vec<String> = devices.iter().map(|device| device.device_id.clone()).collect();
+        (!device_ids.is_empty()).then(|| DevicesRemoved { user_id: user_id.to_owned(), device_ids }.into())
+    }
+
+    /// Forgets the tokens of devices whose removal is applied.
+    pub(super) fn forget_tokens(&self, devices: &[Device]) {
         for device in devices {
             self.sessions.forget(&device.token_digest);
         }
-        Ok(())
     }
 
     /// Renames a device.

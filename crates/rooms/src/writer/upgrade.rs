@@ -1,0 +1,269 @@
+//! `POST /rooms/{roomId}/upgrade`: a room of another version takes the place of an old one (ROOM-21 to ROOM-24).
+//!
+//! The new room, the tombstone of the old one and the aliases that move are one append: there is never a tombstone that
+//! points nowhere, nor a replacement that nobody is told of. What then closes the old room is done as far as the
+//! user may.
+
+use std::sync::Arc;
+
+use engram_log::Lane;
+use engram_log_format::v1;
+use engram_matrix::build::Draft;
+use engram_matrix::pdu::Pdu;
+use engram_matrix::room_version::RoomVersion;
+use engram_views::Read;
+use serde_json::{Map, Value, json};
+
+use super::compose::record;
+use super::create::{CREATOR_LEVEL, CreateRoom, Created, NewRoom, Preset};
+use super::head::Head;
+use super::membership::Profile;
+use super::{RoomError, RoomServer};
+use crate::query;
+use crate::state;
+use crate::types::Membership;
+
+/// A room that a local user wants to have in another version.
+#[derive(Clone, Debug)]
+pub struct UpgradeRoom<'a> {
+    /// The room.
+    pub room_id: &'a str,
+    /// Who upgrades it, and creates the new one.
+    pub user_id: &'a str,
+    /// Their profile.
+    pub profile: Profile,
+    /// The version of the new room.
+    pub new_version: &'a str,
+    /// Who else is to be a creator of it, in versions that know such.
+    pub additional_creators: &'a [String],
+}
+
+/// State that is copied: it says how the room looks and who may do what, whoever sent it (ROOM-22). Power levels come last.
+const COPIED: [&str; 9] = [
+    "m.room.join_rules",
+    "m.room.history_visibility",
+    "m.room.guest_access",
+    "m.room.server_acl",
+    "m.room.encryption",
+    "m.room.name",
+    "m.room.avatar",
+    "m.room.topic",
+    "m.room.canonical_alias",
+];
+
+/// In the old room nobody below this level is to send or invite any more.
+const CLOSED_LEVEL: i64 = 50;
+
+impl RoomServer {
+    /// Replaces a room by one of another version. Whoever may send the tombstone may do so.
+    pub fn upgrade_room(&self, request: &UpgradeRoom<'_>) -> Result<Created, RoomError> {
+        let version = RoomVersion::parse(request.new_version)
+            .ok_or_else(|| RoomError::UnsupportedVersion(request.new_version.to_owned()))?;
+        // Held until the moved aliases are applied, so that nobody decides by where they pointed.
+        let guard = self.aliases.lock();
+        let created = self.with_head(request.room_id, |old| {
+            Self::check_member(old, request.user_id)?;
+            // From here on the views hold all of the old room's state.
+            self.wait(old.appended)?;
+            let room_id = self.replace(old, request, version)?;
+            self.close(old, request.user_id)?;
+            Ok(Created { room_id, offset: old.appended })
+        })?;
+        self.wait(created.offset)?;
+        drop(guard);
+        Ok(created)
+    }
+
+    /// Appends the new room with the tombstone that points to it.
+    fn replace(
+        &self,
+        old: &mut Head,
+        request: &UpgradeRoom<'_>,
+        version: &'static RoomVersion,
+    ) -> Result<String, RoomError> {
+        let snapshot = self.snapshot();
+        // Where the ID of a room is the hash of its create event, the create event cannot name the tombstone.
+        let chosen_id = (!version.create_is_room_id()).then(|| self.new_room_id());
+        let early = chosen_id.as_deref().map(|room_id| self.tombstone(old, request.user_id, room_id)).transpose()?;
+        let mut predecessor = Map::from_iter([("room_id".to_owned(), json!(request.room_id))]);
+        if let Some(tombstone) = &early {
+            predecessor.insert("event_id".to_owned(), json!(tombstone.event_id.as_str()));
+        }
+        let creation = creation(old, request, version, predecessor)?;
+        let mut room = NewRoom { server: self, request: &creation, head: Head::new_room(version), inputs: Vec::new() };
+        room.head.room_id = chosen_id.unwrap_or_default().into();
+        write_replacement(&mut room, old, &*snapshot)?;
+        let (room_id, inputs) = (room.head.room_id.to_string(), room.inputs);
+        let tombstone = match early {
+            Some(tombstone) => tombstone,
+            None => self.tombstone(old, request.user_id, &room_id)?,
+        };
+        let mut all = vec![record(&tombstone, old.version.id(), None).into()];
+        all.extend(inputs);
+        for alias in query::aliases(&*snapshot, request.room_id)? {
+            let creator = query::alias_creator(&*snapshot, &alias)?;
+            let user_id = creator.unwrap_or_else(|| request.user_id.to_owned());
+            all.push(v1::RoomAliasSet { alias, room_id: Some(room_id.clone()), user_id }.into());
+        }
+        if query::is_published(&*snapshot, request.room_id)? {
+            all.push(v1::RoomPublished { room_id: request.room_id.to_owned(), published: false }.into());
+            all.push(v1::RoomPublished { room_id: room_id.clone(), published: true }.into());
+        }
+        let appended = self.parts.log.append(Lane::Journal, &all, self.now())?;
+        old.appended = appended.last;
+        old.advance(tombstone);
+        Ok(room_id)
+    }
+
+    fn tombstone(&self, old: &Head, user_id: &str, room_id: &str) -> Result<Arc<Pdu>, RoomError> {
+        let content = json!({ "body": "This room has been replaced", "replacement_room": room_id }).to_string();
+        self.compose(old, &state_draft(user_id, "m.room.tombstone", &content), self.now().0)
+    }
+
+    /// Takes the old room's names away and keeps people from talking in it, as far as the user may.
+    fn close(&self, old: &mut Head, user_id: &str) -> Result<(), RoomError> {
+        let named = old.state.entry("m.room.canonical_alias", "")?;
+        if named.is_some_and(|event| event.content_str() != "{}") {
+            self.try_state(old, user_id, "m.room.canonical_alias", "{}")?;
+        }
+        let levels = old.state.entry("m.room.power_levels", "")?;
+        let mut levels: Map<String, Value> = levels.and_then(|event| event.content().ok()).unwrap_or_default();
+        let level = |levels: &Map<String, Value>, key: &str| levels.get(key).and_then(Value::as_i64).unwrap_or(0);
+        let closed = CLOSED_LEVEL.max(level(&levels, "users_default").saturating_add(1));
+        let before = levels.clone();
+        for key in ["events_default", "invite"] {
+            if level(&levels, key) < closed {
+                levels.insert(key.to_owned(), json!(closed));
+            }
+        }
+        if levels != before {
+            self.try_state(old, user_id, "m.room.power_levels", &Value::Object(levels).to_string())?;
+        }
+        Ok(())
+    }
+
+    /// Sends a state event unless the room's rules forbid it to the user.
+    fn try_state(&self, head: &mut Head, user_id: &str, event_type: &str, content: &str) -> Result<(), RoomError> {
+        match self.compose(head, &state_draft(user_id, event_type, content), self.now().0) {
+            Ok(event) => self.append(head, event, None).map(|_| ()),
+            Err(RoomError::Forbidden(_)) => Ok(()),
+            Err(error) => Err(error),
+        }
+    }
+}
+
+fn state_draft<'a>(sender: &'a str, event_type: &'a str, content: &'a str) -> Draft<'a> {
+    Draft { sender, event_type, state_key: Some(""), content, redacts: None }
+}
+
+/// The new room, as far as a create event and its creator make it.
+fn creation(
+    old: &Head,
+    request: &UpgradeRoom<'_>,
+    version: &RoomVersion,
+    predecessor: Map<String, Value>,
+) -> Result<CreateRoom, RoomError> {
+    let create = old.state.entry("m.room.create", "")?;
+    let old_content: Map<String, Value> = create.and_then(|event| event.content().ok()).unwrap_or_default();
+    let kept = old_content.into_iter().filter(|(key, _)| matches!(key.as_str(), "type" | "m.federate"));
+    let mut creation_content: Map<String, Value> = kept.collect();
+    creation_content.insert("predecessor".to_owned(), Value::Object(predecessor));
+    if has_creators(version) && !request.additional_creators.is_empty() {
+        creation_content.insert("additional_creators".to_owned(), json!(request.additional_creators));
+    }
+    Ok(CreateRoom {
+        creator: request.user_id.to_owned(),
+        profile: request.profile.clone(),
+        room_version: version.id().to_owned(),
+        preset: Preset::Private,
+        published: false,
+        alias_localpart: None,
+        name: None,
+        topic: None,
+        creation_content,
+        power_levels: Map::new(),
+        initial_state: Vec::new(),
+        invite: Vec::new(),
+        is_direct: false,
+    })
+}
+
+fn has_creators(version: &RoomVersion) -> bool {
+    version.rules().authorization.explicitly_privilege_room_creators
+}
+
+/// The events of the new room. Its power levels come last: until then its creator may do everything.
+fn write_replacement(room: &mut NewRoom<'_>, old: &Head, reader: &dyn Read) -> Result<(), RoomError> {
+    room.write_create()?;
+    room.write_join()?;
+    for event_type in COPIED {
+        if let Some(event) = old.state.entry(event_type, "")? {
+            room.write(event_type, "", &event.content::<Value>().unwrap_or_else(|_| json!({})))?;
+        }
+    }
+    let Some(number) = old.number() else {
+        return Err(RoomError::Internal(format!("the room {} is not in the views", old.room_id)));
+    };
+    for (pair, offset) in state::entries(reader, query::head(reader, number)?.state)? {
+        let (event_type, state_key) = state::pair_name(reader, pair)?;
+        // The rooms of a space are what it is.
+        if event_type == "m.space.child" {
+            let content = query::pdu(reader, offset)?.content::<Value>().unwrap_or_else(|_| json!({}));
+            if content.get("via").is_some() {
+                room.write(&event_type, &state_key, &content)?;
+            }
+        }
+    }
+    for member in query::members(reader, number, Some(&[Membership::Ban]))? {
+        // Whoever upgrades the room is in it, and thus not banned.
+        let content = query::pdu(reader, member.event)?.content::<Map<String, Value>>().unwrap_or_default();
+        let mut ban = Map::from_iter([("membership".to_owned(), json!("ban"))]);
+        ban.extend(content.into_iter().filter(|(key, _)| key == "reason"));
+        room.write("m.room.member", &member.user_id, &Value::Object(ban))?;
+    }
+    let levels = match old.state.entry("m.room.power_levels", "")? {
+        Some(event) => copied_levels(room, old, event.content().unwrap_or_default())?,
+        None => room.power_levels()?,
+    };
+    room.write("m.room.power_levels", "", &levels)
+}
+
+/// The old room's power levels, as they can stand in the new one: creators are named there only in versions in which they do not
+/// stand above all levels (ROOM-24), and levels are numbers.
+fn copied_levels(room: &NewRoom<'_>, old: &Head, mut levels: Map<String, Value>) -> Result<Value, RoomError> {
+    levels.values_mut().for_each(make_number);
+    for key in ["users", "events", "notifications"] {
+        if let Some(Value::Object(entries)) = levels.get_mut(key) {
+            entries.values_mut().for_each(make_number);
+        }
+    }
+    let (was, is) = (has_creators(old.version), has_creators(room.head.version));
+    let creators_of = |head: &Head| -> Result<Vec<String>, RoomError> {
+        let create = head.state.entry("m.room.create", "")?;
+        let create = create.ok_or_else(|| RoomError::Internal("a room has no create event".to_owned()))?;
+        let content: Map<String, Value> = create.content().unwrap_or_default();
+        let others = content.get("additional_creators").and_then(Value::as_array).cloned().unwrap_or_default();
+        let others = others.iter().filter_map(Value::as_str).map(str::to_owned);
+        Ok(std::iter::once(create.sender.as_str().to_owned()).chain(others).collect())
+    };
+    let users = levels.entry("users").or_insert_with(|| json!({}));
+    if let Some(users) = users.as_object_mut() {
+        if is {
+            for creator in creators_of(&room.head)? {
+                users.remove(&creator);
+            }
+        } else if was {
+            for creator in creators_of(old)? {
+                users.entry(creator).or_insert_with(|| json!(CREATOR_LEVEL));
+            }
+        }
+    }
+    Ok(Value::Object(levels))
+}
+
+/// Rooms before version 10 may have levels that are written as text.
+fn make_number(level: &mut Value) {
+    if let Some(number) = level.as_str().and_then(|text| text.trim().parse::<i64>().ok()) {
+        *level = json!(number);
+    }
+}
