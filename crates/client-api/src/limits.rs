@@ -73,3 +73,6 @@ pub const ROOM_INITIAL_STATE_MAX: usize = 1_000;
 
 /// Rooms on one page of the directory, and as many as are shown to clients that do not say how many they want.
 pub const PUBLIC_ROOMS_MAX: usize = 100;
+
+/// How long `/events` sleeps if the request does not say: as long as old clients, which never said, expect.
+pub const EVENTS_TIMEOUT_DEFAULT_MS: u64 = 20_000;

@@ -16,6 +16,7 @@ pub(crate) struct Format<'a> {
     federation: bool,
     fields: Option<Fields>,
     with_room_id: bool,
+    with_user_id: bool,
 }
 
 impl<'a> Format<'a> {
@@ -26,12 +27,18 @@ impl<'a> Format<'a> {
             federation: filter.event_format == EventFormat::Federation,
             fields: filter.event_fields.as_deref().map(Fields::new),
             with_room_id: false,
+            with_user_id: false,
         }
     }
 
     /// Events in history.
     pub(crate) fn of_history(viewer: Viewer<'a>) -> Self {
-        Self { viewer, federation: false, fields: None, with_room_id: true }
+        Self { viewer, federation: false, fields: None, with_room_id: true, with_user_id: false }
+    }
+
+    /// Events in the stream of the first versions of the specification.
+    pub(crate) fn of_stream(viewer: Viewer<'a>) -> Self {
+        Self { with_user_id: true, ..Self::of_history(viewer) }
     }
 
     /// The event's JSON.
@@ -39,7 +46,7 @@ impl<'a> Format<'a> {
         let json = if self.federation {
             federation(&event.pdu, event.meta.redacted_by.is_some())
         } else {
-            query::render(reader, event, self.viewer, self.with_room_id)?
+            self.signed_off(&event.pdu, query::render(reader, event, self.viewer, self.with_room_id)?)
         };
         Ok(match &self.fields {
             Some(fields) => fields.apply(json),
@@ -62,7 +69,20 @@ impl<'a> Format<'a> {
 
     fn plain(&self, pdu: &Pdu) -> String {
         let unsigned = Unsigned { age: Some(age(pdu, self.viewer.now_ms).cast_signed()), ..Unsigned::default() };
-        client::render(pdu, self.with_room_id, &unsigned)
+        self.signed_off(pdu, client::render(pdu, self.with_room_id, &unsigned))
+    }
+
+    /// Repeats the sender as `user_id`, where that is wanted.
+    fn signed_off(&self, pdu: &Pdu, json: String) -> String {
+        match json.strip_suffix('}') {
+            Some(start) if self.with_user_id => {
+                let mut json = format!("{start},\"user_id\":");
+                push_string(&mut json, pdu.sender.as_str());
+                json.push('}');
+                json
+            }
+            _ => json,
+        }
     }
 }
 

@@ -22,7 +22,7 @@ use engram_views::{Snapshot, ViewError, Views};
 use parking_lot::RwLock;
 
 pub(crate) use observer::HubObserver;
-pub(crate) use room::{Recent, RoomHub};
+pub(crate) use room::{Peek, Recent, RoomHub};
 pub(crate) use user::{Entry, Ignored, UserHub};
 
 /// An offset that only grows and is shared between the pipeline and the requests.
@@ -109,7 +109,7 @@ impl Hub {
     }
 
     /// The room's memory, made if need be.
-    fn room(&self, number: RoomNumber, room_id: &str) -> Arc<RoomHub> {
+    pub(crate) fn room(&self, number: RoomNumber, room_id: &str) -> Arc<RoomHub> {
         if let Some(room) = self.known_room(number) {
             return room;
         }
@@ -121,6 +121,11 @@ impl Hub {
         rooms.by_number.insert(number, Arc::clone(&room));
         rooms.by_id.insert(Arc::clone(&room.id), Arc::clone(&room));
         room
+    }
+
+    /// As long as the result lives the user is told of what happens in a room, whether they are in it or not.
+    pub(crate) fn peek(&self, number: RoomNumber, room_id: &str, user: &Arc<UserHub>) -> Peek {
+        Peek::new(self.room(number, room_id), Arc::clone(user))
     }
 
     /// Loads a user's rooms if need be. Should one of them change meanwhile, it starts again.

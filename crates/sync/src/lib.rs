@@ -12,6 +12,7 @@ mod event;
 pub mod filter;
 pub mod hub;
 mod json;
+pub mod legacy;
 pub mod limits;
 pub mod messages;
 mod respond;

@@ -81,6 +81,11 @@ pub struct EventContext {
 
 /// A page of a room's history.
 pub fn messages(reader: &dyn Read, request: PageRequest<'_>) -> Result<Page, HistoryError> {
+    page(reader, request, &Format::of_history(request.viewer))
+}
+
+/// [`messages`] in any format.
+pub(crate) fn page(reader: &dyn Read, request: PageRequest<'_>, format: &Format<'_>) -> Result<Page, HistoryError> {
     let PageRequest { viewer, room, backwards, filter, .. } = request;
     let sight = Sight::of(reader, room, viewer.user_id)?;
     let position = |token: Option<Token>| token.map(|token| token.after.min(sight.end));
@@ -93,13 +98,12 @@ pub fn messages(reader: &dyn Read, request: PageRequest<'_>) -> Result<Page, His
     let limit = limit(request.limit, limits::PAGE_DEFAULT);
     let stretch = Stretch { room, after, through, backwards };
     let found = timeline::read(reader, stretch, limit, filter, &sight.eyes(viewer.user_id))?;
-    let format = Format::of_history(viewer);
     let mut chunk = Vec::with_capacity(found.events.len());
     for event in &found.events {
         chunk.push(format.render(reader, event)?);
     }
     let start = Token::timeline(if backwards { through } else { after });
-    let state = if filter.lazy_load_members { senders(reader, room, &format, &found.events)? } else { Vec::new() };
+    let state = if filter.lazy_load_members { senders(reader, room, format, &found.events)? } else { Vec::new() };
     Ok(Page { chunk, start, end: end(&found, backwards, to), state })
 }
 

@@ -76,15 +76,15 @@ pub enum SyncError {
 
 /// Client Sync. Shared as `Arc<SyncServer>`.
 pub struct SyncServer {
-    inner: Arc<Inner>,
+    pub(crate) inner: Arc<Inner>,
 }
 
-struct Inner {
-    hub: Arc<Hub>,
+pub(crate) struct Inner {
+    pub(crate) hub: Arc<Hub>,
     views: Arc<Views>,
-    live: Arc<Live>,
+    pub(crate) live: Arc<Live>,
     effects: Arc<dyn Effects>,
-    clock: Clock,
+    pub(crate) clock: Clock,
 }
 
 impl SyncServer {
@@ -218,7 +218,7 @@ impl Inner {
     }
 
     /// The user's rooms, and a snapshot that is as far as they are.
-    fn rooms_now(&self, user: &Arc<UserHub>) -> Result<(Arc<Snapshot>, Vec<Entry>), SyncError> {
+    pub(crate) fn rooms_now(&self, user: &Arc<UserHub>) -> Result<(Arc<Snapshot>, Vec<Entry>), SyncError> {
         loop {
             self.hub.load(user)?;
             let snapshot = self.hub.current();

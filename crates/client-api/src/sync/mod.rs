@@ -11,6 +11,8 @@ use crate::error::{ApiError, ApiResult};
 
 mod context;
 mod effects;
+mod events;
+mod initial;
 mod messages;
 mod poll;
 
@@ -20,6 +22,10 @@ pub use effects::SyncEffects;
 pub(crate) fn router() -> Router<Arc<App>> {
     Router::new()
         .route("/_matrix/client/v3/sync", get(poll::get))
+        .route("/_matrix/client/v3/events", get(events::get))
+        .route("/_matrix/client/v3/events/{event}", get(events::by_id))
+        .route("/_matrix/client/v3/initialSync", get(initial::everything))
+        .route("/_matrix/client/v3/rooms/{room}/initialSync", get(initial::room))
         .route("/_matrix/client/v3/rooms/{room}/messages", get(messages::get))
         .route("/_matrix/client/v3/rooms/{room}/context/{event}", get(context::get))
 }

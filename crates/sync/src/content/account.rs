@@ -74,6 +74,18 @@ fn add_to_room(context: &Context<'_>, rooms: &mut BTreeMap<String, Vec<String>>,
     }
 }
 
+/// All of a user's account data as finished events, by room; none for what is global.
+pub(crate) fn all_account_data(
+    reader: &dyn Read,
+    user_id: &str,
+) -> Result<BTreeMap<Option<String>, Vec<String>>, ViewError> {
+    let mut all: BTreeMap<Option<String>, Vec<String>> = BTreeMap::new();
+    for row in query::account_data_since(reader, user_id, Offset::ZERO)? {
+        all.entry(row.room_id.clone()).or_default().push(event(&row));
+    }
+    Ok(all)
+}
+
 fn event(row: &AccountDataRow) -> String {
     let content = row.content.get();
     let mut out = String::with_capacity(content.len() + row.event_type.len() + 32);

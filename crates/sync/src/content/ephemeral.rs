@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 
 use engram_ephemeral::{Presence, query};
 use engram_log::Offset;
+use engram_rooms::{Membership, RoomNumber, query as rooms};
 use engram_views::ViewError;
 
 use super::Context;
@@ -38,8 +39,30 @@ fn typing<'a>(users: impl Iterator<Item = &'a String>) -> String {
     event
 }
 
-/// The presence of those with whom the user shares a room, as far as it is new or they are.
+/// The presence of those with whom the user shares a room, as finished events.
 pub(crate) fn presence(context: &Context<'_>, sharing: &mut Sharing<'_>) -> Result<Vec<String>, ViewError> {
+    let news = presence_news(context, sharing)?;
+    Ok(news.iter().map(|(user_id, presence)| presence_event(user_id, presence, context.now_ms)).collect())
+}
+
+/// The presence of those who are in a room, as far as it is new.
+pub(crate) fn presence_in(context: &Context<'_>, room: RoomNumber) -> Result<Vec<(String, Presence)>, ViewError> {
+    let mut news = Vec::new();
+    for (user_id, presence) in context.live.presence_since(context.after()) {
+        let membership = rooms::membership(context.reader(), room, &user_id)?;
+        let is_here = matches!(membership, Some((Membership::Join, _)));
+        if is_here && presence.changed <= context.position && !context.ignored.contains(&user_id) {
+            news.push((user_id, presence));
+        }
+    }
+    Ok(news)
+}
+
+/// The presence of those with whom the user shares a room, as far as it is new or they are.
+pub(crate) fn presence_news(
+    context: &Context<'_>,
+    sharing: &mut Sharing<'_>,
+) -> Result<Vec<(String, Presence)>, ViewError> {
     let filter = &context.filter.presence;
     if !filter.event_type("m.presence") || !context.is_new(context.user.presence.get()) {
         return Ok(Vec::new());
@@ -48,7 +71,7 @@ pub(crate) fn presence(context: &Context<'_>, sharing: &mut Sharing<'_>) -> Resu
     let mut seen = BTreeSet::new();
     let mut add = |user_id: &str, presence: &Presence| {
         if filter.sender(user_id) && !context.ignored.contains(user_id) && seen.insert(user_id.to_owned()) {
-            events.push(presence_event(user_id, presence, context.now_ms));
+            events.push((user_id.to_owned(), presence.clone()));
         }
     };
     for (user_id, presence) in context.live.presence_since(context.after()) {
@@ -65,7 +88,15 @@ pub(crate) fn presence(context: &Context<'_>, sharing: &mut Sharing<'_>) -> Resu
 }
 
 fn presence_event(user_id: &str, presence: &Presence, now_ms: u64) -> String {
-    let mut event = String::from("{\"content\":{");
+    let mut event = format!("{{\"content\":{},\"sender\":", presence_content(presence, now_ms));
+    push_string(&mut event, user_id);
+    event.push_str(",\"type\":\"m.presence\"}");
+    event
+}
+
+/// The content of a presence event.
+pub(crate) fn presence_content(presence: &Presence, now_ms: u64) -> String {
+    let mut event = String::from("{");
     if presence.presence != "offline" {
         push_key(&mut event, "currently_active");
         event.push_str(if presence.currently_active { "true" } else { "false" });
@@ -78,9 +109,7 @@ fn presence_event(user_id: &str, presence: &Presence, now_ms: u64) -> String {
         push_key(&mut event, "status_msg");
         push_string(&mut event, message);
     }
-    event.push_str("},\"sender\":");
-    push_string(&mut event, user_id);
-    event.push_str(",\"type\":\"m.presence\"}");
+    event.push('}');
     event
 }
 

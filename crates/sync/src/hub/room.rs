@@ -26,6 +26,8 @@ pub(crate) struct RoomHub {
     /// The members for summaries, as of an offset.
     pub(crate) members: Mutex<Option<(Offset, Arc<Members>)>>,
     listeners: Mutex<Vec<Arc<UserHub>>>,
+    /// Those who look in without being members, once for each of their requests.
+    visitors: Mutex<Vec<Arc<UserHub>>>,
     recent: Mutex<Ring>,
 }
 
@@ -56,6 +58,7 @@ impl RoomHub {
             ephemeral: Mark::new(now),
             members: Mutex::default(),
             listeners: Mutex::default(),
+            visitors: Mutex::default(),
             recent: Mutex::new(Ring { from: now, events: VecDeque::new() }),
         }
     }
@@ -73,9 +76,10 @@ impl RoomHub {
         self.listeners.lock().retain(|listener| !Arc::ptr_eq(listener, user));
     }
 
-    /// Calls `each` for everybody who is in the room and has synced since the start.
-    pub(super) fn for_listeners(&self, each: impl FnMut(&Arc<UserHub>)) {
-        self.listeners.lock().iter().for_each(each);
+    /// Calls `each` for everybody who is in the room and has synced since the start, and for visitors.
+    pub(super) fn for_listeners(&self, mut each: impl FnMut(&Arc<UserHub>)) {
+        self.listeners.lock().iter().for_each(&mut each);
+        self.visitors.lock().iter().for_each(each);
     }
 
     /// Takes in a shown event. Whether it is kept, and [`RoomHub::drop_oldest`] has to be called for it one day.
@@ -118,6 +122,28 @@ impl RoomHub {
         }
         events.reverse();
         Some(events)
+    }
+}
+
+/// A look into a room that lasts as long as this value.
+pub(crate) struct Peek {
+    room: Arc<RoomHub>,
+    user: Arc<UserHub>,
+}
+
+impl Peek {
+    pub(super) fn new(room: Arc<RoomHub>, user: Arc<UserHub>) -> Self {
+        room.visitors.lock().push(Arc::clone(&user));
+        Self { room, user }
+    }
+}
+
+impl Drop for Peek {
+    fn drop(&mut self) {
+        let mut visitors = self.room.visitors.lock();
+        if let Some(at) = visitors.iter().position(|visitor| Arc::ptr_eq(visitor, &self.user)) {
+            visitors.swap_remove(at);
+        }
     }
 }
 
