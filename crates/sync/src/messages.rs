@@ -235,7 +235,7 @@ impl Sight {
     }
 
     fn eyes<'a>(&'a self, user_id: &'a str) -> Eyes<'a> {
-        Eyes { user_id, ignored: &self.ignored, joined_since: self.joined_since }
+        Eyes { user_id, ignored: &self.ignored, joined_since: self.joined_since, current: None }
     }
 }
 

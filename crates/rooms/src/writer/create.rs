@@ -216,10 +216,13 @@ impl NewRoom<'_> {
     fn write_preset(&mut self) -> Result<(), RoomError> {
         let public = self.request.preset == Preset::Public;
         let join_rule = if public { "public" } else { "invite" };
-        let guests = if public { "forbidden" } else { "can_join" };
         self.write_default("m.room.join_rules", &json!({ "join_rule": join_rule }))?;
         self.write_default("m.room.history_visibility", &json!({ "history_visibility": "shared" }))?;
-        self.write_default("m.room.guest_access", &json!({ "guest_access": guests }))
+        if public {
+            // Guests are kept out where nothing says that they may come in.
+            return Ok(());
+        }
+        self.write_default("m.room.guest_access", &json!({ "guest_access": "can_join" }))
     }
 
     /// Writes an event of the preset unless the initial state has its own.

@@ -197,8 +197,13 @@ fn write_replacement(room: &mut NewRoom<'_>, old: &Head, reader: &dyn Read) -> R
     room.write_create()?;
     room.write_join()?;
     for event_type in COPIED {
-        if let Some(event) = old.state.entry(event_type, "")? {
-            room.write(event_type, "", &event.content::<Value>().unwrap_or_else(|_| json!({})))?;
+        match old.state.entry(event_type, "")? {
+            Some(event) => room.write(event_type, "", &event.content::<Value>().unwrap_or_else(|_| json!({})))?,
+            // The new room says it, for clients that take the presets for granted.
+            None if event_type == "m.room.guest_access" => {
+                room.write(event_type, "", &json!({ "guest_access": "forbidden" }))?;
+            }
+            None => {}
         }
     }
     let Some(number) = old.number() else {

@@ -2,10 +2,10 @@
 
 use std::collections::BTreeSet;
 
-use engram_ephemeral::{Presence, query};
+use engram_ephemeral::{Live, Presence, query};
 use engram_log::Offset;
 use engram_rooms::{Membership, RoomNumber, query as rooms};
-use engram_views::ViewError;
+use engram_views::{Read, ViewError};
 
 use super::Context;
 use super::sharing::Sharing;
@@ -80,11 +80,27 @@ pub(crate) fn presence_news(
         }
     }
     for user_id in &sharing.news()?.begun {
-        if let Some(presence) = context.live.presence(user_id) {
+        if let Some(presence) = presence_of(context.reader(), context.live, user_id)? {
             add(user_id, &presence);
         }
     }
     Ok(events)
+}
+
+/// A user's presence. Of this server's own users it is known when they have not been there for as long as presence is
+/// remembered: the last sign of life that is certain is their registration.
+pub(crate) fn presence_of(reader: &dyn Read, live: &Live, user_id: &str) -> Result<Option<Presence>, ViewError> {
+    if let Some(presence) = live.presence(user_id) {
+        return Ok(Some(presence));
+    }
+    let account = engram_users::query::account(reader, user_id)?;
+    Ok(account.map(|account| Presence {
+        presence: "offline".into(),
+        status_msg: None,
+        last_active: account.created,
+        currently_active: false,
+        changed: Offset::ZERO,
+    }))
 }
 
 fn presence_event(user_id: &str, presence: &Presence, now_ms: u64) -> String {

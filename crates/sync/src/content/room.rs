@@ -42,8 +42,10 @@ pub(crate) fn joined(
     if !new_events && !context.full_state && !context.is_new(room.ephemeral.get()) && !account_data.has_room(&room.id) {
         return Ok(None);
     }
-    let timeline =
+    let mut timeline =
         if new_events { read_timeline(context, entry, since, context.position)? } else { Timeline::empty(since.after) };
+    // Whatever the client still has from an earlier stay does not join on to what it gets now.
+    timeline.limited |= since.fresh && context.since.is_some();
     let end = query::state_at(context.reader(), room.number, context.position)?;
     let around = around(context, entry, since, &timeline, end)?;
     let with_summary = since.fresh || context.full_state || room.members_changed.get() > since.after;
@@ -141,7 +143,10 @@ fn read_timeline(context: &Context<'_>, entry: &Entry, since: Since, through: Of
     let default = if context.since.is_none() { limits::TIMELINE_INITIAL } else { limits::TIMELINE_INCREMENTAL };
     let limit = filter.event.limit(default, limits::TIMELINE_MAX);
     let stretch = Stretch { room: entry.room.number, after: since.after, through, backwards: true };
-    let eyes = Eyes::of(context.user_id(), &context.ignored, entry);
+    let mut eyes = Eyes::of(context.user_id(), &context.ignored, entry);
+    if entry.membership == Membership::Join {
+        eyes.current = Some(query::state_at(context.reader(), entry.room.number, through)?);
+    }
     let mut timeline = timeline::read(context.reader(), stretch, limit, filter, &eyes)?;
     timeline.events.reverse();
     Ok(timeline)

@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 
 use engram_log::Offset;
 use engram_rooms::query::{self, StoredEvent};
+use engram_rooms::state::Root;
 use engram_rooms::{Membership, RoomNumber};
 use engram_views::{Read, ViewError};
 
@@ -20,6 +21,8 @@ pub(crate) struct Eyes<'a> {
     pub(crate) ignored: &'a Ignored,
     /// If the user is joined: since when, without a break.
     pub(crate) joined_since: Option<Offset>,
+    /// The state that the user may read anyhow: its events are shown, also those from a time when they were not there.
+    pub(crate) current: Option<Root>,
 }
 
 /// What was found.
@@ -44,7 +47,7 @@ pub(crate) struct Stretch {
 impl<'a> Eyes<'a> {
     pub(crate) fn of(user_id: &'a str, ignored: &'a Ignored, entry: &Entry) -> Self {
         let joined_since = (entry.membership == Membership::Join).then_some(entry.event);
-        Self { user_id, ignored, joined_since }
+        Self { user_id, ignored, joined_since, current: None }
     }
 
     /// Whether the user gets to see an event.
@@ -59,7 +62,15 @@ impl<'a> Eyes<'a> {
         if present && same_server(self.user_id, sender) {
             return Ok(true);
         }
-        query::may_see(reader, event, self.user_id)
+        if query::may_see(reader, event, self.user_id)? {
+            return Ok(true);
+        }
+        match (self.current, &event.pdu.state_key) {
+            (Some(root), Some(state_key)) => {
+                Ok(query::state_entry(reader, root, &event.pdu.event_type, state_key)? == Some(event.offset))
+            }
+            _ => Ok(false),
+        }
     }
 }
 

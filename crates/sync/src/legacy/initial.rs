@@ -11,6 +11,7 @@ use engram_views::{Snapshot, ViewError};
 
 use super::{in_room, presence_event};
 use crate::content::account::all_account_data;
+use crate::content::ephemeral::presence_of;
 use crate::event::Format;
 use crate::filter::RoomEventFilter;
 use crate::json::{push_joined, push_key, push_string};
@@ -42,7 +43,7 @@ pub fn room(snapshot: &Snapshot, live: &Live, request: &RoomRequest<'_>) -> Resu
     let mut presence = Vec::new();
     if here {
         for member in query::members(snapshot, request.room, Some(&[Membership::Join]))? {
-            if let Some(known) = live.presence(&member.user_id) {
+            if let Some(known) = presence_of(snapshot, live, &member.user_id)? {
                 presence.push(presence_event(&member.user_id, &known, request.viewer.now_ms));
             }
         }
@@ -89,9 +90,12 @@ pub fn everything(
             together.extend(members.into_iter().map(|member| member.user_id));
         }
     }
-    let known = live.presence_since(Offset::ZERO).into_iter().filter(|(user_id, _)| together.contains(user_id));
-    let presence: Vec<String> =
-        known.map(|(user_id, presence)| presence_event(&user_id, &presence, viewer.now_ms)).collect();
+    let mut presence = Vec::new();
+    for user_id in &together {
+        if let Some(known) = presence_of(snapshot, live, user_id)? {
+            presence.push(presence_event(user_id, &known, viewer.now_ms));
+        }
+    }
     let mut body = String::from("{\"end\":");
     push_string(&mut body, &Token::sync(snapshot.offset()).to_string());
     push_list(&mut body, "rooms", &rooms);
