@@ -13,7 +13,7 @@ pub mod record;
 pub mod storage;
 pub mod verify;
 
-pub use embedded::{EmbeddedLog, OpenError, Options};
+pub use embedded::{EmbeddedLog, OpenError, Options, ScrubProgress, Scrubber};
 pub use engram_log_format::{Input, InputRef, Kind, Lane, Offset, TimestampMs};
 pub use interface::{AppendError, Appended, Follow, FollowError, Follower, Lanes, Log, ReadError};
 pub use record::Record;

@@ -1,13 +1,15 @@
-//! Rot: every single-bit flip of a log that holds every kind of record is found, and found where it is.
+//! Rot, misdirected writes and mistakes: every change of a log that holds every kind of record is found, and found
+//! where it is.
 
+use std::ops::Range;
 use std::sync::Arc;
 
 use engram_log::storage::Storage;
 use engram_log::storage::sim::{Image, SimStorage};
 use engram_log::verify::{Report, verify};
 use engram_log::{EmbeddedLog, Lane, Log, Offset, OpenError, Options, TimestampMs};
-use engram_log_format::segment::{FOOTER_BYTES, SEGMENT_HEADER_BYTES};
-use engram_log_format::{Retention, input, sample};
+use engram_log_format::segment::{FOOTER_BYTES, INDEX_ENTRY_BYTES, SEGMENT_HEADER_BYTES, SegmentHeader};
+use engram_log_format::{Retention, frame, input, sample};
 
 fn options() -> Options {
     Options {
@@ -48,39 +50,196 @@ fn verify_image(image: &Image) -> Report {
     verify(&storage, &mut |_| {}).expect("the files can be read")
 }
 
+/// Changes of one kind, and what became of them.
+#[derive(Debug, Default)]
+struct Tally {
+    tried: u64,
+    found: u64,
+    located: u64,
+    /// Of those found: taken for an unfinished write, since they hit the last frame of a log that a crash left open.
+    torn: u64,
+}
+
+impl Tally {
+    /// Verifies an image in which `path` was changed at byte `at`.
+    fn check(&mut self, lane: &Image, path: &str, at: usize) {
+        let report = verify_image(lane);
+        let here = || report.damage.iter().chain(&report.torn_tails).filter(|damage| damage.segment == path);
+        self.tried += 1;
+        self.found += u64::from(here().next().is_some());
+        self.torn += u64::from(report.damage.is_empty() && here().next().is_some());
+        // The position is the start of the part that the change belongs to: never behind it.
+        self.located += u64::from(here().any(|damage| damage.position <= at as u64));
+    }
+
+    fn finish(&self, what: &str) {
+        let Self { tried, found, located, torn } = self;
+        println!("rot: {found} of {tried} {what} found, {located} located, {torn} of them as a torn tail");
+        assert!(*tried > 0 && found == tried && located == tried, "{what}: {self:?}");
+    }
+}
+
+/// A lane is verified by itself, since changes in one file can only show there or in the next.
+fn each_file(image: &Image, mut each: impl FnMut(&mut Image, &str, &[u8])) {
+    for (path, bytes) in image {
+        let dir = path.rsplit_once('/').expect("it has a directory").0;
+        let of_lane = image.iter().filter(|(other, _)| other.starts_with(dir));
+        let mut lane: Image = of_lane.map(|(path, bytes)| (path.clone(), bytes.clone())).collect();
+        each(&mut lane, path, bytes);
+    }
+}
+
+/// Tries a changed content of a file, unless it is no change.
+fn try_content(tally: &mut Tally, lane: &mut Image, path: &str, changed: Vec<u8>) {
+    let slot = lane.get_mut(path).expect("it is there");
+    if *slot == changed {
+        return;
+    }
+    let same = slot.iter().zip(&changed).take_while(|(one, two)| one == two).count();
+    let at = same.min(slot.len() - 1);
+    let whole = std::mem::replace(slot, changed);
+    tally.check(lane, path, at);
+    lane.insert(path.to_owned(), whole);
+}
+
+/// Where the records of a file lie, frames and all that is behind them left out.
+fn records_of(bytes: &[u8]) -> Vec<Range<usize>> {
+    let header = SegmentHeader::decode(bytes).expect("a sound segment");
+    let (mut records, mut at) = (Vec::new(), SEGMENT_HEADER_BYTES);
+    while let Ok(length) = frame::verify(&bytes[at..], &header.key(), None, |record| {
+        let start = at + record.position;
+        records.push(start..start + record.header.record_bytes());
+    }) {
+        at += length;
+    }
+    records
+}
+
 #[test]
 fn every_flipped_bit_is_found_and_located() {
-    let mut image = sample_log();
+    let image = sample_log();
     let sound = verify_image(&image);
     assert!(sound.is_good() && sound.torn_tails.is_empty(), "{sound:?}");
     assert!(sound.records > sample::all().len() as u64, "all kinds are there");
-    let paths: Vec<String> = image.keys().cloned().collect();
-    let (mut flips, mut found, mut located) = (0_u64, 0_u64, 0_u64);
-    for path in paths {
-        // A lane is verified by itself, and flips in one file can only show there or in the next.
-        let dir = path.rsplit_once('/').expect("it has a directory").0.to_owned();
-        let mut lane: Image = image
-            .iter()
-            .filter(|(other, _)| other.starts_with(&dir))
-            .map(|(path, bytes)| (path.clone(), bytes.clone()))
-            .collect();
-        for at in 0..image[&path].len() {
-            for bit in 0..8 {
-                lane.get_mut(&path).expect("it is there")[at] ^= 1 << bit;
-                let report = verify_image(&lane);
-                lane.get_mut(&path).expect("it is there")[at] ^= 1 << bit;
-                flips += 1;
-                let first = report.damage.iter().chain(&report.torn_tails).find(|damage| damage.segment == path);
-                found += u64::from(first.is_some());
-                // The position is the start of the part that the bit belongs to: never behind it.
-                located += u64::from(first.is_some_and(|damage| damage.position <= at as u64));
+    let mut tally = Tally::default();
+    each_file(&image, |lane, path, bytes| {
+        for (at, bit) in (0..bytes.len()).flat_map(|at| (0..8).map(move |bit| (at, bit))) {
+            lane.get_mut(path).expect("it is there")[at] ^= 1 << bit;
+            tally.check(lane, path, at);
+            lane.get_mut(path).expect("it is there")[at] ^= 1 << bit;
+        }
+    });
+    tally.finish("single-bit flips");
+}
+
+#[test]
+fn every_change_of_two_bytes_and_every_zeroed_sector_is_found() {
+    let image = sample_log();
+    let (mut pairs, mut zeroed) = (Tally::default(), Tally::default());
+    each_file(&image, |lane, path, bytes| {
+        for at in 0..bytes.len() - 1 {
+            let (one, two) = (bytes[at], bytes[at + 1]);
+            // Inverted, zeroed, filled, exchanged, and the same bit in both.
+            for changed in [[!one, !two], [0, 0], [255, 255], [two, one], [one ^ 1, two ^ 1]] {
+                let mut content = bytes.to_vec();
+                content[at..at + 2].copy_from_slice(&changed);
+                try_content(&mut pairs, lane, path, content);
+            }
+        }
+        for size in [16, 64, 512, 4096] {
+            for at in (0..bytes.len()).step_by(size.min(512)) {
+                let mut content = bytes.to_vec();
+                let end = (at + size).min(bytes.len());
+                content[at..end].fill(0);
+                try_content(&mut zeroed, lane, path, content);
+            }
+        }
+    });
+    pairs.finish("changes of two bytes");
+    zeroed.finish("zeroed blocks of 16 to 4096 bytes");
+}
+
+#[test]
+fn every_moved_doubled_or_cut_record_is_found() {
+    let image = sample_log();
+    let (mut swapped, mut doubled, mut cut, mut replayed) =
+        (Tally::default(), Tally::default(), Tally::default(), Tally::default());
+    each_file(&image, |lane, path, bytes| {
+        let records = records_of(bytes);
+        for (number, record) in records.iter().enumerate() {
+            for other in &records[number + 1..] {
+                let (first, second) = (&bytes[record.clone()], &bytes[other.clone()]);
+                let between = &bytes[record.end..other.start];
+                let parts = [&bytes[..record.start], second, between, first, &bytes[other.end..]];
+                try_content(&mut swapped, lane, path, parts.concat());
+                if first.len() == second.len() {
+                    let mut content = bytes.to_vec();
+                    content.copy_within(record.clone(), other.start);
+                    try_content(&mut replayed, lane, path, content);
+                }
+            }
+            let parts = [&bytes[..record.end], &bytes[record.start..]];
+            // Also with the file's length as it was.
+            try_content(&mut doubled, lane, path, parts.concat());
+            try_content(&mut doubled, lane, path, parts.concat()[..bytes.len()].to_vec());
+            for less in (16..=record.len()).step_by(16) {
+                let mut content = [&bytes[..record.end - less], &bytes[record.end..]].concat();
+                try_content(&mut cut, lane, path, content.clone());
+                content.resize(bytes.len(), 0);
+                try_content(&mut cut, lane, path, content);
+            }
+        }
+    });
+    swapped.finish("swapped records");
+    doubled.finish("doubled records");
+    replayed.finish("records overwritten by an older one");
+    cut.finish("shortened or removed records");
+}
+
+/// Two lengths are what a crash during the sealing of an open segment can leave: the end of a footer behind all frames, where
+/// only zeros are lost, and behind all frames but the last, which then is a torn tail.
+#[test]
+fn a_file_that_is_cut_at_any_length_is_found() {
+    let image = sample_log();
+    let mut tally = Tally::default();
+    each_file(&image, |lane, path, bytes| {
+        let records = records_of(bytes);
+        let frames_end = records.last().map_or(SEGMENT_HEADER_BYTES, |record| record.end);
+        let sealed = frames_end + records.len() * INDEX_ENTRY_BYTES + FOOTER_BYTES;
+        for length in 0..bytes.len() {
+            if length == sealed {
+                lane.insert(path.to_owned(), bytes[..length].to_vec());
+                let report = verify_image(lane);
+                assert!(report.is_good() && report.records > 0, "nothing but zeros is lost: {report:?}");
+                lane.insert(path.to_owned(), bytes.to_vec());
+            } else {
+                try_content(&mut tally, lane, path, bytes[..length].to_vec());
+            }
+        }
+    });
+    tally.finish("truncations, at every length of every file,");
+    assert!(tally.torn <= 1, "{tally:?}");
+}
+
+#[test]
+fn exchanged_segments_are_found() {
+    let image = sample_log();
+    let paths: Vec<&String> = image.keys().collect();
+    let (mut tried, mut found) = (0, 0);
+    for one in &paths {
+        for two in paths.iter().filter(|two| two > &one) {
+            let mut changed = image.clone();
+            changed.insert((*one).clone(), image[*two].clone());
+            // One file is there twice, then both are exchanged.
+            for _ in 0..2 {
+                tried += 1;
+                found += u64::from(!verify_image(&changed).is_good());
+                changed.insert((*two).clone(), image[*one].clone());
             }
         }
     }
-    image.clear();
-    println!("rot: {found} of {flips} single-bit flips found, {located} of {flips} located");
-    assert_eq!(found, flips);
-    assert_eq!(located, flips);
+    println!("rot: {found} of {tried} exchanged or doubled segments found");
+    assert_eq!(found, tried);
 }
 
 #[test]

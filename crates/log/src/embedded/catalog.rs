@@ -114,6 +114,10 @@ impl Catalog {
         }
     }
 
+    pub(crate) fn storage(&self) -> &Arc<dyn Storage> {
+        &self.storage
+    }
+
     fn lane(&self, lane: Lane) -> &RwLock<Vec<Arc<Segment>>> {
         match lane {
             Lane::Journal => &self.journal,

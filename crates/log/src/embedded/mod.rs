@@ -12,6 +12,7 @@ mod open;
 pub(crate) mod recover;
 mod reserve;
 pub(crate) mod scan;
+mod scrub;
 mod sequencer;
 mod stat;
 mod tail;
@@ -29,6 +30,7 @@ use parking_lot::Mutex;
 use rkyv::util::AlignedVec;
 
 pub use self::open::{OpenError, Options};
+pub use self::scrub::{ScrubProgress, Scrubber};
 pub use self::stat::{SegmentStat, Stat};
 
 use self::catalog::Catalog;
