@@ -1,6 +1,7 @@
 //! The views being written: records go in, atomic batches come out.
 
 use std::any::Any;
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use engram_log::{Kind, Lane, Log, Offset, Record};
@@ -9,10 +10,11 @@ use engram_log_format::input::retention;
 use fjall::{OwnedWriteBatch, PersistMode};
 
 use crate::error::{ProjectError, ViewError};
+use crate::key::CURSOR_KEY;
 use crate::layout::{self, CURSORS, LAYOUT};
-use crate::overlay::Overlay;
+use crate::overlay::{Overlay, Rows};
 use crate::projector::{Apply, Projector};
-use crate::store::{CURSOR_KEY, Store, Tables};
+use crate::store::{Store, Tables};
 use crate::table::Table;
 
 /// What projectors emitted, each with the offset of its record.
@@ -27,8 +29,8 @@ pub(crate) struct View {
     pub(crate) tables: &'static [&'static Table],
     /// The last journal record applied.
     pub(crate) cursor: Offset,
-    /// What the cursor row of each table says.
-    pub(crate) table_cursors: Vec<Offset>,
+    /// What its cursor row says: less, if nothing was written for the last records.
+    pub(crate) written: Offset,
 }
 
 /// All views of a store with the projectors that write them. The only writer.
@@ -43,10 +45,6 @@ pub(crate) struct Engine {
     overlay: Overlay,
     /// The view that owns each table.
     owners: Box<[u8; 256]>,
-    /// Whether the row `cursors` is behind the views' cursors, which moved without any row.
-    cursors_behind: bool,
-    /// Whether batches may write the row `cursors`: not while a generation is built beside the current one.
-    current: bool,
 }
 
 impl Engine {
@@ -56,7 +54,6 @@ impl Engine {
         views: Vec<View>,
         mut projectors: Vec<Box<dyn Projector>>,
         log: Arc<dyn Log>,
-        current: bool,
     ) -> Self {
         assert_eq!(views.len(), projectors.len(), "every view has its projector");
         for projector in &mut projectors {
@@ -69,18 +66,7 @@ impl Engine {
             }
         }
         let base = store.db.snapshot();
-        Self {
-            store,
-            tables,
-            views,
-            projectors,
-            log,
-            base,
-            overlay: Overlay::new(),
-            owners,
-            cursors_behind: false,
-            current,
-        }
+        Self { store, tables, views, projectors, log, base, overlay: Overlay::new(), owners }
     }
 
     /// The least cursor: everything up to it is in every view.
@@ -91,7 +77,13 @@ impl Engine {
     /// Applies records in order and commits what they wrote as one batch.
     ///
     /// After an error nothing of the batch is committed, and the engine must not be used again.
-    pub(crate) fn apply(&mut self, records: &[Record], mut deltas: Option<&mut Deltas>) -> Result<(), ProjectError> {
+    pub(crate) fn apply(&mut self, records: &[Record], deltas: Option<&mut Deltas>) -> Result<(), ProjectError> {
+        self.pend(records, deltas)?;
+        Ok(self.commit()?)
+    }
+
+    /// Applies records in order and keeps what they wrote for a later commit.
+    pub(crate) fn pend(&mut self, records: &[Record], mut deltas: Option<&mut Deltas>) -> Result<(), ProjectError> {
         let mut last = None;
         for record in records.iter().filter(|record| record.lane == Lane::Journal) {
             last = Some(record.offset);
@@ -99,15 +91,15 @@ impl Engine {
                 self.project(record, deltas.as_deref_mut())?;
             }
         }
-        let Some(last) = last else { return Ok(()) };
         for view in &mut self.views {
-            view.cursor = view.cursor.max(last);
+            view.cursor = view.cursor.max(last.unwrap_or_default());
         }
-        if self.overlay.rows() == 0 {
-            self.cursors_behind = true;
-            return Ok(());
-        }
-        Ok(self.commit()?)
+        Ok(())
+    }
+
+    /// The number of rows that wait for a commit.
+    pub(crate) fn pending_rows(&self) -> usize {
+        self.overlay.rows()
     }
 
     fn project(&mut self, record: &Record, mut deltas: Option<&mut Deltas>) -> Result<(), ProjectError> {
@@ -132,66 +124,99 @@ impl Engine {
         Ok(())
     }
 
-    /// Writes the pending rows, the cursor row of every keyspace that they touch and the common
-    /// row of cursors, all in one atomic batch.
-    fn commit(&mut self) -> Result<(), ViewError> {
-        let capacity = self.overlay.rows() + self.overlay.touched().len() + 1;
-        let mut batch = self.batch(capacity);
-        for (number, rows) in self.overlay.drain() {
-            let keyspace = self.tables.by_number(number);
-            for (key, value) in rows {
+    /// Writes the pending rows and the cursors of the views that they belong to as one atomic batch.
+    ///
+    /// A view without rows keeps its cursor row for now. That is safe: records that wrote nothing write nothing
+    /// again, and [`Engine::checkpoint`] bounds how many there are.
+    pub(crate) fn commit(&mut self) -> Result<(), ViewError> {
+        if self.overlay.rows() == 0 {
+            return Ok(());
+        }
+        let mut batch = self.batch(self.overlay.rows() + self.views.len());
+        for (index, tables) in self.drain_views() {
+            let view = &mut self.views[index];
+            let keyspace = self.tables.get(view.tables[0]);
+            for (key, value) in tables.into_iter().flatten() {
                 match value {
                     Some(value) => batch.insert(keyspace, key, value),
                     None => batch.remove(keyspace, key),
                 }
             }
-            let view = &mut self.views[usize::from(self.owners[usize::from(number)])];
-            let place = view.tables.iter().position(|table| table.number == number);
-            view.table_cursors[place.expect("an owner lists its tables")] = view.cursor;
             batch.insert(keyspace, CURSOR_KEY, view.cursor.to_be_bytes());
-        }
-        if self.current {
-            batch.insert(&self.store.meta, CURSORS, self.cursors_row());
+            view.written = view.cursor;
         }
         batch.commit()?;
-        self.cursors_behind = false;
         self.base = self.store.db.snapshot();
         Ok(())
     }
 
-    /// Commits how far the views have come, if that is behind, and brings everything to stable storage.
-    pub(crate) fn checkpoint(&mut self) -> Result<(), ViewError> {
-        if self.cursors_behind && self.current {
-            let mut batch = self.batch(1);
-            batch.insert(&self.store.meta, CURSORS, self.cursors_row());
-            batch.commit()?;
-            self.cursors_behind = false;
-        }
+    /// Writes the pending rows straight into sorted files, past the store's journal: for a replay, which can be begun again.
+    ///
+    /// Atomic for each view, not for all: after a crash between two, the views are at different records, and
+    /// each goes on from its own.
+    pub(crate) fn ingest(&mut self) -> Result<(), ViewError> {
+        // An ingestion brings what is in memory to files first, which must not overtake the journal.
         self.store.db.persist(PersistMode::SyncData)?;
+        for (index, tables) in self.drain_views() {
+            let view = &mut self.views[index];
+            let mut ingestion = self.tables.get(view.tables[0]).start_ingestion()?;
+            for (key, value) in tables.into_iter().flatten() {
+                match value {
+                    Some(value) => ingestion.write(key, value)?,
+                    None => ingestion.write_tombstone(key)?,
+                }
+            }
+            // Greater than every table's key.
+            ingestion.write(CURSOR_KEY, view.cursor.to_be_bytes())?;
+            ingestion.finish()?;
+            view.written = view.cursor;
+        }
+        self.base = self.store.db.snapshot();
         Ok(())
+    }
+
+    /// Takes out the pending rows by view, tables in order of their numbers.
+    fn drain_views(&mut self) -> BTreeMap<usize, Vec<Rows>> {
+        let mut views = BTreeMap::<_, Vec<_>>::new();
+        for (number, rows) in self.overlay.drain() {
+            views.entry(usize::from(self.owners[usize::from(number)])).or_default().push(rows);
+        }
+        views
+    }
+
+    /// Commits how far the views have come, and brings everything to stable storage.
+    ///
+    /// Only for current generations: the row `cursors` speaks of those.
+    pub(crate) fn checkpoint(&mut self) -> Result<(), ViewError> {
+        let mut batch = self.batch(self.views.len() + 1);
+        self.write_cursors(&mut batch);
+        batch.commit()?;
+        Ok(self.store.db.persist(PersistMode::SyncData)?)
     }
 
     /// Makes the engine's generations the current ones, all at once, and deletes all others.
     pub(crate) fn make_current(&mut self) -> Result<(), ViewError> {
         // What the new rows say must be there before anything points at them.
         self.store.db.persist(PersistMode::SyncData)?;
-        let names = self.views.iter().map(|view| (view.name, view.version, view.generation));
-        let mut batch = self.batch(2).durability(Some(PersistMode::SyncData));
-        batch.insert(&self.store.meta, LAYOUT, layout::encode_layout(names));
-        batch.insert(&self.store.meta, CURSORS, self.cursors_row());
+        let mut batch = self.batch(self.views.len() + 2).durability(Some(PersistMode::SyncData));
+        batch.insert(&self.store.meta, LAYOUT, layout::encode_layout(&self.views));
+        self.write_cursors(&mut batch);
         batch.commit()?;
-        self.current = true;
         self.store.delete_others(&self.tables)?;
         self.base = self.store.db.snapshot();
         Ok(())
     }
 
-    fn batch(&self, capacity: usize) -> OwnedWriteBatch {
-        OwnedWriteBatch::with_capacity(self.store.db.clone(), capacity).durability(Some(PersistMode::Buffer))
+    fn write_cursors(&mut self, batch: &mut OwnedWriteBatch) {
+        for view in self.views.iter_mut().filter(|view| view.written < view.cursor) {
+            batch.insert(self.tables.get(view.tables[0]), CURSOR_KEY, view.cursor.to_be_bytes());
+            view.written = view.cursor;
+        }
+        batch.insert(&self.store.meta, CURSORS, layout::encode_cursors(&self.views));
     }
 
-    fn cursors_row(&self) -> Vec<u8> {
-        layout::encode_cursors(self.views.iter().map(|view| (view.cursor, layout::check(&view.table_cursors))))
+    fn batch(&self, capacity: usize) -> OwnedWriteBatch {
+        OwnedWriteBatch::with_capacity(self.store.db.clone(), capacity).durability(Some(PersistMode::Buffer))
     }
 }
 

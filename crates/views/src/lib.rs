@@ -9,6 +9,7 @@
 pub mod digest;
 mod engine;
 pub mod error;
+mod key;
 mod layout;
 pub mod list;
 mod open;

@@ -1,14 +1,18 @@
 //! Which views there are, how far they have come and how large they are: for people and metrics.
 
+use std::ops::{Bound, ControlFlow};
 use std::path::Path;
 
 use engram_log::Offset;
 use fjall::Keyspace;
 
+use crate::engine::View;
 use crate::error::ViewError;
+use crate::layout::Entry;
 use crate::open;
+use crate::scan::{self, Range};
 use crate::snapshot::Snapshot;
-use crate::store::{Store, keyspace_suffix};
+use crate::store::{Store, keyspace_name};
 
 /// One view.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -30,26 +34,24 @@ pub struct ViewInfo {
 pub struct TableInfo {
     /// `<projector>.<table>`.
     pub name: String,
-    /// Roughly the number of rows: overwritten and removed ones count until they are compacted away.
+    /// The number of rows.
     pub rows_approx: u64,
-    /// Bytes on disk, without what is still in memory and in the store's journal.
+    /// Bytes of keys and values; files are smaller by compression and larger by what is overwritten and not yet cleared away.
     pub bytes: u64,
 }
 
 impl Snapshot {
-    /// All views of this snapshot.
-    pub fn list(&self) -> Vec<ViewInfo> {
-        let info = |view: &crate::engine::View| {
-            let mut tables: Vec<_> =
-                view.tables.iter().map(|table| table_info(table.name, self.tables.get(table))).collect();
-            tables.sort_by(|a, b| a.name.cmp(&b.name));
-            ViewInfo {
+    /// All views of this snapshot. Counts by reading everything.
+    pub fn list(&self) -> Result<Vec<ViewInfo>, ViewError> {
+        let info = |view: &View| {
+            let tables = view.tables.iter().map(|table| (table.number, table.name.to_owned())).collect();
+            Ok(ViewInfo {
                 name: view.name.to_owned(),
                 version: view.version,
                 generation: view.generation,
                 cursor: self.offset(),
-                tables,
-            }
+                tables: table_infos(&self.base, self.tables.get(view.tables[0]), tables)?,
+            })
         };
         self.views.iter().map(info).collect()
     }
@@ -61,25 +63,33 @@ pub fn list(dir: &Path) -> Result<Vec<ViewInfo>, ViewError> {
         return Err(ViewError::Damaged(reason));
     }
     let Some(store) = Store::open_existing(dir)? else { return Ok(Vec::new()) };
-    let mut infos = Vec::new();
-    for entry in open::read_entries(&store)? {
-        let prefix = format!("{}.", entry.name);
-        let suffix = keyspace_suffix(entry.version, entry.generation);
-        let mut tables = Vec::new();
-        for name in store.keyspace_names() {
-            let table = name.strip_suffix(&suffix).filter(|table| table.starts_with(&prefix));
-            if let Some(table) = table {
-                tables.push(table_info(table, &store.existing(&name)?));
-            }
-        }
-        tables.sort_by(|a, b| a.name.cmp(&b.name));
-        let (name, version, generation, cursor) = (entry.name, entry.version, entry.generation, entry.cursor);
-        infos.push(ViewInfo { name, version, generation, cursor, tables });
-    }
-    Ok(infos)
+    let base = store.db.snapshot();
+    let info = |entry: Entry| {
+        let (name, version, generation) = (entry.name, entry.version, entry.generation);
+        let keyspace = store.keyspace(&keyspace_name(&name, version, generation))?;
+        let cursor = open::read_cursor(&keyspace)?;
+        let tables = table_infos(&base, &keyspace, entry.tables)?;
+        Ok(ViewInfo { name, version, generation, cursor, tables })
+    };
+    open::read_entries(&store)?.into_iter().map(info).collect()
 }
 
-fn table_info(name: &str, keyspace: &Keyspace) -> TableInfo {
-    let rows_approx = keyspace.approximate_len() as u64;
-    TableInfo { name: name.to_owned(), rows_approx, bytes: keyspace.disk_space() }
+fn table_infos(
+    base: &fjall::Snapshot,
+    keyspace: &Keyspace,
+    tables: Vec<(u8, String)>,
+) -> Result<Vec<TableInfo>, ViewError> {
+    let mut infos = Vec::new();
+    for (number, name) in tables {
+        let mut info = TableInfo { name, rows_approx: 0, bytes: 0 };
+        let range = Range::new(number, Bound::Unbounded, Bound::Unbounded, false);
+        scan::stored(base, keyspace, &range, &mut |key, value| {
+            info.rows_approx += 1;
+            info.bytes += (key.len() + value.len()) as u64;
+            ControlFlow::Continue(())
+        })?;
+        infos.push(info);
+    }
+    infos.sort_by(|a, b| a.name.cmp(&b.name));
+    Ok(infos)
 }

@@ -9,10 +9,11 @@ use fjall::Keyspace;
 
 use crate::engine::{Engine, View};
 use crate::error::{ProjectError, ViewError};
+use crate::key::CURSOR_KEY;
 use crate::layout::{self, CURSORS, Entry, LAYOUT};
 use crate::projector::Projector;
 use crate::replay::{self, Until};
-use crate::store::{CURSOR_KEY, Store, Tables, keyspace_name};
+use crate::store::{Store, Tables, keyspace_name};
 
 /// Opens the views in `dir`, heals them where needed, and replays the journal to its durable end, which is returned.
 pub(crate) fn open(
@@ -68,7 +69,7 @@ pub(crate) fn assemble(
     let mut views = Vec::new();
     for projector in &*projectors {
         let entry = entries.iter().find(|entry| entry.name == projector.name());
-        let (view, keyspaces) = match recover(&store, &**log, &**projector, entry)? {
+        let (view, keyspace) = match recover(&store, &**log, &**projector, entry)? {
             Ok(recovered) => recovered,
             Err(reason) => {
                 if !entries.is_empty() {
@@ -77,16 +78,14 @@ pub(crate) fn assemble(
                 fresh(&store, &**projector, entry.map_or(0, |entry| entry.generation))?
             }
         };
-        for (table, keyspace) in view.tables.iter().zip(keyspaces) {
-            tables.set(table, keyspace);
-        }
+        tables.set(view.tables, &keyspace);
         views.push(view);
     }
     let unchanged = views.len() == entries.len()
         && views.iter().zip(&entries).all(|(view, entry)| {
             (view.name, view.version, view.generation) == (entry.name.as_str(), entry.version, entry.generation)
         });
-    let mut engine = Engine::new(store, Arc::new(tables), views, mem::take(projectors), Arc::clone(log), unchanged);
+    let mut engine = Engine::new(store, Arc::new(tables), views, mem::take(projectors), Arc::clone(log));
     let result = if unchanged { engine.store.delete_others(&engine.tables) } else { engine.make_current() };
     if let Err(error) = result {
         *projectors = engine.projectors;
@@ -115,16 +114,14 @@ pub(crate) fn strictly(
     let mut tables = Tables::new();
     let mut views = Vec::new();
     for (projector, entry) in projectors.iter().zip(&entries) {
-        let (view, keyspaces) = recover(&store, &**log, &**projector, Some(entry))?
+        let (view, keyspace) = recover(&store, &**log, &**projector, Some(entry))?
             .map_err(|reason| ViewError::Damaged(format!("the view {}: {reason}", entry.name)))?;
-        for (table, keyspace) in view.tables.iter().zip(keyspaces) {
-            tables.set(table, keyspace);
-        }
+        tables.set(view.tables, &keyspace);
         views.push(view);
     }
     // From here on the views may move.
     store.take_clean_mark()?;
-    Ok(Engine::new(store, Arc::new(tables), views, projectors, Arc::clone(log), true))
+    Ok(Engine::new(store, Arc::new(tables), views, projectors, Arc::clone(log)))
 }
 
 /// What the store says about itself.
@@ -147,8 +144,8 @@ fn check_mark(mark: Option<Offset>, entries: &[Entry]) -> Result<(), ViewError> 
     Ok(())
 }
 
-/// A view and the keyspaces of its tables.
-type Opened = (View, Vec<Keyspace>);
+/// A view and its keyspace.
+type Opened = (View, Keyspace);
 
 /// The current generation of a view if it can be trusted, else the reason why not.
 fn recover(
@@ -161,11 +158,24 @@ fn recover(
     if entry.version != projector.version() {
         return Ok(Err(format!("its version changed from {} to {}", entry.version, projector.version())));
     }
-    if entry.cursor > log.durable_end() {
-        return Ok(Err(format!("it is at {}, beyond the end of the log at {}", entry.cursor, log.durable_end())));
+    let name = keyspace_name(&entry.name, entry.version, entry.generation);
+    if !store.has(&name) {
+        return Ok(Err("its keyspace is missing".to_owned()));
     }
-    if entry.cursor > Offset::ZERO {
-        match log.read(entry.cursor) {
+    let keyspace = store.keyspace(&name)?;
+    let cursor = match read_cursor(&keyspace) {
+        Ok(cursor) => cursor,
+        Err(error) if error.is_damage() => return Ok(Err(error.to_string())),
+        Err(error) => return Err(error),
+    };
+    if cursor < entry.cursor {
+        return Ok(Err(format!("it is at {cursor}, and was synced at {}", entry.cursor)));
+    }
+    if cursor > log.durable_end() {
+        return Ok(Err(format!("it is at {cursor}, beyond the end of the log at {}", log.durable_end())));
+    }
+    if cursor > Offset::ZERO {
+        match log.read(cursor) {
             Ok(_) => {}
             Err(ReadError::NotFound(offset)) => {
                 return Ok(Err(format!("it is at {offset}, and the log has no such record")));
@@ -173,36 +183,19 @@ fn recover(
             Err(error) => return Err(error.into()),
         }
     }
-    let mut keyspaces = Vec::new();
-    let mut table_cursors = Vec::new();
-    for table in projector.tables() {
-        let name = keyspace_name(table, entry.version, entry.generation);
-        if !store.has(&name) {
-            return Ok(Err(format!("its table {} is missing", table.name)));
-        }
-        let keyspace = store.keyspace(&name, table.tuning)?;
-        match read_cursor(&keyspace) {
-            Ok(cursor) => table_cursors.push(cursor),
-            Err(error) if error.is_damage() => return Ok(Err(format!("{}: {error}", table.name))),
-            Err(error) => return Err(error),
-        }
-        keyspaces.push(keyspace);
-    }
-    if layout::check(&table_cursors) != entry.check {
-        return Ok(Err(format!("its tables disagree on what was written last: {table_cursors:?}")));
-    }
     let view = View {
         name: projector.name(),
         version: entry.version,
         generation: entry.generation,
         tables: projector.tables(),
-        cursor: entry.cursor,
-        table_cursors,
+        cursor,
+        written: cursor,
     };
-    Ok(Ok((view, keyspaces)))
+    Ok(Ok((view, keyspace)))
 }
 
-fn read_cursor(keyspace: &Keyspace) -> Result<Offset, ViewError> {
+/// How far the view in a keyspace is.
+pub(crate) fn read_cursor(keyspace: &Keyspace) -> Result<Offset, ViewError> {
     let Some(row) = keyspace.get(CURSOR_KEY)? else { return Ok(Offset::ZERO) };
     let bytes = <[u8; 8]>::try_from(&*row);
     bytes.map(Offset::from_be_bytes).map_err(|_| ViewError::Damaged("a cursor row is malformed".to_owned()))
@@ -212,17 +205,14 @@ fn read_cursor(keyspace: &Keyspace) -> Result<Offset, ViewError> {
 pub(crate) fn fresh(store: &Store, projector: &dyn Projector, last: u32) -> Result<Opened, ViewError> {
     let tables = projector.tables();
     let version = projector.version();
-    let is_used = |generation: u32| tables.iter().any(|table| store.has(&keyspace_name(table, version, generation)));
+    let name = projector.name();
     let mut generation = last + 1;
-    while is_used(generation) {
+    while store.has(&keyspace_name(name, version, generation)) {
         generation += 1;
     }
-    let keyspaces: Result<Vec<_>, _> =
-        tables.iter().map(|table| store.keyspace(&keyspace_name(table, version, generation), table.tuning)).collect();
-    let table_cursors = vec![Offset::ZERO; tables.len()];
-    let name = projector.name();
-    let view = View { name, version, generation, tables, cursor: Offset::ZERO, table_cursors };
-    Ok((view, keyspaces?))
+    let keyspace = store.keyspace(&keyspace_name(name, version, generation))?;
+    let view = View { name, version, generation, tables, cursor: Offset::ZERO, written: Offset::ZERO };
+    Ok((view, keyspace))
 }
 
 /// Numbers and names are the runtime's addresses: two tables that share one would write into each other.
@@ -233,9 +223,11 @@ fn check_declarations(projectors: &[Box<dyn Projector>]) {
         let name = projector.name();
         let namesakes = projectors.iter().filter(|other| other.name() == name).count();
         assert_eq!(namesakes, 1, "two projectors are called {name}");
+        assert!(!projector.tables().is_empty(), "the projector {name} has no table");
         for table in projector.tables() {
             let seen = mem::replace(&mut numbers[usize::from(table.number)], true);
             assert!(!seen, "the number of the table {} is taken", table.name);
+            assert!(table.number < u8::MAX, "the last number belongs to the runtime");
             let own = table.name.strip_prefix(name).is_some_and(|rest| rest.starts_with('.'));
             assert!(own, "the table {} is not named after its projector {name}", table.name);
             let namesakes = projector.tables().iter().filter(|other| other.name == table.name).count();

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::mem;
 use std::ops::Bound;
 
+use crate::key::Key;
 use crate::read::Value;
 
 /// Pending writes by table: a value, or none for a removal. Ordered, so that scans can merge them.
@@ -14,7 +15,7 @@ pub(crate) struct Overlay {
     rows: usize,
 }
 
-/// Pending writes of one table.
+/// Pending writes of one table, by the key as it is stored.
 pub(crate) type Rows = BTreeMap<Value, Option<Value>>;
 
 impl Overlay {
@@ -23,20 +24,20 @@ impl Overlay {
     }
 
     /// Sets or removes a row.
-    pub(crate) fn set(&mut self, table: u8, key: &[u8], value: Option<&[u8]>) {
-        let rows = &mut self.tables[usize::from(table)];
+    pub(crate) fn set(&mut self, key: &Key, value: Option<&[u8]>) {
+        let rows = &mut self.tables[usize::from(key.table())];
         if rows.is_empty() {
-            self.touched.push(table);
+            self.touched.push(key.table());
         }
-        if rows.insert(key.into(), value.map(Into::into)).is_none() {
+        if rows.insert(key.as_ref().into(), value.map(Into::into)).is_none() {
             self.rows += 1;
         }
     }
 
     /// The pending write of a key, if there is one.
-    pub(crate) fn get(&self, table: u8, key: &[u8]) -> Option<&Option<Value>> {
-        let rows = &self.tables[usize::from(table)];
-        if rows.is_empty() { None } else { rows.get(key) }
+    pub(crate) fn get(&self, key: &Key) -> Option<&Option<Value>> {
+        let rows = &self.tables[usize::from(key.table())];
+        if rows.is_empty() { None } else { rows.get(key.as_ref()) }
     }
 
     /// Pending writes of a table within bounds, of which the lower is not above the upper.
@@ -54,15 +55,11 @@ impl Overlay {
         self.rows
     }
 
-    /// The tables with pending writes.
-    pub(crate) fn touched(&self) -> &[u8] {
-        &self.touched
-    }
-
-    /// Takes everything out, table by table, rows in key order.
-    pub(crate) fn drain(&mut self) -> impl Iterator<Item = (u8, Rows)> + '_ {
+    /// Takes everything out, table by table in order of their numbers, rows in key order.
+    pub(crate) fn drain(&mut self) -> Vec<(u8, Rows)> {
         self.rows = 0;
+        self.touched.sort_unstable();
         let tables = &mut self.tables;
-        self.touched.drain(..).map(move |table| (table, mem::take(&mut tables[usize::from(table)])))
+        self.touched.drain(..).map(|table| (table, mem::take(&mut tables[usize::from(table)]))).collect()
     }
 }

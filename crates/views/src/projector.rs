@@ -8,11 +8,12 @@ use fjall::Readable;
 
 use crate::engine::Deltas;
 use crate::error::{ProjectError, ViewError};
+use crate::key::Key;
 use crate::overlay::Overlay;
 use crate::read::{KEY_BYTES_MAX, Read, Value, Visit};
 use crate::scan::{self, Range};
 use crate::snapshot::Snapshot;
-use crate::store::{CURSOR_KEY, Tables};
+use crate::store::Tables;
 use crate::table::Table;
 
 /// A deterministic function of the log: (view before, record) → (view after, deltas).
@@ -65,13 +66,13 @@ impl Apply<'_> {
     /// Sets the value of a key.
     pub fn put(&mut self, table: &Table, key: &[u8], value: &[u8]) {
         self.check(table, key);
-        self.overlay.set(table.number, key, Some(value));
+        self.overlay.set(&Key::new(table.number, key), Some(value));
     }
 
     /// Removes a key.
     pub fn remove(&mut self, table: &Table, key: &[u8]) {
         self.check(table, key);
-        self.overlay.set(table.number, key, None);
+        self.overlay.set(&Key::new(table.number, key), None);
     }
 
     /// Hands a delta to the observers. Dropped unread while replaying.
@@ -90,7 +91,6 @@ impl Apply<'_> {
         self.check_owner(table);
         // fjall panics on these while it holds its journal, which poisons it.
         assert!(!key.is_empty() && key.len() <= KEY_BYTES_MAX, "a key of {} has {} bytes", table.name, key.len());
-        assert!(key != CURSOR_KEY, "the key 00 of {} belongs to the runtime", table.name);
     }
 
     fn check_owner(&self, table: &Table) {
@@ -102,9 +102,12 @@ impl Apply<'_> {
 impl Read for Apply<'_> {
     fn get(&self, table: &Table, key: &[u8]) -> Result<Option<Value>, ViewError> {
         self.check_owner(table);
-        match self.overlay.get(table.number, key) {
+        if key.len() > KEY_BYTES_MAX {
+            return Ok(None);
+        }
+        let key = Key::new(table.number, key);
+        match self.overlay.get(&key) {
             Some(pending) => Ok(pending.clone()),
-            None if key.len() > KEY_BYTES_MAX => Ok(None),
             None => Ok(self.base.get(self.tables.get(table), key)?),
         }
     }
@@ -118,8 +121,8 @@ impl Read for Apply<'_> {
         visit: Visit<'_>,
     ) -> Result<(), ViewError> {
         self.check_owner(table);
-        let range = Range { from, to, reverse };
-        scan::overlaid(self.base, self.tables.get(table), self.overlay, table.number, &range, visit)
+        let range = Range::new(table.number, from, to, reverse);
+        scan::overlaid(self.base, self.tables.get(table), self.overlay, &range, visit)
     }
 
     fn record(&self, offset: Offset) -> Result<Record, ViewError> {

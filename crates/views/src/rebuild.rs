@@ -10,7 +10,7 @@ use crate::error::{ProjectError, ViewError};
 use crate::open;
 use crate::pipeline::finish;
 use crate::projector::Projector;
-use crate::replay::replay;
+use crate::replay::{self, replay};
 pub use crate::replay::{Progress, Until};
 use crate::snapshot::Snapshot;
 use crate::store::Store;
@@ -84,25 +84,22 @@ fn swap(engine: Engine, which: Which<'_>, progress: &mut dyn FnMut(Progress)) ->
     let mut places = Vec::new();
     let mut projectors = Vec::new();
     for (place, generation, projector) in chosen {
-        let (view, keyspaces) = open::fresh(&store, &*projector, generation)?;
-        for (table, keyspace) in view.tables.iter().zip(keyspaces) {
-            Arc::make_mut(&mut current_tables).set(table, keyspace);
-        }
+        let (view, keyspace) = open::fresh(&store, &*projector, generation)?;
+        Arc::make_mut(&mut current_tables).set(view.tables, &keyspace);
         places.push(place);
         views.push(view);
         projectors.push(projector);
     }
-    // The common row of cursors is left alone meanwhile: it speaks of the generations that are still current.
     let tables = Arc::clone(&current_tables);
-    let mut building = Engine::new(Arc::clone(&store), tables, views, projectors, Arc::clone(&log), false);
+    let mut building = Engine::new(Arc::clone(&store), tables, views, projectors, Arc::clone(&log));
     if !building.views.is_empty() {
-        replay(&mut building, Until::End, progress)?;
+        replay::run(&mut building, Until::End, progress)?;
     }
     let built = places.into_iter().zip(building.views).zip(building.projectors);
     kept.extend(built.map(|((place, view), projector)| (place, view, projector)));
     kept.sort_by_key(|(place, ..)| *place);
     let (views, projectors) = kept.into_iter().map(|(_, view, projector)| (view, projector)).unzip();
-    let mut engine = Engine::new(store, current_tables, views, projectors, log, false);
+    let mut engine = Engine::new(store, current_tables, views, projectors, log);
     engine.make_current()?;
     Ok(engine)
 }

@@ -11,8 +11,11 @@ use crate::error::ProjectError;
 
 /// Records per batch: enough to spread the cost of a commit, few enough to keep what is pending in the caches.
 const BATCH_RECORDS: usize = 1024;
+/// Pending rows from which on they are written straight into files: enough that each file is worth its syncs, and that
+/// hot rows are written once for many records; about 10 MB of memory.
+const INGEST_ROWS: usize = 50_000;
 /// Batches read ahead of the one being applied.
-const BATCHES_AHEAD: usize = 2;
+const BATCHES_AHEAD: usize = 4;
 
 /// Where a replay ends.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -46,13 +49,27 @@ pub struct Progress {
     pub records: u64,
 }
 
-/// Applies the journal from the least cursor on. Returns the offset that the views now stand for.
+/// Applies the journal from the least cursor on and makes a checkpoint. Returns the offset that the views now stand for.
 pub(crate) fn replay(
     engine: &mut Engine,
     until: Until,
     progress: &mut dyn FnMut(Progress),
 ) -> Result<Offset, ProjectError> {
+    let offset = run(engine, until, progress)?;
+    engine.checkpoint()?;
+    Ok(offset)
+}
+
+/// [`replay`] without the checkpoint: for generations that are not current yet.
+pub(crate) fn run(
+    engine: &mut Engine,
+    until: Until,
+    progress: &mut dyn FnMut(Progress),
+) -> Result<Offset, ProjectError> {
     let end = engine.log.durable_end();
+    if end == Offset::ZERO {
+        return Ok(end);
+    }
     let follower = engine.log.follow(engine.cursor(), Lanes::Journal)?;
     let (sender, receiver) = sync_channel(BATCHES_AHEAD);
     let mut records = 0;
@@ -63,7 +80,10 @@ pub(crate) fn replay(
             let included = batch.partition_point(|record| until.includes(record));
             let done = included < batch.len();
             batch.truncate(included);
-            engine.apply(&batch, None)?;
+            engine.pend(&batch, None)?;
+            if engine.pending_rows() >= INGEST_ROWS {
+                engine.ingest()?;
+            }
             records += batch.len() as u64;
             progress(Progress { offset: engine.cursor(), end, records });
             if done {
@@ -72,7 +92,7 @@ pub(crate) fn replay(
         }
         Ok::<_, ProjectError>(())
     })?;
-    engine.checkpoint()?;
+    engine.commit()?;
     Ok(match until {
         Until::End => engine.cursor().max(end),
         Until::Offset(last) => last.min(engine.cursor().max(end)),

@@ -6,22 +6,36 @@ use std::ops::{Bound, ControlFlow};
 use fjall::{Iter, Readable};
 
 use crate::error::ViewError;
+use crate::key::{Key, of_table};
 use crate::overlay::Overlay;
 use crate::read::{Value, Visit};
-use crate::store::CURSOR_KEY;
 
 /// What a scan is given.
-pub(crate) struct Range<'a> {
-    pub(crate) from: Bound<&'a [u8]>,
-    pub(crate) to: Bound<&'a [u8]>,
-    pub(crate) reverse: bool,
+pub(crate) struct Range {
+    table: u8,
+    from: Bound<Key>,
+    to: Bound<Key>,
+    reverse: bool,
 }
 
-impl Range<'_> {
+impl Range {
+    pub(crate) fn new(table: u8, from: Bound<&[u8]>, to: Bound<&[u8]>, reverse: bool) -> Self {
+        let (from, to) = Key::range(table, from, to);
+        Self { table, from, to, reverse }
+    }
+
+    fn from(&self) -> Bound<&[u8]> {
+        self.from.as_ref().map(AsRef::as_ref)
+    }
+
+    fn to(&self) -> Bound<&[u8]> {
+        self.to.as_ref().map(AsRef::as_ref)
+    }
+
     /// Whether no key can lie within: such bounds make ordered maps panic.
     fn is_empty(&self) -> bool {
         use Bound::{Excluded, Included};
-        match (self.from, self.to) {
+        match (&self.from, &self.to) {
             (Included(from), Included(to)) => from > to,
             (Included(from) | Excluded(from), Excluded(to)) | (Excluded(from), Included(to)) => from >= to,
             _ => false,
@@ -33,7 +47,7 @@ impl Range<'_> {
 pub(crate) fn stored(
     base: &fjall::Snapshot,
     keyspace: &fjall::Keyspace,
-    range: &Range<'_>,
+    range: &Range,
     visit: Visit<'_>,
 ) -> Result<(), ViewError> {
     if range.is_empty() {
@@ -41,7 +55,7 @@ pub(crate) fn stored(
     }
     let mut rows = Stored::new(base, keyspace, range);
     while let Some((key, value)) = rows.next()? {
-        if visit(&key, &value).is_break() {
+        if visit(of_table(&key), &value).is_break() {
             break;
         }
     }
@@ -53,14 +67,13 @@ pub(crate) fn overlaid(
     base: &fjall::Snapshot,
     keyspace: &fjall::Keyspace,
     overlay: &Overlay,
-    table: u8,
-    range: &Range<'_>,
+    range: &Range,
     visit: Visit<'_>,
 ) -> Result<(), ViewError> {
     if range.is_empty() {
         return Ok(());
     }
-    let pending = overlay.range(table, range.from, range.to);
+    let pending = overlay.range(range.table, range.from(), range.to());
     if range.reverse {
         merge(Stored::new(base, keyspace, range), pending.rev().peekable(), true, visit)
     } else {
@@ -92,13 +105,13 @@ fn merge<'a>(
         };
         let flow = if pending_is_next {
             match pending.next() {
-                Some((key, Some(value))) => visit(key, value),
+                Some((key, Some(value))) => visit(of_table(key), value),
                 _ => ControlFlow::Continue(()),
             }
         } else {
             let Some((key, value)) = row else { return Ok(()) };
             row = stored.next()?;
-            visit(&key, &value)
+            visit(of_table(&key), &value)
         };
         if flow.is_break() {
             return Ok(());
@@ -106,26 +119,20 @@ fn merge<'a>(
     }
 }
 
-/// The rows of the store in the wanted direction, without the row that the runtime keeps for itself.
+/// The rows of the store in the wanted direction.
 struct Stored {
     rows: Iter,
     reverse: bool,
 }
 
 impl Stored {
-    fn new(base: &fjall::Snapshot, keyspace: &fjall::Keyspace, range: &Range<'_>) -> Self {
-        Self { rows: base.range::<&[u8], _>(keyspace, (range.from, range.to)), reverse: range.reverse }
+    fn new(base: &fjall::Snapshot, keyspace: &fjall::Keyspace, range: &Range) -> Self {
+        Self { rows: base.range::<&[u8], _>(keyspace, (range.from(), range.to())), reverse: range.reverse }
     }
 
     fn next(&mut self) -> Result<Option<(Value, Value)>, ViewError> {
-        loop {
-            let guard = if self.reverse { self.rows.next_back() } else { self.rows.next() };
-            let Some(guard) = guard else { return Ok(None) };
-            let (key, value) = guard.into_inner()?;
-            if *key != CURSOR_KEY {
-                return Ok(Some((key, value)));
-            }
-        }
+        let guard = if self.reverse { self.rows.next_back() } else { self.rows.next() };
+        Ok(guard.map(fjall::Guard::into_inner).transpose()?)
     }
 }
 
@@ -137,6 +144,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+    use crate::key::CURSOR_KEY;
 
     fn bound() -> impl Strategy<Value = Bound<Vec<u8>>> {
         let key = prop::collection::vec(0..4u8, 0..3);
@@ -152,7 +160,7 @@ mod tests {
         let directory = tempfile::tempdir().unwrap();
         let db = Database::builder(directory.path()).open().unwrap();
         let keyspace = db.keyspace("rows", KeyspaceCreateOptions::default).unwrap();
-        let key = || prop::collection::vec(0..4u8, 1..3).prop_filter("the runtime's", |key| *key != CURSOR_KEY);
+        let key = || prop::collection::vec(0..4u8, 1..3);
         let stored = prop::collection::btree_set(key(), 0..12);
         let pending = prop::collection::btree_map(key(), any::<bool>(), 0..8);
         let strategy = (stored, pending, bound(), bound(), any::<bool>(), 0..8usize);
@@ -166,18 +174,21 @@ mod tests {
             keyspace.insert(CURSOR_KEY, "cursor").unwrap();
             let mut model = BTreeMap::new();
             for key in &stored {
-                keyspace.insert(key.as_slice(), "stored").unwrap();
+                // The tables before and after are no concern of this one.
+                for table in 6..=8 {
+                    keyspace.insert(Key::new(table, key).as_ref(), "stored").unwrap();
+                }
                 model.insert(key.clone(), b"stored".to_vec());
             }
             let mut overlay = Overlay::new();
             for (key, present) in &pending {
-                overlay.set(7, key, present.then_some(b"pending"));
+                overlay.set(&Key::new(7, key), present.then_some(b"pending"));
                 model.remove(key);
                 if *present {
                     model.insert(key.clone(), b"pending".to_vec());
                 }
             }
-            let range = Range { from: borrowed(&from), to: borrowed(&to), reverse };
+            let range = Range::new(7, borrowed(&from), borrowed(&to), reverse);
             let within = |key: &Vec<u8>| {
                 use std::ops::RangeBounds;
                 RangeBounds::<[u8]>::contains(&(borrowed(&from), borrowed(&to)), key.as_slice())
@@ -192,7 +203,7 @@ mod tests {
                 seen.push((key.to_vec(), value.to_vec()));
                 if seen.len() > limit { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
             };
-            overlaid(&db.snapshot(), &keyspace, &overlay, 7, &range, visit).unwrap();
+            overlaid(&db.snapshot(), &keyspace, &overlay, &range, visit).unwrap();
             prop_assert_eq!(&seen, &expected);
             Ok(())
         };

@@ -8,6 +8,7 @@ use fjall::Readable;
 
 use crate::engine::{Engine, View};
 use crate::error::ViewError;
+use crate::key::Key;
 use crate::read::{KEY_BYTES_MAX, Read, Value, Visit};
 use crate::scan::{self, Range};
 use crate::store::{Store, Tables};
@@ -51,7 +52,7 @@ impl Read for Snapshot {
         if key.len() > KEY_BYTES_MAX {
             return Ok(None);
         }
-        self.noted(self.base.get(self.tables.get(table), key).map_err(Into::into))
+        self.noted(self.base.get(self.tables.get(table), Key::new(table.number, key)).map_err(Into::into))
     }
 
     fn scan(
@@ -62,7 +63,12 @@ impl Read for Snapshot {
         reverse: bool,
         visit: Visit<'_>,
     ) -> Result<(), ViewError> {
-        self.noted(scan::stored(&self.base, self.tables.get(table), &Range { from, to, reverse }, visit))
+        self.noted(scan::stored(
+            &self.base,
+            self.tables.get(table),
+            &Range::new(table.number, from, to, reverse),
+            visit,
+        ))
     }
 
     fn record(&self, offset: Offset) -> Result<Record, ViewError> {

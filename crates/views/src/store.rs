@@ -6,8 +6,8 @@
 //! <views>/condemned      damage was noticed: the reason; the next opening starts from nothing
 //! ```
 //!
-//! Every keyspace holds, beside its rows, one row under [`CURSOR_KEY`]: the last offset of the last
-//! batch that touched it.
+//! Each generation of a view has one keyspace. It holds the rows of all tables of the view (see [`crate::key`]) and
+//! the view's cursor: a batch is there with its cursor or not at all, so a view is never between two records.
 
 use std::panic::{self, AssertUnwindSafe};
 use std::path::{Path, PathBuf};
@@ -15,20 +15,17 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::{fs, io};
 
 use engram_log::Offset;
-use fjall::config::{CompressionPolicy, FilterPolicy};
+use fjall::config::CompressionPolicy;
 use fjall::{CompressionType, Database, Keyspace, KeyspaceCreateOptions, PersistMode};
 
 use crate::error::ViewError;
-use crate::table::{Table, Tuning};
-
-/// The key of the cursor row. Tables cannot use it; keys that are longer are theirs.
-pub(crate) const CURSOR_KEY: [u8; 1] = [0];
+use crate::table::Table;
 
 const META: &str = "meta";
 
 /// Small, because memory is bounded by keyspaces × 5 × this, and because a journal can only go when
 /// the memtables with its rows are flushed.
-const MEMTABLE_BYTES: u64 = 8 << 20;
+const MEMTABLE_BYTES: u64 = 16 << 20;
 /// The least that fjall accepts.
 const JOURNAL_BYTES_MAX: u64 = 64 << 20;
 const CACHE_BYTES_DEFAULT: u64 = 64 << 20;
@@ -58,7 +55,7 @@ impl Store {
                 .max_cached_files(Some(OPEN_FILES_MAX))
                 .journal_compression(CompressionType::None)
                 .open()?;
-            let meta = db.keyspace(META, || options(Tuning::Points))?;
+            let meta = db.keyspace(META, options)?;
             Ok((db, meta))
         })?;
         Ok(Self { dir: dir.to_owned(), db, meta, condemned: AtomicBool::new(false) })
@@ -114,14 +111,14 @@ impl Store {
         Ok(())
     }
 
-    /// Whether a table of this generation exists.
+    /// Whether there is a keyspace of this name.
     pub(crate) fn has(&self, name: &str) -> bool {
         self.db.keyspace_exists(name)
     }
 
     /// Opens or creates a keyspace.
-    pub(crate) fn keyspace(&self, name: &str, tuning: Tuning) -> Result<Keyspace, ViewError> {
-        guarded(|| Ok(self.db.keyspace(name, || options(tuning))?))
+    pub(crate) fn keyspace(&self, name: &str) -> Result<Keyspace, ViewError> {
+        guarded(|| Ok(self.db.keyspace(name, options)?))
     }
 
     /// The names of all keyspaces.
@@ -129,31 +126,20 @@ impl Store {
         self.db.list_keyspace_names().iter().map(ToString::to_string).collect()
     }
 
-    /// Opens a keyspace that exists.
-    pub(crate) fn existing(&self, name: &str) -> Result<Keyspace, ViewError> {
-        // Options matter at creation only.
-        self.keyspace(name, Tuning::Points)
-    }
-
     /// Deletes every keyspace but `meta` and those in use.
     pub(crate) fn delete_others(&self, used: &Tables) -> Result<(), ViewError> {
         for name in self.keyspace_names() {
             if name != META && !used.iter().any(|keyspace| **keyspace.name() == *name) {
-                self.db.delete_keyspace(self.existing(&name)?)?;
+                self.db.delete_keyspace(self.keyspace(&name)?)?;
             }
         }
         Ok(())
     }
 }
 
-/// The name of a table's keyspace in one generation of its view.
-pub(crate) fn keyspace_name(table: &Table, version: u32, generation: u32) -> String {
-    format!("{}{}", table.name, keyspace_suffix(version, generation))
-}
-
-/// What follows the table's name in [`keyspace_name`].
-pub(crate) fn keyspace_suffix(version: u32, generation: u32) -> String {
-    format!("@v{version}g{generation}")
+/// The name of the keyspace of one generation of a view.
+pub(crate) fn keyspace_name(view: &str, version: u32, generation: u32) -> String {
+    format!("{view}@v{version}g{generation}")
 }
 
 /// The keyspaces of the current generations, by table number.
@@ -165,8 +151,11 @@ impl Tables {
         Self(vec![None; 256].into())
     }
 
-    pub(crate) fn set(&mut self, table: &Table, keyspace: Keyspace) {
-        self.0[usize::from(table.number)] = Some(keyspace);
+    /// Sets the keyspace of all tables of a view.
+    pub(crate) fn set(&mut self, tables: &[&Table], keyspace: &Keyspace) {
+        for table in tables {
+            self.0[usize::from(table.number)] = Some(keyspace.clone());
+        }
     }
 
     /// The keyspace of a table. A table that none of the opened views has is a bug.
@@ -175,10 +164,6 @@ impl Tables {
             Some(keyspace) => keyspace,
             None => panic!("the table {} belongs to no view that was opened", table.name),
         }
-    }
-
-    pub(crate) fn by_number(&self, number: u8) -> &Keyspace {
-        self.0[usize::from(number)].as_ref().expect("only tables of opened views are written")
     }
 
     fn iter(&self) -> impl Iterator<Item = &Keyspace> {
@@ -197,15 +182,10 @@ fn guarded<T>(open: impl FnOnce() -> Result<T, ViewError>) -> Result<T, ViewErro
 }
 
 /// fjall persists these with the keyspace: a change takes effect in the next generation.
-fn options(tuning: Tuning) -> KeyspaceCreateOptions {
-    let options = KeyspaceCreateOptions::default()
+fn options() -> KeyspaceCreateOptions {
+    KeyspaceCreateOptions::default()
         .max_memtable_size(MEMTABLE_BYTES)
-        .data_block_compression_policy(CompressionPolicy::all(CompressionType::Lz4));
-    match tuning {
-        Tuning::Points => options.expect_point_read_hits(true),
-        Tuning::Misses => options,
-        Tuning::Scans => options.filter_policy(FilterPolicy::disabled()),
-    }
+        .data_block_compression_policy(CompressionPolicy::all(CompressionType::Lz4))
 }
 
 fn remove_if_there(result: io::Result<()>) -> io::Result<()> {

@@ -13,7 +13,7 @@ pub enum Tuning {
 
 /// One table of one projector. Declared as a `static` beside a comment that documents its key and value encoding.
 ///
-/// Keys are big-endian, so that byte order is the order wanted; 1 to 65,535 bytes.
+/// Keys are big-endian, so that byte order is the order wanted; 1 to 65,534 bytes.
 #[derive(Debug)]
 pub struct Table {
     /// A number unique over all projectors: rooms 0–31, users 32–63, ephemeral 64–79.

@@ -2,9 +2,9 @@
 
 use crate::views::Snapshot;
 
-/// Writes what the store holds in memory to files, table by table.
+/// Writes what the store holds in memory to files, view by view.
 pub fn flush(snapshot: &Snapshot) {
-    for table in snapshot.views.iter().flat_map(|view| view.tables) {
+    for table in snapshot.views.iter().filter_map(|view| view.tables.first()) {
         snapshot.tables.get(table).rotate_memtable_and_wait().expect("the store can write");
     }
 }
