@@ -11,7 +11,8 @@ use http_body_util::BodyExt;
 use serde_json::{Value, json};
 use tokio::sync::watch;
 
-pub(crate) const CONFIG: &str = "registration = { open = true, shared_secret = \"s\" }\npassword_hash.cost = \"minimal\"";
+pub(crate) const CONFIG: &str =
+    "registration = { open = true, shared_secret = \"s\" }\npassword_hash.cost = \"minimal\"";
 
 pub(crate) struct Server {
     pub(crate) node: Node,
