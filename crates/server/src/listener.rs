@@ -45,7 +45,9 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 #[derive(Debug, thiserror::Error)]
 pub enum ListenError {
     /// The address cannot be used.
-    #[error("cannot listen on {address}: {source}")]
+    #[error(
+        "cannot listen on {address}: {source}. Free that address, or choose another with `--listen` or `listener.bind`"
+    )]
     Bind {
         /// The address.
         address: SocketAddr,

@@ -16,7 +16,7 @@ use engram_rooms::RoomsProjector;
 use engram_rooms::writer::{Parts, RoomServer};
 use engram_sync::SyncServer;
 use engram_users::{Users, UsersProjector};
-use engram_views::{Observer, ProjectError, Projector, Views};
+use engram_views::{Observer, ProjectError, Projector, ViewError, Views};
 use tokio::sync::watch;
 
 use crate::config::Config;
@@ -43,10 +43,15 @@ pub enum NodeError {
         source: std::io::Error,
     },
     /// The log cannot be opened.
-    #[error(transparent)]
-    Log(#[from] OpenError),
+    #[error("{path}: {source}")]
+    Log {
+        /// The data directory.
+        path: String,
+        /// Why.
+        source: OpenError,
+    },
     /// The views cannot be opened.
-    #[error("cannot open the views: {0}. The log is not affected; `engramctl view rebuild --all` makes them anew")]
+    #[error("{}", what_to_do(.0))]
     Views(#[from] ProjectError),
     /// There is no signing key.
     #[error(transparent)]
@@ -54,6 +59,22 @@ pub enum NodeError {
     /// The first registration token could not be recorded.
     #[error("cannot record the first registration token: {0}")]
     Token(#[from] engram_users::writer::RegisterError),
+}
+
+/// The views read the log, so it is not always they who are to blame.
+fn what_to_do(error: &ProjectError) -> String {
+    match error {
+        ProjectError::Follow(_) | ProjectError::Decode { .. } | ProjectError::View(ViewError::Log(_)) => format!(
+            "cannot bring the views up to date, for the log cannot be read: {error}. Nothing was changed. \
+             `engramctl log verify` names everything that is damaged: restore those files from a backup"
+        ),
+        ProjectError::View(error) if error.is_damage() => format!(
+            "cannot open the views: {error}. The log is not affected; `engramctl view rebuild --all` makes them anew"
+        ),
+        ProjectError::View(error) => {
+            format!("cannot open the views: {error}. No data is damaged: mend that, then start again")
+        }
+    }
 }
 
 /// A server without listeners.
@@ -80,7 +101,8 @@ impl Node {
     ) -> Result<Self, NodeError> {
         let data_dir = |source| NodeError::DataDir { path: config.data_dir.display().to_string(), source };
         let storage = FsStorage::open(&config.data_dir).map_err(data_dir)?;
-        let log = EmbeddedLog::open(storage, log_options(config, clock))?;
+        let log = EmbeddedLog::open(storage, log_options(config, clock));
+        let log = log.map_err(|source| NodeError::Log { path: config.data_dir.display().to_string(), source })?;
         std::fs::create_dir_all(config.data_dir.join("media")).map_err(data_dir)?;
         let key = signing_key::load_or_create(&config.data_dir, random)?;
         let shared: Arc<dyn Log> = log.clone();
