@@ -10,7 +10,7 @@ use serde::Deserialize;
 
 use super::token;
 use crate::app::App;
-use crate::auth::Authed;
+use crate::auth::{AccessToken, Authed};
 use crate::error::{ApiError, ApiResult};
 use crate::json::RawJson;
 use crate::limits::EVENTS_TIMEOUT_DEFAULT_MS;
@@ -28,6 +28,7 @@ pub(crate) struct Options {
 pub(crate) async fn get(
     State(app): State<Arc<App>>,
     authed: Authed,
+    token_shown: AccessToken,
     Query(options): Query<Options>,
 ) -> ApiResult<RawJson<String>> {
     let room = match options.room_id {
@@ -43,6 +44,7 @@ pub(crate) async fn get(
         timeout: Duration::from_millis(options.timeout.unwrap_or(EVENTS_TIMEOUT_DEFAULT_MS)),
     };
     let answer = app.sync.stream(request).await?;
+    token_shown.still_good(&app)?;
     let (chunk, start, end) = (answer.chunk.join(","), answer.start, answer.end);
     Ok(RawJson(format!("{{\"chunk\":[{chunk}],\"start\":\"{start}\",\"end\":\"{end}\"}}")))
 }
