@@ -217,3 +217,25 @@ async fn a_room_that_is_new_to_a_client_comes_with_a_gap_and_with_who_is_there()
     let present: Vec<&Value> = news["presence"]["events"].as_array().expect("a list").iter().collect();
     assert!(present.iter().any(|event| event["sender"] == "@alice:localhost"), "{present:?}");
 }
+
+/// What everybody can read in the state is no secret in the timeline; what was said meanwhile is.
+#[tokio::test(flavor = "multi_thread")]
+async fn who_comes_back_is_shown_the_current_state_but_not_what_was_said() {
+    let server = Server::start(CONFIG);
+    let api = server.api();
+    let alice = register(&api, "alice").await;
+    let (bob, carol) = (register(&api, "bob").await, register(&api, "carol").await);
+    let joined = json!([{ "type": "m.room.history_visibility", "content": { "history_visibility": "joined" } }]);
+    let room = create(&api, &alice, &json!({ "preset": "public_chat", "initial_state": joined })).await;
+    good(&api, &bob, "POST", &format!("/join/{room}"), &json!({})).await;
+    let before = good(&api, &bob, "GET", "/sync", &Value::Null).await;
+    good(&api, &bob, "POST", &format!("/rooms/{room}/leave"), &json!({})).await;
+    good(&api, &carol, "POST", &format!("/join/{room}"), &json!({})).await;
+    good(&api, &alice, "POST", &format!("/rooms/{room}/send/m.room.message"), &json!({ "body": "secret" })).await;
+    good(&api, &bob, "POST", &format!("/join/{room}"), &json!({})).await;
+    let since = before["next_batch"].as_str().expect("a token");
+    let news = good(&api, &bob, "GET", &format!("/sync?since={since}"), &Value::Null).await;
+    let timeline = news["rooms"]["join"][&room]["timeline"]["events"].as_array().expect("a list").clone();
+    assert!(timeline.iter().any(|event| event["state_key"] == "@carol:localhost"), "{timeline:?}");
+    assert!(timeline.iter().all(|event| event["type"] != "m.room.message"), "{timeline:?}");
+}
