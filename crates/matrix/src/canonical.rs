@@ -9,7 +9,7 @@ mod write;
 pub(crate) use self::tree::KeySeed;
 pub use self::{
     tree::{Object, Tree},
-    write::{push_integer, push_string},
+    write::{push_integer, push_loose_float, push_string},
 };
 use crate::limits;
 

@@ -6,22 +6,26 @@ use sha2::{Digest, Sha256};
 
 use crate::{
     RoomVersion,
-    canonical::{CanonicalError, Object},
+    canonical::{CanonicalError, Object, Tree},
     keys::BASE64,
     redact,
 };
 
 /// The content hash of an event in unpadded base64, over everything but `unsigned`, `signatures` and `hashes`.
-pub fn content_hash(json: &[u8]) -> Result<String, CanonicalError> {
-    let event = parse_event(json)?;
-    let mut text = String::with_capacity(json.len());
+pub fn content_hash(version: &RoomVersion, json: &[u8]) -> Result<String, CanonicalError> {
+    parse_event(version, json).map(|event| content_hash_of(&event))
+}
+
+/// The content hash of a parsed event.
+pub(crate) fn content_hash_of(event: &Object<'_>) -> String {
+    let mut text = String::with_capacity(1024);
     event.write_without(&mut text, &["hashes", "signatures", "unsigned"]);
-    Ok(BASE64.encode(Sha256::digest(text)))
+    BASE64.encode(Sha256::digest(text))
 }
 
 /// The reference hash of an event, in the base64 alphabet of the version's event IDs.
 pub fn reference_hash(version: &RoomVersion, json: &[u8]) -> Result<String, CanonicalError> {
-    let mut event = parse_event(json)?;
+    let mut event = parse_event(version, json)?;
     redact::redact_object(version, &mut event);
     let mut text = String::with_capacity(json.len());
     event.write_without(&mut text, &["signatures", "unsigned"]);
@@ -36,9 +40,11 @@ pub(crate) fn encode_reference_hash(version: &RoomVersion, hash: &[u8; 32]) -> S
     }
 }
 
-pub(crate) fn parse_event(json: &[u8]) -> Result<Object<'_>, CanonicalError> {
-    match serde_json::from_slice(json)? {
-        crate::canonical::Tree::Object(object) => Ok(object),
+/// An event with the numbers that its room version allows.
+pub(crate) fn parse_event<'a>(version: &RoomVersion, json: &'a [u8]) -> Result<Object<'a>, CanonicalError> {
+    let tree = if version.tolerates_any_number() { Tree::parse_tolerant(json)? } else { serde_json::from_slice(json)? };
+    match tree {
+        Tree::Object(object) => Ok(object),
         _ => Err(CanonicalError::NotObject),
     }
 }

@@ -9,7 +9,7 @@ use crate::{
 /// The redacted form of an event, as canonical JSON. `unsigned` goes; `signatures` and `hashes` stay, which is why the
 /// redacted event still verifies.
 pub fn redact(version: &RoomVersion, json: &[u8]) -> Result<Vec<u8>, CanonicalError> {
-    let mut event = parse_event(json)?;
+    let mut event = parse_event(version, json)?;
     redact_object(version, &mut event);
     let mut text = String::with_capacity(json.len());
     event.write(&mut text);

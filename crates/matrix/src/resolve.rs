@@ -1,7 +1,8 @@
 //! State resolution: from the states of several branches to the one state of the room.
 //!
-//! Versions 2.0 (room versions 2 to 11) and 2.1 (room version 12) by ruma. Algorithm 1, of room version 1 alone, is not implemented:
-//! [`resolve`] says so with [`ResolveError::Unsupported`] as soon as states differ.
+//! Versions 2.0 (room versions 2 to 11) and 2.1 (room version 12) by ruma; algorithm 1, of room version 1 alone, in `v1`.
+
+mod v1;
 
 use std::{
     collections::{BTreeMap, BTreeSet, HashMap},
@@ -25,9 +26,6 @@ pub type AuthChain = BTreeSet<OwnedEventId>;
 /// Why states could not be resolved.
 #[derive(Debug, thiserror::Error)]
 pub enum ResolveError {
-    /// The room version's algorithm is not implemented.
-    #[error("state resolution of room version {0} is not implemented")]
-    Unsupported(&'static str),
     /// An event is missing or malformed.
     #[error(transparent)]
     Resolution(#[from] state_res::Error),
@@ -51,7 +49,7 @@ pub fn resolve(
         return Ok(first.clone());
     }
     let rules = version.rules();
-    let resolution = rules.state_res.v2_rules().ok_or(ResolveError::Unsupported(version.id()))?;
+    let Some(resolution) = rules.state_res.v2_rules() else { return Ok(v1::resolve(version, states, fetch)) };
     let maps: Vec<_> = states.iter().map(to_ruma).collect();
     let chains = auth_chains.into_iter().map(|chain| chain.into_iter().collect::<EventIdSet<_>>()).collect();
     let subgraph = |conflicted: &state_res::StateMap<Vec<OwnedEventId>>| {

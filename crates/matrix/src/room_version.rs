@@ -70,6 +70,11 @@ impl RoomVersion {
         self.rules.authorization.room_create_event_id_as_room_id
     }
 
+    /// Versions 1 to 5: events may hold numbers that canonical JSON does not have (SIG-02).
+    pub fn tolerates_any_number(&self) -> bool {
+        !self.rules.authorization.strict_canonical_json
+    }
+
     /// The largest `depth` an event may have.
     pub fn depth_max(&self) -> u64 {
         if self.rules.authorization.strict_canonical_json { limits::DEPTH_MAX } else { limits::DEPTH_MAX_BEFORE_V6 }

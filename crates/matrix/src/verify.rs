@@ -1,16 +1,24 @@
 //! Checking what other servers send: content hash and signatures.
 //!
-//! Works on ruma's implementation, which knows no numbers outside canonical JSON: events of room versions 1 to 5 that hold
-//! floats or larger integers cannot be verified.
+//! Events of room versions 1 to 5 may hold any numbers (SIG-02). They are hashed in the form that their servers gave them; only of integers
+//! beyond 64 bits that form is lost, so that such an event verifies no better than one whose content was changed.
 
+use std::collections::BTreeSet;
+
+use base64::Engine as _;
 use ruma::{
-    CanonicalJsonObject,
-    room_version_rules::RoomVersionRules,
+    CanonicalJsonObject, EventId, SigningKeyAlgorithm, UserId,
     serde::Base64,
     signatures::{self, PublicKeyMap, VerificationError},
 };
 
-use crate::{RoomVersion, hash};
+use crate::{
+    RoomVersion,
+    canonical::{CanonicalError, Object, Tree},
+    hash,
+    keys::BASE64,
+    redact,
+};
 
 /// Public keys by server name and key ID.
 #[derive(Debug, Clone, Default)]
@@ -47,45 +55,96 @@ pub enum VerifyError {
     /// Not an object of canonical JSON.
     #[error("not canonical JSON: {0}")]
     Json(#[from] serde_json::Error),
+    /// An event that has no form to be hashed in.
+    #[error(transparent)]
+    Canonical(#[from] CanonicalError),
+    /// A field that says who signs or with what is missing or malformed.
+    #[error("`{0}` is missing or malformed")]
+    Field(&'static str),
+    /// No signature of a server can be checked: it has none, or none by a known key.
+    #[error("no signature of {0} by a known key")]
+    Unsigned(String),
     /// A required signature is missing or wrong.
     #[error(transparent)]
     Signature(#[from] VerificationError),
 }
 
 /// Whether the event's content hash is right.
-pub fn content_hash_matches(json: &[u8]) -> Result<bool, crate::canonical::CanonicalError> {
-    let event = hash::parse_event(json)?;
-    let claimed = event
-        .get("hashes")
-        .and_then(|hashes| hashes.as_object()?.get("sha256")?.as_str())
-        .map(|hash| hash.trim_end_matches('='));
-    Ok(claimed == Some(&*hash::content_hash(json)?))
+pub fn content_hash_matches(version: &RoomVersion, json: &[u8]) -> Result<bool, CanonicalError> {
+    hash::parse_event(version, json).map(|event| hash_matches(&event))
+}
+
+fn hash_matches(event: &Object<'_>) -> bool {
+    let claimed = event.get("hashes").and_then(|hashes| string(hashes.as_object()?, "sha256"));
+    claimed.map(|hash| hash.trim_end_matches('=')) == Some(&*hash::content_hash_of(event))
 }
 
 /// Verifies the signatures that the room version requires of the event, and its content hash.
 pub fn verify_event(version: &RoomVersion, json: &[u8], keys: &PublicKeys) -> Result<Verified, VerifyError> {
-    let object: CanonicalJsonObject = serde_json::from_slice(json)?;
-    match signatures::verify_event(&keys.0, &object, &rules_for(version, &object))? {
-        signatures::Verified::All => Ok(Verified::Whole),
-        signatures::Verified::Signatures => Ok(Verified::RedactedOnly),
+    let event = hash::parse_event(version, json)?;
+    let mut redacted = event.clone();
+    redact::redact_object(version, &mut redacted);
+    let mut signed = String::with_capacity(json.len());
+    redacted.write_without(&mut signed, &["signatures", "unsigned"]);
+    for server in signers(version, &event)? {
+        verify_signatures(&event, &server, signed.as_bytes(), keys)?;
     }
+    Ok(if hash_matches(&event) { Verified::Whole } else { Verified::RedactedOnly })
 }
 
 /// The servers whose signatures the room version requires of the event.
 pub fn required_signers(version: &RoomVersion, json: &[u8]) -> Result<Vec<String>, VerifyError> {
-    let object: CanonicalJsonObject = serde_json::from_slice(json)?;
-    let rules = rules_for(version, &object).signatures;
-    let servers = signatures::required_server_signatures_to_verify_event(&object, &rules)?;
-    Ok(servers.into_iter().map(|server| server.to_string()).collect())
+    let event = hash::parse_event(version, json)?;
+    Ok(signers(version, &event)?.into_iter().collect())
 }
 
-/// Only member events are authorised by another server; ruma asks for that server's signature wherever the content has
-/// the key, so that anyone could make events that servers disagree about.
-fn rules_for(version: &RoomVersion, object: &CanonicalJsonObject) -> RoomVersionRules {
-    let mut rules = version.rules().clone();
-    let is_member = object.get("type").and_then(|value| value.as_str()) == Some("m.room.member");
-    rules.signatures.check_join_authorised_via_users_server &= is_member;
-    rules
+/// The sender's server, except of an invite that follows from a third party's; in versions 1 and 2 the server that the event's ID names; and
+/// for a join into a restricted room the server of the user who authorises it. Only member events are authorised so:
+/// asking for that signature wherever the content has the key would let anyone make events that servers disagree about.
+fn signers(version: &RoomVersion, event: &Object<'_>) -> Result<BTreeSet<String>, VerifyError> {
+    let mut servers = BTreeSet::new();
+    let content = event.get("content").and_then(Tree::as_object).ok_or(VerifyError::Field("content"))?;
+    let is_member = string(event, "type").ok_or(VerifyError::Field("type"))? == "m.room.member";
+    let is_by_third_party =
+        is_member && string(content, "membership") == Some("invite") && content.get("third_party_invite").is_some();
+    let server_of = |field, user_id: Option<&str>| {
+        let user = user_id.and_then(|id| <&UserId>::try_from(id).ok()).ok_or(VerifyError::Field(field))?;
+        Ok::<_, VerifyError>(user.server_name().to_string())
+    };
+    if !is_by_third_party {
+        servers.insert(server_of("sender", string(event, "sender"))?);
+    }
+    if version.event_id_in_event() {
+        let id = string(event, "event_id").and_then(|id| <&EventId>::try_from(id).ok());
+        let server = id.and_then(EventId::server_name).ok_or(VerifyError::Field("event_id"))?;
+        servers.insert(server.to_string());
+    }
+    const AUTHORISER: &str = "join_authorised_via_users_server";
+    let is_restricted = version.rules().signatures.check_join_authorised_via_users_server;
+    if is_restricted && is_member && content.get(AUTHORISER).is_some() {
+        servers.insert(server_of(AUTHORISER, string(content, AUTHORISER))?);
+    }
+    Ok(servers)
+}
+
+/// Every signature of a server by a known key has to be right, and there has to be one.
+fn verify_signatures(event: &Object<'_>, server: &str, signed: &[u8], keys: &PublicKeys) -> Result<(), VerifyError> {
+    let missing = || VerifyError::Unsigned(server.to_owned());
+    let signatures = event.get("signatures").and_then(|all| all.as_object()?.get(server)?.as_object());
+    let known = keys.0.get(server).ok_or_else(missing)?;
+    let mut checked = 0;
+    for (key_id, signature) in signatures.ok_or_else(missing)?.iter().filter(|(id, _)| id.starts_with("ed25519:")) {
+        let Some(key) = known.get(key_id) else { continue };
+        let signature = signature.as_str().and_then(|text| BASE64.decode(text).ok());
+        let signature = signature.ok_or(VerifyError::Field("signatures"))?;
+        signatures::verify_canonical_json_bytes(&SigningKeyAlgorithm::Ed25519, key.as_bytes(), &signature, signed)?;
+        checked += 1;
+    }
+    if checked > 0 { Ok(()) } else { Err(missing()) }
+}
+
+fn string<'e>(object: &'e Object<'_>, key: &str) -> Option<&'e str> {
+    object.get(key).and_then(Tree::as_str)
 }
 
 /// Verifies that every entity of `keys` has signed a JSON object.
@@ -98,6 +157,7 @@ pub fn verify_json(json: &[u8], keys: &PublicKeys) -> Result<(), VerifyError> {
 mod tests {
     use super::{PublicKeys, Verified, required_signers, verify_event, verify_json};
     use crate::{
+        Pdu, RoomVersion,
         build::Draft,
         testing::{ALICE, SERVER, TestRoom, key, public_keys},
     };
@@ -115,12 +175,59 @@ mod tests {
         assert_eq!(verify(&text, &public_keys()).expect("good"), Verified::Whole);
         let content = text.replace("\"hi\"", "\"ho\"");
         assert_eq!(verify(&content, &public_keys()).expect("signed"), Verified::RedactedOnly);
-        assert!(!super::content_hash_matches(content.as_bytes()).expect("an event"));
+        assert!(!super::content_hash_matches(version, content.as_bytes()).expect("an event"));
         verify(&text.replace("@alice", "@alicf"), &public_keys()).expect_err("another sender");
         verify(&text, &PublicKeys::new()).expect_err("no keys");
         let mut wrong = PublicKeys::new();
         assert!(wrong.insert(SERVER, "ed25519:a_test", crate::keys::tests::spec_key().public_base64()));
         verify(&text, &wrong).expect_err("another key");
+    }
+
+    /// Against ruma's verification, which knows canonical numbers only.
+    #[test]
+    fn signatures_are_required_as_ruma_requires_them() {
+        for version in RoomVersion::supported().filter(|version| version.id() != "1" && version.id() != "2") {
+            let mut room = TestRoom::new(version.id());
+            let content = r#"{"membership":"join"}"#;
+            let draft = Draft { sender: ALICE, event_type: "m.room.member", state_key: Some(ALICE), content, redacts: None };
+            let json = room.build(&draft).json;
+            let text = String::from_utf8(json).expect("UTF-8");
+            for text in [text.clone(), text.replace("join", "knock"), text.replace("ed25519:a_", "ed25519:b_")] {
+                let object = serde_json::from_str(&text).expect("an object");
+                let theirs = ruma::signatures::verify_event(&public_keys().0, &object, version.rules());
+                let ours = verify_event(version, text.as_bytes(), &public_keys());
+                let whole = |verified| if matches!(verified, ruma::signatures::Verified::All) { Verified::Whole } else { Verified::RedactedOnly };
+                assert_eq!(ours.ok(), theirs.ok().map(whole), "{text}");
+            }
+        }
+    }
+
+    #[test]
+    fn old_room_versions_allow_any_number() {
+        for id in ["3", "4", "5", "6"] {
+            let version = crate::testing::version(id);
+            let text = String::from_utf8(TestRoom::new(id).build(&Draft {
+                sender: ALICE, event_type: "m.room.message", state_key: None, content: r#"{"n":12345}"#, redacts: None,
+            }).json).expect("UTF-8");
+            for number in ["1.5", "9007199254740993", "1e-07", "10.0"] {
+                let mut event: serde_json::Value = serde_json::from_str(&text).expect("JSON");
+                event["content"]["n"] = serde_json::from_str(number).expect("a number");
+                let changed = event.to_string();
+                let hash = super::hash::content_hash(version, changed.as_bytes());
+                if id == "6" {
+                    // 10.0 stands for an integer that canonical JSON has.
+                    assert_eq!(hash.is_ok(), number == "10.0");
+                    continue;
+                }
+                // The signature covers the redacted form, and that the hash.
+                let hash = hash.expect("any number has a form");
+                event["hashes"]["sha256"] = hash.into();
+                let resigned = event.to_string();
+                assert!(super::content_hash_matches(version, resigned.as_bytes()).expect("an event"));
+                let id = crate::pdu::event_id(version, resigned.as_bytes()).expect("a form to hash");
+                Pdu::parse(version, &id, event["room_id"].as_str().expect("a room"), resigned.into_bytes()).expect("parses");
+            }
+        }
     }
 
     #[test]

@@ -97,3 +97,19 @@ proptest! {
         prop_assert_eq!(again, ours);
     }
 }
+
+#[test]
+fn numbers_of_old_room_versions_keep_their_form() {
+    let check = |text: &str, expected: &str| {
+        let mut out = String::new();
+        super::Tree::parse_tolerant(text.as_bytes()).expect("JSON").write(&mut out);
+        assert_eq!(out, expected);
+    };
+    // The right sides are what Python's json module writes.
+    check("[1.5,10.0,-0.0,1e10]", "[1.5,10.0,-0.0,10000000000.0]");
+    check("[1e16,1.5e300,0.0001,0.00001,1e-7]", "[1e+16,1.5e+300,0.0001,1e-05,1e-07]");
+    check("[9007199254740993,-9223372036854775808,18446744073709551615]", "[9007199254740993,-9223372036854775808,18446744073709551615]");
+    check("[0.1,123456789012345680.0]", "[0.1,1.2345678901234568e+17]");
+    check(r#"{"b":[{"d":1.0,"c":2}],"a":1}"#, r#"{"a":1,"b":[{"c":2,"d":1.0}]}"#);
+    super::Tree::parse_tolerant(b"{} x").expect_err("trailing text");
+}

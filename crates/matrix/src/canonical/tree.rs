@@ -1,4 +1,4 @@
-//! A JSON tree that borrows from its text and can only hold what canonical JSON can say.
+//! A JSON tree that borrows from its text. Parsed strictly, it can only hold what canonical JSON can say.
 
 use std::{borrow::Cow, fmt};
 
@@ -7,10 +7,10 @@ use serde::{
     de::{DeserializeSeed, Error, MapAccess, SeqAccess, Unexpected, Visitor},
 };
 
-use super::{CanonicalError, integral, push_integer, push_string};
+use super::{CanonicalError, integral, push_integer, push_loose_float, push_string};
 use crate::limits;
 
-/// A JSON value with a canonical form. Strings without escapes borrow from the parsed text.
+/// A JSON value with a canonical form, or with one that old room versions agree on. Strings without escapes borrow from the parsed text.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Tree<'a> {
     /// `null`
@@ -19,6 +19,8 @@ pub enum Tree<'a> {
     Bool(bool),
     /// An integer within ±(2^53 − 1)
     Integer(i64),
+    /// Any other number, in the words of [`push_loose_float`](super::push_loose_float): only [`Tree::parse_tolerant`] makes it
+    Loose(String),
     /// A string
     String(Cow<'a, str>),
     /// An array
@@ -37,6 +39,14 @@ impl<'a> Tree<'a> {
         Ok(serde_json::from_str(json)?)
     }
 
+    /// Parses one JSON value with any numbers, for room versions that allow them (1 to 5).
+    pub fn parse_tolerant(json: &'a [u8]) -> Result<Self, CanonicalError> {
+        let mut deserializer = serde_json::Deserializer::from_slice(json);
+        let tree = TreeVisitor { is_tolerant: true }.deserialize(&mut deserializer)?;
+        deserializer.end()?;
+        Ok(tree)
+    }
+
     /// Appends the canonical form.
     // Recursion is bounded: the parser goes no deeper than 127 levels.
     pub fn write(&self, out: &mut String) {
@@ -45,6 +55,7 @@ impl<'a> Tree<'a> {
             Self::Bool(true) => out.push_str("true"),
             Self::Bool(false) => out.push_str("false"),
             Self::Integer(value) => push_integer(out, *value),
+            Self::Loose(number) => out.push_str(number),
             Self::String(string) => push_string(out, string),
             Self::Array(items) => {
                 out.push('[');
@@ -159,11 +170,22 @@ impl<'a> Object<'a> {
 
 impl<'de: 'a, 'a> Deserialize<'de> for Tree<'a> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        deserializer.deserialize_any(TreeVisitor)
+        TreeVisitor { is_tolerant: false }.deserialize(deserializer)
     }
 }
 
-struct TreeVisitor;
+#[derive(Clone, Copy)]
+struct TreeVisitor {
+    is_tolerant: bool,
+}
+
+impl<'de> DeserializeSeed<'de> for TreeVisitor {
+    type Value = Tree<'de>;
+
+    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Self::Value, D::Error> {
+        deserializer.deserialize_any(self)
+    }
+}
 
 impl<'de> Visitor<'de> for TreeVisitor {
     type Value = Tree<'de>;
@@ -182,6 +204,9 @@ impl<'de> Visitor<'de> for TreeVisitor {
 
     fn visit_i64<E: Error>(self, value: i64) -> Result<Self::Value, E> {
         if value.unsigned_abs() > limits::INTEGER_MAX.unsigned_abs() {
+            if self.is_tolerant {
+                return Ok(Tree::Loose(value.to_string()));
+            }
             return Err(E::invalid_value(Unexpected::Signed(value), &self));
         }
         Ok(Tree::Integer(value))
@@ -190,11 +215,17 @@ impl<'de> Visitor<'de> for TreeVisitor {
     fn visit_u64<E: Error>(self, value: u64) -> Result<Self::Value, E> {
         match i64::try_from(value) {
             Ok(value) => self.visit_i64(value),
+            Err(_) if self.is_tolerant => Ok(Tree::Loose(value.to_string())),
             Err(_) => Err(E::invalid_value(Unexpected::Unsigned(value), &self)),
         }
     }
 
     fn visit_f64<E: Error>(self, value: f64) -> Result<Self::Value, E> {
+        if self.is_tolerant {
+            let mut text = String::new();
+            push_loose_float(&mut text, value);
+            return Ok(Tree::Loose(text));
+        }
         integral(value).map(Tree::Integer).ok_or_else(|| E::invalid_value(Unexpected::Float(value), &self))
     }
 
@@ -208,7 +239,7 @@ impl<'de> Visitor<'de> for TreeVisitor {
 
     fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<Self::Value, A::Error> {
         let mut items = Vec::new();
-        while let Some(item) = seq.next_element()? {
+        while let Some(item) = seq.next_element_seed(self)? {
             items.push(item);
         }
         Ok(Tree::Array(items))
@@ -217,7 +248,7 @@ impl<'de> Visitor<'de> for TreeVisitor {
     fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
         let mut entries = Vec::new();
         while let Some(key) = map.next_key_seed(KeySeed)? {
-            entries.push((key, map.next_value()?));
+            entries.push((key, map.next_value_seed(self)?));
         }
         Ok(Tree::Object(Object::from_unsorted(entries)))
     }

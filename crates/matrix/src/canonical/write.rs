@@ -9,6 +9,18 @@ pub fn push_integer(out: &mut String, value: i64) {
     write!(out, "{value}").expect("writing to a string does not fail");
 }
 
+/// Appends a float that canonical JSON does not have, the way the servers of room versions 1 to 5 wrote it, which is Python's:
+/// the shortest digits that read back the same, always with a fraction or an exponent, exponents with sign and two digits.
+pub fn push_loose_float(out: &mut String, value: f64) {
+    let text = format!("{value:?}");
+    let Some((digits, exponent)) = text.split_once('e') else {
+        out.push_str(&text);
+        return;
+    };
+    let (sign, exponent) = exponent.strip_prefix('-').map_or(('+', exponent), |exponent| ('-', exponent));
+    write!(out, "{digits}e{sign}{exponent:0>2}").expect("writing to a string does not fail");
+}
+
 /// Appends a quoted string with the escapes of canonical JSON: `"`, `\`, and the characters below U+0020, the
 /// latter by their short form where there is one and else as four lower-case hexadecimal digits.
 pub fn push_string(out: &mut String, string: &str) {
