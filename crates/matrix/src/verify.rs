@@ -189,14 +189,21 @@ mod tests {
         for version in RoomVersion::supported().filter(|version| version.id() != "1" && version.id() != "2") {
             let mut room = TestRoom::new(version.id());
             let content = r#"{"membership":"join"}"#;
-            let draft = Draft { sender: ALICE, event_type: "m.room.member", state_key: Some(ALICE), content, redacts: None };
+            let draft =
+                Draft { sender: ALICE, event_type: "m.room.member", state_key: Some(ALICE), content, redacts: None };
             let json = room.build(&draft).json;
             let text = String::from_utf8(json).expect("UTF-8");
             for text in [text.clone(), text.replace("join", "knock"), text.replace("ed25519:a_", "ed25519:b_")] {
                 let object = serde_json::from_str(&text).expect("an object");
                 let theirs = ruma::signatures::verify_event(&public_keys().0, &object, version.rules());
                 let ours = verify_event(version, text.as_bytes(), &public_keys());
-                let whole = |verified| if matches!(verified, ruma::signatures::Verified::All) { Verified::Whole } else { Verified::RedactedOnly };
+                let whole = |verified| {
+                    if matches!(verified, ruma::signatures::Verified::All) {
+                        Verified::Whole
+                    } else {
+                        Verified::RedactedOnly
+                    }
+                };
                 assert_eq!(ours.ok(), theirs.ok().map(whole), "{text}");
             }
         }
@@ -206,9 +213,18 @@ mod tests {
     fn old_room_versions_allow_any_number() {
         for id in ["3", "4", "5", "6"] {
             let version = crate::testing::version(id);
-            let text = String::from_utf8(TestRoom::new(id).build(&Draft {
-                sender: ALICE, event_type: "m.room.message", state_key: None, content: r#"{"n":12345}"#, redacts: None,
-            }).json).expect("UTF-8");
+            let text = String::from_utf8(
+                TestRoom::new(id)
+                    .build(&Draft {
+                        sender: ALICE,
+                        event_type: "m.room.message",
+                        state_key: None,
+                        content: r#"{"n":12345}"#,
+                        redacts: None,
+                    })
+                    .json,
+            )
+            .expect("UTF-8");
             for number in ["1.5", "9007199254740993", "1e-07", "10.0"] {
                 let mut event: serde_json::Value = serde_json::from_str(&text).expect("JSON");
                 event["content"]["n"] = serde_json::from_str(number).expect("a number");
@@ -225,7 +241,8 @@ mod tests {
                 let resigned = event.to_string();
                 assert!(super::content_hash_matches(version, resigned.as_bytes()).expect("an event"));
                 let id = crate::pdu::event_id(version, resigned.as_bytes()).expect("a form to hash");
-                Pdu::parse(version, &id, event["room_id"].as_str().expect("a room"), resigned.into_bytes()).expect("parses");
+                Pdu::parse(version, &id, event["room_id"].as_str().expect("a room"), resigned.into_bytes())
+                    .expect("parses");
             }
         }
     }
