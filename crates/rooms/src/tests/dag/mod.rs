@@ -1,0 +1,145 @@
+//! Random event graphs in every room version: the projector, which resolves differences of states and keeps memos, against
+//! the book, which goes by whole states and keeps everything.
+//!
+//! A failure names its seed. `ENGRAM_DAG_SEED=S ENGRAM_DAGS=1` runs that graph alone; `ENGRAM_DAGS=10000` and
+//! `ENGRAM_DAG_ORDERS=100000` are the long runs.
+
+mod book;
+mod generate;
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use engram_log::Offset;
+use engram_matrix::OwnedEventId;
+use engram_matrix::room_version::RoomVersion;
+use engram_views::Snapshot;
+use engram_views::testing::{MemoryLog, TestViews};
+
+use self::book::Book;
+use self::generate::Random;
+use crate::projector::RoomsProjector;
+use crate::query::{self, Verdict};
+use crate::state::{self, Root};
+
+/// Graphs and orders that are tried where nobody asks for more.
+const DAGS: u64 = 36;
+const ORDERS: u64 = 120;
+/// Graphs that share one set of views.
+const CHUNK: u64 = 120;
+
+#[expect(clippy::disallowed_methods, reason = "a long run is asked for by the environment, not by the test")]
+fn asked(name: &str, default: u64) -> u64 {
+    std::env::var(name).ok().map_or(default, |text| text.parse().expect("a whole number"))
+}
+
+fn seeds(count: u64) -> std::ops::Range<u64> {
+    let first = asked("ENGRAM_DAG_SEED", 1);
+    first..first + count
+}
+
+/// The graph of a seed. Seeds go through the versions in turn.
+fn book_of(seed: u64) -> Book {
+    let versions: Vec<&'static RoomVersion> = RoomVersion::supported().collect();
+    generate::book(versions[seed as usize % versions.len()], seed)
+}
+
+/// What was delivered of one graph: the event of each offset.
+type Delivered = BTreeMap<Offset, OwnedEventId>;
+
+fn deliver(log: &MemoryLog, book: &Book, order: &[usize]) -> Delivered {
+    let events = order.iter().map(|index| &book.order[*index]);
+    events.map(|event| (log.journal(book.record(event), 1), event.clone())).collect()
+}
+
+fn views_over(log: MemoryLog) -> TestViews {
+    TestViews::over(log, vec![Box::new(RoomsProjector::default())], Vec::new())
+}
+
+/// The events of a state.
+fn events_of(snapshot: &Snapshot, delivered: &Delivered, root: Root) -> BTreeSet<OwnedEventId> {
+    let entries = state::entries(snapshot, root).unwrap();
+    entries.into_iter().map(|(_, offset)| delivered[&offset].clone()).collect()
+}
+
+/// What does not depend on the order of delivery: who is rejected, and the state after every event.
+fn check_states(snapshot: &Snapshot, book: &Book, delivered: &Delivered, seed: u64) {
+    let room = query::room(snapshot, &book.room_id).unwrap().expect("the room is known").number;
+    for (offset, id) in delivered {
+        let entry = &book.entries[id];
+        let meta = query::meta(snapshot, room, *offset).unwrap().expect("the event is stored");
+        let reason = || query::reason(snapshot, room, *offset).unwrap();
+        let is_rejected = |verdict| verdict == Verdict::Rejected;
+        assert_eq!(is_rejected(meta.verdict), is_rejected(entry.verdict), "seed {seed}: {id}, {:?}", reason());
+        let after = query::state_after(snapshot, room, *offset, &meta).unwrap();
+        let expected: BTreeSet<_> = entry.after.values().cloned().collect();
+        assert_eq!(events_of(snapshot, delivered, after), expected, "seed {seed}: the state after {id}");
+    }
+}
+
+/// What holds for the order in which the book was written: all verdicts, extremities, current state, members.
+fn check_head(snapshot: &Snapshot, book: &Book, delivered: &Delivered, seed: u64) {
+    let room = query::room(snapshot, &book.room_id).unwrap().expect("the room is known").number;
+    for (offset, id) in delivered {
+        let meta = query::meta(snapshot, room, *offset).unwrap().expect("the event is stored");
+        assert_eq!(meta.verdict, book.entries[id].verdict, "seed {seed}: {id}");
+    }
+    let head = query::head(snapshot, room).unwrap();
+    let extremities: BTreeSet<_> =
+        head.extremities.iter().map(|extremity| delivered[&extremity.offset].clone()).collect();
+    assert_eq!(extremities, book.extremities.iter().cloned().collect(), "seed {seed}: extremities");
+    let current = book.current();
+    let expected: BTreeSet<_> = current.values().cloned().collect();
+    assert_eq!(events_of(snapshot, delivered, head.state), expected, "seed {seed}: current state");
+    let joined = current.iter().filter(|(key, id)| key.0 == "m.room.member" && book.entries[*id].is_join());
+    assert_eq!(head.joined, joined.count() as u64, "seed {seed}: joined members");
+}
+
+#[test]
+fn the_projector_agrees_with_the_book() {
+    let seeds = seeds(asked("ENGRAM_DAGS", DAGS));
+    let mut verdicts = BTreeMap::new();
+    let mut resolved = 0;
+    for first in seeds.clone().step_by(CHUNK as usize) {
+        let log = MemoryLog::new();
+        let chunk: Vec<_> = (first..seeds.end.min(first + CHUNK))
+            .map(|seed| {
+                let book = book_of(seed);
+                let order: Vec<usize> = (0..book.order.len()).collect();
+                let delivered = deliver(&log, &book, &order);
+                (seed, book, delivered)
+            })
+            .collect();
+        let views = views_over(log);
+        let snapshot = views.settle();
+        for (seed, book, delivered) in &chunk {
+            check_states(&snapshot, book, delivered, *seed);
+            check_head(&snapshot, book, delivered, *seed);
+            for entry in book.entries.values() {
+                *verdicts.entry(format!("{:?}", entry.verdict)).or_insert(0) += 1;
+            }
+            resolved += book.resolved.get();
+        }
+    }
+    println!("seeds {seeds:?}: events by verdict {verdicts:?}, {resolved} resolutions of differing states");
+    assert!(verdicts.len() == 3 && resolved > 0, "the graphs are worth their name: {verdicts:?}, {resolved}");
+}
+
+#[test]
+fn any_order_of_delivery_gives_the_same_states() {
+    let orders = asked("ENGRAM_DAG_ORDERS", ORDERS);
+    let books: Vec<(u64, Book)> = seeds(12 * orders.div_ceil(1200)).map(|seed| (seed, book_of(seed))).collect();
+    let mut random = Random(asked("ENGRAM_DAG_SEED", 1) ^ 0x5eed);
+    let mut tried = 0;
+    while tried < orders {
+        let log = MemoryLog::new();
+        let round: Vec<Delivered> =
+            books.iter().map(|(_, book)| deliver(&log, book, &generate::shuffled(book, &mut random))).collect();
+        let views = views_over(log);
+        let snapshot = views.settle();
+        for ((seed, book), delivered) in books.iter().zip(&round) {
+            check_states(&snapshot, book, delivered, *seed);
+        }
+        tried += books.len() as u64;
+    }
+    println!("{tried} orders of {} graphs", books.len());
+}
