@@ -98,6 +98,8 @@ pub fn required_signers(version: &RoomVersion, json: &[u8]) -> Result<Vec<String
     Ok(signers(version, &event)?.into_iter().collect())
 }
 
+const AUTHORISER: &str = "join_authorised_via_users_server";
+
 /// The sender's server, except of an invite that follows from a third party's; in versions 1 and 2 the server that the event's ID names; and
 /// for a join into a restricted room the server of the user who authorises it. Only member events are authorised so:
 /// asking for that signature wherever the content has the key would let anyone make events that servers disagree about.
@@ -119,7 +121,6 @@ fn signers(version: &RoomVersion, event: &Object<'_>) -> Result<BTreeSet<String>
         let server = id.and_then(EventId::server_name).ok_or(VerifyError::Field("event_id"))?;
         servers.insert(server.to_string());
     }
-    const AUTHORISER: &str = "join_authorised_via_users_server";
     let is_restricted = version.rules().signatures.check_join_authorised_via_users_server;
     if is_restricted && is_member && content.get(AUTHORISER).is_some() {
         servers.insert(server_of(AUTHORISER, string(content, AUTHORISER))?);

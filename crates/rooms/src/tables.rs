@@ -45,6 +45,9 @@ pub static PUBLISHED: Table = Table::new(16, "rooms.published", Tuning::Scans);
 pub static STATE_CHANGES: Table = Table::new(17, "rooms.state_changes", Tuning::Scans);
 /// room number, offset → why an event was rejected, soft-failed or kept apart, in words.
 pub static REASONS: Table = Table::new(18, "rooms.reasons", Tuning::Points);
+/// [`crate::rows::event_id_mark`] of an event's ID, offset → nothing: the state event at that offset names the event among its
+/// `auth_events`. Marks may coincide; who looks here looks at the event too.
+pub static AUTH_CHILDREN: Table = Table::new(19, "rooms.auth_children", Tuning::Scans);
 
 /// All of them.
 pub static ALL: &[&Table] = &[
@@ -67,4 +70,5 @@ pub static ALL: &[&Table] = &[
     &PUBLISHED,
     &STATE_CHANGES,
     &REASONS,
+    &AUTH_CHILDREN,
 ];

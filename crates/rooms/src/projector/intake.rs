@@ -10,13 +10,13 @@ use engram_views::{Apply, Read, ViewError};
 use super::advance::{self, Step};
 use super::judge::{self, Judgement};
 use super::memo::{Memo, RoomMemo, Tip};
-use super::{merge, redactions};
+use super::{auth_difference, merge, redactions};
 use crate::codec::{names_key, put_bytes, put_varint, room_offset_key};
 use crate::counters;
 use crate::query::{self, EventMeta, RoomInfo, Verdict};
 use crate::rows;
 use crate::state::{self, Root};
-use crate::tables::{EVENT_IDS, EVENTS, HEADS, IDS, INFO, REASONS, ROOTS, TRANSACTIONS};
+use crate::tables::{AUTH_CHILDREN, EVENT_IDS, EVENTS, HEADS, IDS, INFO, REASONS, ROOTS, TRANSACTIONS};
 use crate::types::RoomNumber;
 
 type Archived = v1::ArchivedInput<v1::Pdu>;
@@ -214,6 +214,9 @@ impl Arrival<'_> {
             // Rules ask for state events only; messages would just push those out.
             if meta.is_state {
                 self.memo.pdus.keep(self.offset, &self.event);
+                for parent in &self.event.auth_events {
+                    view.put(&AUTH_CHILDREN, &auth_difference::child_key(parent.as_str(), self.offset), &[]);
+                }
             }
             let settled = redactions::settle(self.memo, view, &self.room.info, &self.event)?;
             meta.redacted_by = meta.redacted_by.or(settled);

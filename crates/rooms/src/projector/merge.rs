@@ -2,19 +2,18 @@
 //!
 //! The states of two branches of a large room have nearly everything in common. Resolution looks at the conflicted
 //! entries, at their auth chains, and at the few unconflicted entries by which events are judged; so only these are
-//! loaded. The chain of everything unconflicted matters only for the auth difference, and is walked only if there is one.
+//! loaded. What the chain of everything unconflicted contains matters for the auth difference alone; see `auth_difference`.
 
 use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
-use std::sync::Arc;
 
 use engram_log::Offset;
 use engram_matrix::auth::auth_types;
-use engram_matrix::pdu::Pdu;
 use engram_matrix::resolve::{self, AuthChain, ResolveError, State};
 use engram_matrix::{EventId, OwnedEventId};
 use engram_views::{Apply, Read, ViewError};
 
+use super::auth_difference::{Common, Located};
 use super::lookup::{Lookup, Pdus};
 use crate::counters;
 use crate::query::RoomInfo;
@@ -38,7 +37,7 @@ pub(super) fn resolve(
         outcome?
     };
     let Ok(outcome) = outcome else {
-        // Room version 1 alone, whose algorithm is not implemented, gets here with events that hold together.
+        // Only events that do not hold together get here: one that a state names is not to be had.
         counters::next(view, "unresolved")?;
         return Ok(first);
     };
@@ -51,9 +50,6 @@ pub(super) fn resolve(
     }
     Ok(root)
 }
-
-/// An event that was looked up by its ID.
-type Located = Option<(Offset, Arc<Pdu>)>;
 
 /// The entries in which states differ, with each state's value.
 struct Conflict {
@@ -101,7 +97,9 @@ impl Conflict {
         let mut states = self.conflicted_states(lookup, view)?;
         let chains: Vec<AuthChain> = states.iter().map(|state| resolve::auth_chain(state.values(), &fetch)).collect();
         let conflicted: BTreeSet<OwnedEventId> = states.iter().flat_map(State::values).cloned().collect();
-        let difference = self.auth_difference(lookup, view, base, &chains, &conflicted, &fetch)?;
+        let is_conflicted = |pair: Pair| self.entries.contains_key(&pair);
+        let common = Common { view, lookup, base, is_conflicted: &is_conflicted, fetch: &located };
+        let difference = common.difference(&chains, &conflicted)?;
         let judged_by = self.unconflicted(lookup, view, base, difference.iter().chain(&conflicted), &fetch)?;
         for state in &mut states {
             state.extend(judged_by.iter().map(|(key, id)| (key.clone(), id.clone())));
@@ -137,35 +135,6 @@ impl Conflict {
             }
         }
         Ok(states)
-    }
-
-    /// The events that are in some state's full auth chain, but not in all of them. What only the chains of
-    /// conflicted events say is corrected by the chain of the unconflicted ones, which belongs to every state.
-    fn auth_difference(
-        &self,
-        lookup: &Lookup<'_>,
-        view: &dyn Read,
-        base: Root,
-        chains: &[AuthChain],
-        conflicted: &BTreeSet<OwnedEventId>,
-        fetch: &resolve::Fetch<'_>,
-    ) -> Result<AuthChain, ViewError> {
-        let all: AuthChain = chains.iter().flatten().cloned().collect();
-        let in_all = |id: &OwnedEventId| chains.iter().all(|chain| chain.contains(id));
-        let mut difference: AuthChain = all.into_iter().filter(|id| !conflicted.contains(id) && !in_all(id)).collect();
-        if difference.is_empty() {
-            return Ok(difference);
-        }
-        let mut common = Vec::new();
-        for (pair, offset) in state::entries(view, base)? {
-            if !self.entries.contains_key(&pair) {
-                common.extend(lookup.at(offset).map(|event| event.event_id.clone()));
-            }
-        }
-        for id in resolve::auth_chain(&common, fetch) {
-            difference.remove(&id);
-        }
-        Ok(difference)
     }
 
     /// The unconflicted entries by which the given events are judged, and those that hold their own place.

@@ -7,6 +7,7 @@
 //! Bad input is counted and passed over: nothing that a peer sends stops the projector.
 
 mod advance;
+mod auth_difference;
 mod directory;
 mod intake;
 mod judge;
@@ -32,7 +33,7 @@ impl Projector for RoomsProjector {
     }
 
     fn version(&self) -> u32 {
-        1
+        2
     }
 
     fn tables(&self) -> &'static [&'static Table] {

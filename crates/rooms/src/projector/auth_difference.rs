@@ -1,0 +1,150 @@
+//! The auth difference, without walking the auth chains of a whole room.
+//!
+//! The full auth chain of a state is that of its conflicted entries and that of its unconflicted ones. The latter is the same for all
+//! states, so an event is in the difference if only some of the former have it, and the latter has not. Whether
+//! it has is seldom far to seek: mostly the event, or one that leads to it, is an unconflicted entry itself. Where it is not,
+//! the events that name it are followed upwards until one is.
+
+use std::cell::Cell;
+use std::collections::BTreeSet;
+use std::ops::{Bound, ControlFlow};
+use std::sync::Arc;
+
+use engram_log::Offset;
+use engram_matrix::pdu::Pdu;
+use engram_matrix::resolve::{self, AuthChain};
+use engram_matrix::{EventId, OwnedEventId};
+use engram_views::{Read, ViewError};
+
+use super::lookup::Lookup;
+use crate::rows::event_id_mark;
+use crate::state::{self, Pair, Root};
+use crate::tables::AUTH_CHILDREN;
+
+/// Events that one resolution looks at on the way up, before it walks all chains down instead. What it costs to look at
+/// one is what it costs to walk past one, so that a room smaller than this is as well served by either.
+const VISITS_MAX: usize = if cfg!(test) { 12 } else { 2000 };
+/// Rows that are read at once; the first of them nearly always settles the matter.
+const PAGE_ROWS: usize = 8;
+
+/// An event that was looked up by its ID.
+pub(super) type Located = Option<(Offset, Arc<Pdu>)>;
+
+/// The entries that all states have in common.
+pub(super) struct Common<'a> {
+    pub(super) view: &'a dyn Read,
+    pub(super) lookup: &'a Lookup<'a>,
+    /// Any of the states.
+    pub(super) base: Root,
+    pub(super) is_conflicted: &'a dyn Fn(Pair) -> bool,
+    pub(super) fetch: &'a dyn Fn(&EventId) -> Located,
+}
+
+/// Key of the row that says that the event at `child` names another among its auth events.
+pub(super) fn child_key(event_id: &str, child: Offset) -> [u8; 16] {
+    let mut key = [0; 16];
+    key[..8].copy_from_slice(&event_id_mark(event_id));
+    key[8..].copy_from_slice(&child.to_be_bytes());
+    key
+}
+
+impl Common<'_> {
+    /// The events that are in some state's full auth chain, but not in all of them, without the conflicted ones. `chains` are those of
+    /// each state's conflicted entries.
+    pub(super) fn difference(
+        &self,
+        chains: &[AuthChain],
+        conflicted: &BTreeSet<OwnedEventId>,
+    ) -> Result<AuthChain, ViewError> {
+        let all: AuthChain = chains.iter().flatten().cloned().collect();
+        let in_all = |id: &OwnedEventId| chains.iter().all(|chain| chain.contains(id));
+        let is_candidate = |id: &OwnedEventId| !conflicted.contains(id) && !in_all(id);
+        if !all.iter().any(is_candidate) {
+            return Ok(AuthChain::new());
+        }
+        let fetch = |id: &EventId| (self.fetch)(id).map(|(_, event)| event);
+        let mut entries = Vec::new();
+        for id in &all {
+            if self.has(id)? {
+                entries.push(id.clone());
+            }
+        }
+        let mut in_common = resolve::auth_chain(&entries, &fetch);
+        let candidates: Vec<OwnedEventId> = all.into_iter().filter(is_candidate).collect();
+        let mut difference = AuthChain::new();
+        let visits = Cell::new(0);
+        for id in &candidates {
+            if in_common.contains(id) {
+                continue;
+            }
+            match self.leads_to(id, &visits)? {
+                Some(true) => in_common.extend(resolve::auth_chain([id], &fetch)),
+                Some(false) => drop(difference.insert(id.clone())),
+                None => {
+                    let everything = resolve::auth_chain(&self.all_entries()?, &fetch);
+                    return Ok(candidates.into_iter().filter(|id| !everything.contains(id)).collect());
+                }
+            }
+        }
+        Ok(difference)
+    }
+
+    /// Whether an event is a common entry.
+    fn has(&self, id: &EventId) -> Result<bool, ViewError> {
+        let Some((offset, event)) = (self.fetch)(id) else { return Ok(false) };
+        let Some(state_key) = &event.state_key else { return Ok(false) };
+        match state::pair(self.view, &event.event_type, state_key)? {
+            Some(pair) if !(self.is_conflicted)(pair) => Ok(state::get(self.view, self.base, pair)? == Some(offset)),
+            _ => Ok(false),
+        }
+    }
+
+    /// Whether the event is in the auth chain of a common entry; none if that is too far to seek.
+    fn leads_to(&self, id: &OwnedEventId, visits: &Cell<usize>) -> Result<Option<bool>, ViewError> {
+        let mut seen = BTreeSet::from([id.clone()]);
+        let mut pending = vec![(id.clone(), Offset(u64::MAX))];
+        while let Some((id, before)) = pending.pop() {
+            let page = self.children(&id, before)?;
+            if page.len() == PAGE_ROWS {
+                pending.extend(page.last().map(|last| (id.clone(), *last)));
+            }
+            for child in page {
+                visits.set(visits.get() + 1);
+                if visits.get() > VISITS_MAX {
+                    return Ok(None);
+                }
+                let Some(child) = self.lookup.at(child).filter(|child| child.auth_events.contains(&id)) else {
+                    continue;
+                };
+                if self.has(&child.event_id)? {
+                    return Ok(Some(true));
+                }
+                if seen.insert(child.event_id.clone()) {
+                    pending.push((child.event_id.clone(), Offset(u64::MAX)));
+                }
+            }
+        }
+        Ok(Some(false))
+    }
+
+    /// The next page of events before an offset that may name an event among their auth events, newest first: those
+    /// are more likely to be entries still.
+    fn children(&self, id: &EventId, before: Offset) -> Result<Vec<Offset>, ViewError> {
+        let (from, to) = (child_key(id.as_str(), Offset::ZERO), child_key(id.as_str(), before));
+        let mut children = Vec::with_capacity(PAGE_ROWS);
+        let mut visit = |key: &[u8], _: &[u8]| {
+            let offset = key.get(8..16).and_then(|bytes| bytes.try_into().ok());
+            children.push(offset.map(Offset::from_be_bytes));
+            if children.len() == PAGE_ROWS { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+        };
+        self.view.scan(&AUTH_CHILDREN, Bound::Included(&from), Bound::Excluded(&to), true, &mut visit)?;
+        let malformed = ViewError::Row { table: AUTH_CHILDREN.name, what: "the key is too short" };
+        children.into_iter().collect::<Option<_>>().ok_or(malformed)
+    }
+
+    fn all_entries(&self) -> Result<Vec<OwnedEventId>, ViewError> {
+        let entries = state::entries(self.view, self.base)?;
+        let common = entries.into_iter().filter(|(pair, _)| !(self.is_conflicted)(*pair));
+        Ok(common.filter_map(|(_, offset)| self.lookup.at(offset)).map(|event| event.event_id.clone()).collect())
+    }
+}
