@@ -42,6 +42,9 @@ pub(crate) enum Command {
     /// Look at the views, rebuild and compare them.
     #[command(subcommand)]
     View(ViewCommand),
+    /// Look into rooms: why an event was taken or not, what the state was, how events follow each other.
+    #[command(subcommand)]
+    Room(RoomCommand),
     /// Administer accounts.
     #[command(subcommand)]
     User(UserCommand),
@@ -118,6 +121,48 @@ pub(crate) struct RebuildArgs {
 }
 
 #[derive(Debug, Subcommand)]
+pub(crate) enum RoomCommand {
+    /// One event: its verdict and by which rule, the events that permit it, what it was judged by.
+    Explain {
+        /// The event's ID.
+        event_id: String,
+    },
+    /// A room's state, now or as it was.
+    State {
+        /// The room's ID.
+        room_id: String,
+        /// After an event (`$…`), or the room's current state at an offset or a time, like 2026-11-21T10:26:12Z.
+        #[arg(long, value_name = "EVENT|OFFSET|TIME", value_parser = moment)]
+        at: Option<Moment>,
+    },
+    /// The events of a room with those that they follow, forks and forward extremities.
+    Graph {
+        /// The room's ID.
+        room_id: String,
+        /// For Graphviz, or for other programs.
+        #[arg(long, value_enum, default_value_t = GraphFormat::Dot)]
+        format: GraphFormat,
+        /// Only so many of the last events.
+        #[arg(long, value_name = "COUNT", default_value_t = 1000)]
+        last: usize,
+    },
+}
+
+/// A point in a room's history.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Moment {
+    Event(String),
+    Offset(Offset),
+    Time(TimestampMs),
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+pub(crate) enum GraphFormat {
+    Dot,
+    Json,
+}
+
+#[derive(Debug, Subcommand)]
 pub(crate) enum UserCommand {
     /// Create an account. The password is asked for, or read from standard input if that is no terminal.
     Create(CreateArgs),
@@ -137,6 +182,13 @@ pub(crate) struct CreateArgs {
 
 fn offset(text: &str) -> Result<Offset, String> {
     text.parse().map(Offset).map_err(|_| "an offset is a whole number".to_owned())
+}
+
+fn moment(text: &str) -> Result<Moment, String> {
+    if text.starts_with('$') {
+        return Ok(Moment::Event(text.to_owned()));
+    }
+    offset(text).map(Moment::Offset).or_else(|_| time::parse(text).map(Moment::Time))
 }
 
 fn kind(text: &str) -> Result<Kind, String> {
@@ -184,8 +236,22 @@ mod tests {
         let log = ["", "log", "log cat --kind nothing", "log cat --from -1", "log stat --room x"];
         let view = ["view rebuild", "view rebuild rooms --all", "view rebuild --all --to 3", "view digest a b"];
         let both = ["view rebuild --all --into d --to 3 --until 2026-11-21", "view rebuild --all --into d --until now"];
-        for line in log.into_iter().chain(view).chain(both).chain(["user create"]) {
+        let room = ["room", "room explain", "room state !a:b --at yesterday", "room graph !a:b --format png"];
+        for line in log.into_iter().chain(view).chain(both).chain(room).chain(["user create"]) {
             assert!(parse(line).is_err(), "{line}");
+        }
+    }
+
+    #[test]
+    fn a_moment_is_an_event_an_offset_or_a_time() {
+        for (text, expected) in [
+            ("$e:x", Moment::Event("$e:x".to_owned())),
+            ("12", Moment::Offset(Offset(12))),
+            ("1970-01-01", Moment::Time(TimestampMs(0))),
+        ] {
+            let args = parse(&format!("room state !a:b --at {text}")).expect(text);
+            let Command::Room(RoomCommand::State { at, .. }) = args.command else { panic!("another command") };
+            assert_eq!(at, Some(expected));
         }
     }
 

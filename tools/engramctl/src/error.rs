@@ -54,6 +54,12 @@ pub(crate) enum Error {
     Views(ProjectError),
     #[error("there is no view {name:?}: the views are {}", .known.join(", "))]
     NoView { name: String, known: Vec<&'static str> },
+    #[error("the event {0:?} is not known")]
+    NoEvent(String),
+    #[error("the room {0:?} is not known")]
+    NoRoom(String),
+    #[error("the event {event_id:?} is of another room, {room_id}")]
+    OtherRoom { event_id: String, room_id: String },
     #[error("{name:?} is no user of this server, which is {server_name}")]
     OtherServer { name: String, server_name: String },
     #[error("cannot read the password: {0}")]

@@ -1,4 +1,4 @@
-//! `engramctl`: looks at the log of a stopped server, rebuilds and compares its views, administers it.
+//! `engramctl`: looks at the log of a stopped server, rebuilds and compares its views, explains its rooms, administers it.
 //!
 //! Exit codes: 0 good, 1 a difference or damage was found, 2 could not run. What was asked for goes to standard
 //! output, progress and complaints to standard error. Where to begin: [`args`] for what can be asked, then the
@@ -10,6 +10,7 @@ mod error;
 mod log;
 mod output;
 mod progress;
+mod room;
 mod time;
 mod user;
 mod view;
@@ -48,6 +49,7 @@ fn run(args: Args, output: &mut Output) -> Result<Outcome> {
     match args.command {
         Command::Log(command) => log::run(&data, command, output),
         Command::View(command) => view::run(&data, command, output),
+        Command::Room(command) => room::run(&data, &command, output),
         Command::User(command) => user::run(&data, command, output),
     }
 }

@@ -198,8 +198,16 @@ fn a_running_server_is_left_alone() {
     let directory = with_views();
     let running = open(directory.path());
     let holder = format!("in use by process {}", std::process::id());
-    let commands =
-        ["log stat", "log cat", "log verify", "view list", "view digest", "view verify", "view rebuild --all"];
+    let commands = [
+        "log stat",
+        "log cat",
+        "log verify",
+        "view list",
+        "view digest",
+        "view verify",
+        "view rebuild --all",
+        "room state !a:b",
+    ];
     for line in commands.into_iter().chain(["user create eve --password pw"]) {
         fails(directory.path(), line, 2, &holder);
     }
@@ -297,4 +305,107 @@ fn an_account_is_created_as_by_the_server() {
     assert!(created[1]["payload"]["password_hash"].as_str().unwrap().starts_with("$argon2id$"));
     assert_eq!(json(directory.path(), "log verify")["good"], true);
     assert_eq!(json(directory.path(), "view verify")["good"], true);
+}
+
+/// A room of version 11 in which a fork is joined and an outsider is refused. Offsets 10 to 17; one a second.
+fn with_room() -> (TempDir, Vec<String>) {
+    use engram_matrix::build::{Draft, Position, build};
+    let directory = stopped();
+    let log = open(directory.path());
+    let version = engram_matrix::RoomVersion::parse("11").unwrap();
+    let key = engram_matrix::keys::SigningKey::from_seed("ed25519:1", [1; 32]).unwrap();
+    let (alice, eve, member) = ("@alice:localhost", "@eve:localhost", r#"{"membership":"join"}"#);
+    // Sender, type, state key, content, parents and auth events by number.
+    type Step<'a> = (&'a str, &'a str, Option<&'a str>, &'a str, &'a [usize], &'a [usize]);
+    let steps: [Step<'_>; 8] = [
+        (alice, "m.room.create", Some(""), r#"{"room_version":"11"}"#, &[], &[]),
+        (alice, "m.room.member", Some(alice), member, &[0], &[0]),
+        (alice, "m.room.power_levels", Some(""), r#"{"users":{"@alice:localhost":100}}"#, &[1], &[0, 1]),
+        (alice, "m.room.topic", Some(""), r#"{"topic":"one"}"#, &[2], &[0, 1, 2]),
+        (alice, "m.room.topic", Some(""), r#"{"topic":"other"}"#, &[2], &[0, 1, 2]),
+        (eve, "m.room.message", None, r#"{"body":"spam"}"#, &[3], &[0, 2]),
+        (alice, "m.room.message", None, r#"{"body":"joined"}"#, &[3, 4], &[0, 1, 2]),
+        (alice, "m.room.topic", Some(""), r#"{"topic":"last"}"#, &[6], &[0, 1, 2]),
+    ];
+    let mut ids: Vec<String> = Vec::new();
+    for (sender, event_type, state_key, content, parents, auth) in steps {
+        let named = |numbers: &[usize]| numbers.iter().map(|number| ids[*number].clone()).collect::<Vec<_>>();
+        let (parents, auth) = (named(parents), named(auth));
+        let position = Position {
+            room_id: Some("!forked:localhost"),
+            prev_events: &parents.iter().map(String::as_str).collect::<Vec<_>>(),
+            auth_events: &auth.iter().map(String::as_str).collect::<Vec<_>>(),
+            depth: ids.len() as u64 + 1,
+            origin_server_ts: START.0 + ids.len() as u64,
+            ..Position::default()
+        };
+        let draft = Draft { sender, event_type, state_key, content, redacts: None };
+        let built = build(version, &draft, &position, "localhost", &key).unwrap();
+        let pdu = v1::Pdu {
+            room_id: built.room_id,
+            event_id: built.event_id.clone(),
+            room_version: "11".to_owned(),
+            source: v1::PduSource::Federation,
+            json: built.json,
+            transaction: None,
+            verified_keys: Vec::new(),
+        };
+        log.append(Lane::Journal, &[pdu.into()], TimestampMs(START.0 + 1000 * ids.len() as u64)).unwrap();
+        ids.push(built.event_id);
+    }
+    log.close().unwrap();
+    json(directory.path(), "view rebuild --all");
+    (directory, ids)
+}
+
+#[test]
+fn an_event_is_explained() {
+    let (directory, ids) = with_room();
+    let explained = json(directory.path(), &format!("room explain {}", ids[5]));
+    assert_eq!((&explained["verdict"], &explained["room_version"]), (&"rejected".into(), &"11".into()));
+    assert!(explained["reason"].as_str().unwrap().contains("by its auth events"), "{explained}");
+    assert_eq!(explained["auth_events"][1]["event_id"], ids[2]);
+    assert_eq!(explained["state_before"]["entries"], 4);
+    let joined = run(directory.path(), &format!("room explain {}", ids[6]));
+    assert!(joined.out.contains("verdict: accepted\n"), "{}", joined.out);
+    assert!(joined.out.contains("resolved from several branches, has 4 entries"), "{}", joined.out);
+    fails(directory.path(), "room explain $nothing", 2, "the event \"$nothing\" is not known");
+}
+
+#[test]
+fn a_rooms_state_is_shown_as_it_was() {
+    let (directory, ids) = with_room();
+    let topic = |at: &str| {
+        let state = json(directory.path(), &format!("room state !forked:localhost {at}"));
+        let entries = state["state"].as_array().unwrap().clone();
+        let topic = entries.iter().find(|event| event["type"] == "m.room.topic");
+        (entries.len(), topic.map(|event| event["content"]["topic"].as_str().unwrap().to_owned()))
+    };
+    let of = |topic: &str| (4, Some(topic.to_owned()));
+    assert_eq!(topic(""), of("last"));
+    assert_eq!(topic(&format!("--at {}", ids[3])), of("one"));
+    assert_eq!(topic(&format!("--at {}", ids[4])), of("other"));
+    assert_eq!(topic(&format!("--at {}", ids[2])), (3, None));
+    let offset = json(directory.path(), &format!("room explain {}", ids[3]))["event"]["offset"].as_u64().unwrap();
+    assert_eq!(topic(&format!("--at {offset}")), of("one"));
+    assert_eq!(topic(&format!("--at {}", offset - 1)), (3, None));
+    assert_eq!(topic("--at 2026-11-21T10:00:03Z"), of("one"));
+    assert_eq!(topic("--at 2026-11-21T10:00:02.999Z"), (3, None));
+    assert_eq!(topic("--at 2026-11-20"), (0, None));
+    fails(directory.path(), "room state !nowhere:localhost", 2, "is not known");
+}
+
+#[test]
+fn a_rooms_graph_shows_forks_verdicts_and_extremities() {
+    let (directory, ids) = with_room();
+    let graph = json(directory.path(), "room graph !forked:localhost --format json");
+    assert_eq!(graph["extremities"], serde_json::json!([ids[7]]));
+    assert_eq!(graph["forks"], serde_json::json!([ids[2]]));
+    let verdicts: Vec<_> =
+        graph["events"].as_array().unwrap().iter().map(|event| event["verdict"] == "rejected").collect();
+    assert_eq!(verdicts, [false, false, false, false, false, true, false, false]);
+    let dot = run(directory.path(), "room graph !forked:localhost --last 3").out;
+    assert_eq!(dot.lines().filter(|line| line.contains("label=")).count(), 3, "{dot}");
+    assert!(dot.starts_with("digraph \"!forked:localhost\" {") && dot.ends_with("}\n"), "{dot}");
+    assert!(dot.contains(&format!("\"{}\" -> \"{}\";", ids[6], ids[4])), "{dot}");
 }

@@ -1,9 +1,10 @@
 //! Reading rooms: from a snapshot of the views, or from inside a projector.
 //!
 //! The values are here; the questions are in files of one idea each: `rooms` for a room and its head, `members`,
-//! `events` and the `timeline`, `states`, who may see what in `visibility`, the client format in `render`, and the
+//! `events`, the `timeline` of those that are shown and `arrivals` of all, `states`, who may see what in `visibility`, the client format in `render`, and the
 //! `directory` of aliases and published rooms.
 
+mod arrivals;
 mod directory;
 mod events;
 mod members;
@@ -19,6 +20,7 @@ use engram_log::Offset;
 use engram_matrix::pdu::Pdu;
 use engram_matrix::room_version::RoomVersion;
 
+pub use self::arrivals::arrivals;
 pub use self::directory::{alias, alias_creator, aliases, is_published, published};
 pub(crate) use self::events::parse;
 pub use self::events::{event, locate, meta, pdu, reason, transaction};

@@ -29,7 +29,7 @@ pub(crate) fn run(data: &Data, command: ViewCommand, output: &mut Output) -> Res
 }
 
 /// The stored views, caught up with the log; an error where a server would heal them.
-fn stored_views(data: &Data, log: Arc<dyn Log>) -> Result<Arc<Snapshot>> {
+pub(crate) fn stored_views(data: &Data, log: Arc<dyn Log>) -> Result<Arc<Snapshot>> {
     Ok(stored::open(&data.views_dir(), log, projectors())?)
 }
 
