@@ -11,6 +11,7 @@ pub mod interface;
 pub mod limits;
 pub mod record;
 pub mod storage;
+mod sync;
 pub mod verify;
 
 pub use embedded::{EmbeddedLog, OpenError, Options, ScrubProgress, Scrubber};

@@ -9,13 +9,13 @@ use engram_log_format::frame::SegmentKey;
 use engram_log_format::record::{self, Stored};
 use engram_log_format::segment::{Footer, IndexEntry, SegmentHeader, decode_index};
 use engram_log_format::{Lane, Offset};
-use parking_lot::{Mutex, RwLock};
 use rkyv::util::AlignedVec;
 
 use crate::interface::ReadError;
 use crate::limits::SEGMENTS_OPEN_MAX;
 use crate::record::Record;
 use crate::storage::{File, Storage};
+use crate::sync::{Mutex, RwLock};
 
 /// One segment.
 pub(crate) struct Segment {

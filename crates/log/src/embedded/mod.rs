@@ -21,12 +21,10 @@ mod tests;
 pub(crate) mod writer;
 
 use std::sync::Arc;
-use std::thread::JoinHandle;
 
 use engram_log_format::frame::FrameRecord;
 use engram_log_format::record::HEADER_BYTES;
 use engram_log_format::{Input, Lane, Offset, TimestampMs};
-use parking_lot::Mutex;
 use rkyv::util::AlignedVec;
 
 pub use self::open::{OpenError, Options};
@@ -40,6 +38,7 @@ use self::tail::Tail;
 use crate::interface::{AppendError, Appended, FollowError, Follower, Lanes, Log, ReadError};
 use crate::record::Record;
 use crate::storage::Lock;
+use crate::sync::{Mutex, thread::JoinHandle};
 
 /// The log in files of this machine.
 pub struct EmbeddedLog {

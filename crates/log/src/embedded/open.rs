@@ -7,7 +7,6 @@ use std::time::Duration;
 use engram_log_format::input::{Input, InputRef};
 use engram_log_format::record::Chain;
 use engram_log_format::{Lane, Offset, TimestampMs, v1};
-use parking_lot::Mutex;
 
 use super::EmbeddedLog;
 use super::appender::Appender;
@@ -20,6 +19,7 @@ use super::writer::{LaneOptions, LaneWriter, directory, seal_file};
 use crate::interface::{AppendError, Log, ReadError};
 use crate::limits;
 use crate::storage::{Lock, LockError, LockMode, Storage};
+use crate::sync::{Mutex, thread};
 
 /// How a log is written. The defaults are in [`limits`].
 #[derive(Clone, Debug)]
@@ -213,7 +213,7 @@ impl EmbeddedLog {
             ephemeral: lane_writer(Lane::Ephemeral, options.ephemeral_segment_bytes, ephemeral),
             ephemeral_retention_ms: options.ephemeral_retention_ms,
         };
-        let thread = std::thread::Builder::new().name("engram-log".to_owned()).spawn(move || appender.run());
+        let thread = thread::Builder::new().name("engram-log".to_owned()).spawn(move || appender.run());
         let thread = thread.map_err(OpenError::io("start the log's thread"))?;
         Ok(Arc::new(Self {
             sequencer,

@@ -4,10 +4,10 @@ use std::time::Duration;
 
 use engram_log_format::frame::Draft;
 use engram_log_format::{Input, Lane, Offset, TimestampMs, record};
-use parking_lot::{Condvar, Mutex};
 
 use crate::interface::{AppendError, Appended};
 use crate::limits::{APPEND_BYTES_MAX, APPEND_RECORDS_MAX, RECORD_BYTES_MAX};
+use crate::sync::{Condvar, Mutex};
 
 /// One append that waits to be written.
 pub(crate) struct Pending {

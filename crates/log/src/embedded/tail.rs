@@ -8,10 +8,10 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use engram_log_format::{Lane, Offset};
-use parking_lot::{Condvar, Mutex};
 
 use crate::interface::{AppendError, Lanes};
 use crate::record::Record;
+use crate::sync::{Condvar, Mutex};
 
 /// A record with the place of its append's end.
 #[derive(Clone)]
