@@ -4,7 +4,8 @@ use std::io;
 use std::sync::Arc;
 
 use engram_log_format::frame::{self, FrameError, FrameRecord};
-use engram_log_format::record::{Chain, Stored};
+use engram_log_format::input::{DecodeError, InputRef};
+use engram_log_format::record::{Chain, HEADER_BYTES, Stored};
 use engram_log_format::segment::{Footer, IndexEntry, SEGMENT_HEADER_BYTES, SegmentHeader, decode_index};
 use engram_log_format::{Lane, Offset};
 
@@ -64,8 +65,18 @@ pub struct Progress {
     pub bytes_total: u64,
 }
 
-/// Verifies both lanes. Calls `progress` after every few frames.
+/// Verifies both lanes: every digest, checksum and chain value. Calls `progress` after every few frames.
 pub fn verify(storage: &Arc<dyn Storage>, progress: &mut dyn FnMut(Progress)) -> io::Result<Report> {
+    run(storage, progress, false)
+}
+
+/// Verifies both lanes from the disk and not from memory, and also that every payload is a valid value of its type:
+/// digests say that a payload is what was written, and this that it can be read. Kinds of newer versions are passed over.
+pub fn verify_deep(storage: &Arc<dyn Storage>, progress: &mut dyn FnMut(Progress)) -> io::Result<Report> {
+    run(storage, progress, true)
+}
+
+fn run(storage: &Arc<dyn Storage>, progress: &mut dyn FnMut(Progress), deep: bool) -> io::Result<Report> {
     let lanes = [Lane::Journal, Lane::Ephemeral];
     let mut bytes_total = 0;
     for lane in lanes {
@@ -76,7 +87,8 @@ pub fn verify(storage: &Arc<dyn Storage>, progress: &mut dyn FnMut(Progress)) ->
     let mut report = Report::default();
     for lane in lanes {
         let (paths, _) = list(storage, lane)?;
-        let mut verifier = LaneVerifier { storage, lane, report: &mut report, progress, bytes_total, before: None };
+        let mut verifier =
+            LaneVerifier { storage, lane, report: &mut report, progress, bytes_total, before: None, deep };
         for (number, path) in paths.iter().enumerate() {
             verifier.segment(path, number + 1 == paths.len())?;
         }
@@ -99,6 +111,8 @@ struct LaneVerifier<'a> {
     report: &'a mut Report,
     progress: &'a mut dyn FnMut(Progress),
     bytes_total: u64,
+    /// Whether payloads are validated.
+    deep: bool,
     /// The segment before; unknown at the start and behind a damaged header.
     before: Option<Before>,
 }
@@ -118,6 +132,9 @@ impl LaneVerifier<'_> {
     }
 
     fn segment(&mut self, name: &str, newest: bool) -> io::Result<()> {
+        if self.deep {
+            self.storage.open(name, false)?.drop_cache();
+        }
         let Opened { file, length, header } = read_header(self.storage, name)?;
         let start = self.report.bytes;
         self.report.segments += 1;
@@ -211,10 +228,16 @@ impl LaneVerifier<'_> {
         while reader.position() < end {
             let position = reader.position();
             records.clear();
+            let mut invalid = None;
             let verified = match reader.next(end) {
                 Ok(None) => break,
                 Ok(Some((buffer, at))) => {
-                    frame::verify(&buffer[at..], &key, current.chain.as_mut(), |record| records.push(record))
+                    let verified =
+                        frame::verify(&buffer[at..], &key, current.chain.as_mut(), |record| records.push(record));
+                    if self.deep && verified.is_ok() {
+                        invalid = records.iter().find_map(|record| check_payload(&buffer[at..], record));
+                    }
+                    verified
                 }
                 Err(FrameReadError::Frame(error)) => Err(error),
                 Err(FrameReadError::Io(error)) => return Err(error),
@@ -223,6 +246,9 @@ impl LaneVerifier<'_> {
             let last = after.max(current.totals.last);
             match verified {
                 Ok(length) => {
+                    if let Some((inner, reason)) = invalid {
+                        self.damaged(current.name, position + inner as u64, last, reason);
+                    }
                     reader.advance(length);
                     self.note(&records, start + reader.position());
                 }
@@ -287,6 +313,19 @@ impl LaneVerifier<'_> {
             self.damaged(current.name, footer.frames_end, last, reason);
         }
         Ok(())
+    }
+}
+
+/// What is wrong with the payload of a record whose digest matches, and where it is.
+fn check_payload(frame: &[u8], record: &FrameRecord) -> Option<(usize, String)> {
+    let header = &record.header;
+    let start = record.position + HEADER_BYTES;
+    if header.stored == Stored::Erased {
+        return None;
+    }
+    match InputRef::decode(header.kind, header.schema, &frame[start..start + header.stored_bytes()]) {
+        Ok(_) | Err(DecodeError::Unknown { .. }) => None,
+        Err(error) => Some((record.position, format!("record {}: {error}", header.offset))),
     }
 }
 

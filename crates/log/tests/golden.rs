@@ -9,7 +9,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use engram_log::storage::sim::SimStorage;
-use engram_log::verify::verify;
+use engram_log::verify::verify_deep;
 use engram_log::{EmbeddedLog, FsStorage, Kind, Lane, Lanes, Log, Offset, Options, Record, Storage, TimestampMs};
 use engram_log_format::{Retention, input, sample};
 
@@ -73,7 +73,7 @@ fn the_first_version_opens() {
     }
     let storage = load(&golden("v1"));
     let dynamic: Arc<dyn Storage> = storage.clone();
-    let report = verify(&dynamic, &mut |_| {}).expect("it can be read");
+    let report = verify_deep(&dynamic, &mut |_| {}).expect("it can be read");
     assert!(report.is_good() && report.torn_tails.is_empty(), "{report:?}");
     let log = EmbeddedLog::open_read_only(storage.clone()).expect("it opens to read");
     let before = read_all(&log);

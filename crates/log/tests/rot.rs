@@ -6,10 +6,12 @@ use std::sync::Arc;
 
 use engram_log::storage::Storage;
 use engram_log::storage::sim::{Image, SimStorage};
-use engram_log::verify::{Report, verify};
+use engram_log::verify::{Report, verify, verify_deep};
 use engram_log::{EmbeddedLog, Lane, Log, Offset, OpenError, Options, TimestampMs};
+use engram_log_format::frame::FrameBuilder;
+use engram_log_format::record::{Chain, RecordFields};
 use engram_log_format::segment::{FOOTER_BYTES, INDEX_ENTRY_BYTES, SEGMENT_HEADER_BYTES, SegmentHeader};
-use engram_log_format::{Retention, frame, input, sample};
+use engram_log_format::{Kind, Retention, frame, input, sample};
 
 fn options() -> Options {
     Options {
@@ -294,4 +296,31 @@ fn a_damaged_record_is_not_read() {
     let log = EmbeddedLog::open_read_only(storage).expect("an old segment is not read at the start");
     assert!(log.read(Offset(1)).is_err_and(|error| error.to_string().contains("record 1")));
     assert!(log.read(Offset(2)).is_ok());
+}
+
+/// A payload that its digest vouches for and that is no value of its type: written by a bug, and not by rot.
+#[test]
+fn a_deep_verification_reads_every_payload() {
+    let header = SegmentHeader {
+        lane: Lane::Journal,
+        log_id: [7; 16],
+        base: Offset(1),
+        previous: Offset::ZERO,
+        lease_below: Offset(100),
+        created: TimestampMs(0),
+        allocated_bytes: 4096,
+        chain: Chain::start([7; 16], Lane::Journal),
+    };
+    let mut builder = FrameBuilder::with_capacity(0);
+    let fields =
+        RecordFields { offset: Offset(1), timestamp: TimestampMs(0), kind: Kind(16), schema: 1, ends_append: true };
+    builder.push(&fields, b"no archive of an event");
+    let mut bytes = header.encode().to_vec();
+    bytes.extend_from_slice(&builder.finish(&header.key(), &mut header.chain.clone()).bytes);
+    bytes.resize(4096, 0);
+    let image = Image::from([("log/journal/00000000000000000001.seg".to_owned(), bytes)]);
+    let storage: Arc<dyn Storage> = SimStorage::from_image(&image);
+    assert!(verify(&storage, &mut |_| {}).expect("readable").is_good(), "the bytes are what was written");
+    let report = verify_deep(&storage, &mut |_| {}).expect("readable");
+    assert_eq!(report.damage.iter().map(|damage| damage.position).collect::<Vec<_>>(), [160], "{report:?}");
 }
