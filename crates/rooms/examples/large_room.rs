@@ -221,11 +221,11 @@ impl Room {
         let end = self.count + events;
         while self.count < end {
             let at = self.count;
-            if at % 20 == 0 {
+            if at.is_multiple_of(20) {
                 let base = self.heads.clone();
-                self.say(at % 4 == 0, at, members);
+                self.say(at.is_multiple_of(4), at, members);
                 let mut tips = std::mem::replace(&mut self.heads, base);
-                self.say(at % 80 == 0, at + 7, members);
+                self.say(at.is_multiple_of(80), at + 7, members);
                 self.heads.append(&mut tips);
                 self.forks += 1;
             } else {
@@ -239,7 +239,7 @@ impl Room {
         if !is_state {
             let content = format!(r#"{{"body":"This is message number {at} of many.","msgtype":"m.text"}}"#);
             self.send(&sender, "m.room.message", None, &content);
-        } else if at % 3 == 0 {
+        } else if at.is_multiple_of(3) {
             self.send(&sender, "m.room.topic", Some(""), &format!(r#"{{"topic":"number {at}"}}"#));
         } else {
             let content = format!(r#"{{"membership":"join","displayname":"number {at}"}}"#);

@@ -307,6 +307,9 @@ fn an_account_is_created_as_by_the_server() {
     assert_eq!(json(directory.path(), "view verify")["good"], true);
 }
 
+/// Sender, type, state key, content, parents and auth events by number.
+type Step<'a> = (&'a str, &'a str, Option<&'a str>, &'a str, &'a [usize], &'a [usize]);
+
 /// A room of version 11 in which a fork is joined and an outsider is refused. Offsets 10 to 17; one a second.
 fn with_room() -> (TempDir, Vec<String>) {
     use engram_matrix::build::{Draft, Position, build};
@@ -315,8 +318,6 @@ fn with_room() -> (TempDir, Vec<String>) {
     let version = engram_matrix::RoomVersion::parse("11").unwrap();
     let key = engram_matrix::keys::SigningKey::from_seed("ed25519:1", [1; 32]).unwrap();
     let (alice, eve, member) = ("@alice:localhost", "@eve:localhost", r#"{"membership":"join"}"#);
-    // Sender, type, state key, content, parents and auth events by number.
-    type Step<'a> = (&'a str, &'a str, Option<&'a str>, &'a str, &'a [usize], &'a [usize]);
     let steps: [Step<'_>; 8] = [
         (alice, "m.room.create", Some(""), r#"{"room_version":"11"}"#, &[], &[]),
         (alice, "m.room.member", Some(alice), member, &[0], &[0]),

@@ -3,6 +3,10 @@
 //! Same state, same root, however it came about. Nodes are numbered by content: equal nodes have one number, so
 //! two tries share what they have in common, and a comparison stops where the numbers are equal. A root is the BLAKE3
 //! hash of its node's bytes, hence equal for equal states within one log's views.
+//!
+//! Nodes are not collected. The root after every state event is kept, since history is judged and shown by it, so every node of those
+//! stays reachable; what does not are the steps on the way to a resolved state, a path of nodes for each entry but the last that resolution sets. A
+//! rebuild of the view writes them again: they are a cost of forks, not a leak.
 
 mod node;
 mod pairs;

@@ -45,20 +45,18 @@ fn explain(snapshot: &Snapshot, event: StoredEvent) -> Result<Explanation> {
     };
     let auth_events = event.pdu.auth_events.iter().map(|id| Ok((id.to_string(), known(id.as_str())?)));
     let parents = event.pdu.prev_events.iter().map(|id| Ok((id.to_string(), known(id.as_str())?.map(|known| known.1))));
-    let before = match event.meta.verdict {
-        // Whatever was judged by its auth events alone has no state before it.
-        Verdict::Outlier => None,
-        _ => {
-            let root = query::state_before(snapshot, event.room, &event.meta)?;
-            Some((state::entries(snapshot, root)?.len(), judged_by(snapshot, &event, root)?))
-        }
+    // Whatever was judged by its auth events alone has no state before it.
+    let before = if event.meta.verdict == Verdict::Outlier {
+        None
+    } else {
+        let root = query::state_before(snapshot, event.room, &event.meta)?;
+        Some((state::entries(snapshot, root)?.len(), judged_by(snapshot, &event, root)?))
     };
-    let current = match event.meta.verdict {
-        Verdict::SoftFailed => {
-            let root = query::state_at(snapshot, event.room, Offset(event.offset.0 - 1))?;
-            judged_by(snapshot, &event, root)?
-        }
-        _ => Vec::new(),
+    let current = if event.meta.verdict == Verdict::SoftFailed {
+        let root = query::state_at(snapshot, event.room, Offset(event.offset.0 - 1))?;
+        judged_by(snapshot, &event, root)?
+    } else {
+        Vec::new()
     };
     Ok(Explanation {
         room_id: room.room_id,
