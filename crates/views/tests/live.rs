@@ -34,8 +34,8 @@ fn what_is_appended_is_applied() {
 fn a_key_that_is_too_long_for_the_store_is_not_there() {
     let test = TestViews::new(projectors());
     let snapshot = test.wait(test.log.journal(seen("a"), 1));
-    assert_eq!(snapshot.get(&COUNTS, &[b'a'; 65_535]).unwrap(), None);
-    assert_eq!(snapshot.get(&COUNTS, &[b'a'; 65_536]).unwrap(), None);
+    assert_eq!(snapshot.get(&COUNTS, &vec![b'a'; 65_535]).unwrap(), None);
+    assert_eq!(snapshot.get(&COUNTS, &vec![b'a'; 65_536]).unwrap(), None);
 }
 
 #[test]

@@ -68,10 +68,10 @@ impl Writer {
                 7 if creates_rooms => self.create_room(&mut written, number),
                 _ => self.send(&mut written, Message { room, text: format!("m{}.{number}", self.name) }),
             };
-            if done.is_none() {
+            // An answer may have come before the kill to a writer that runs again only after it.
+            if done.is_none() || !go_on.load(Ordering::Relaxed) {
                 break;
             }
-            assert!(go_on.load(Ordering::Relaxed), "a killed server does not answer");
         }
         written
     }
