@@ -74,7 +74,8 @@ pub(crate) struct CatArgs {
     /// Print only records of these rooms.
     #[arg(long, value_name = "ROOM_ID")]
     pub(crate) room: Vec<String>,
-    /// Refused: records are read from a stopped server's log, to which nothing is added.
+    /// Wait for more when the end is reached, until interrupted or past `--to`. The one command that reads the log of
+    /// a running server: its journal, the newest records of which may not be on stable storage yet.
     #[arg(long)]
     pub(crate) follow: bool,
     /// Do not hide password hashes, digests of access tokens, and registration tokens.

@@ -2,6 +2,7 @@
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::SystemTime;
 
 use engram_log::storage::{Lock, LockMode};
 use engram_log::{EmbeddedLog, FsStorage, Log, OpenError, Storage};
@@ -62,6 +63,19 @@ impl Data {
     /// The log, to be read. Nothing on disk is changed.
     pub(crate) fn log(&self) -> Result<Arc<EmbeddedLog>> {
         EmbeddedLog::open_read_only(self.storage()?).map_err(|error| self.not_opened(error))
+    }
+
+    /// What there is at this moment of the log of a server that may be running, to be read.
+    pub(crate) fn log_beside_server(&self) -> Result<Arc<EmbeddedLog>> {
+        EmbeddedLog::open_beside_writer(self.storage()?).map_err(|error| self.not_opened(error))
+    }
+
+    /// The newest file of the journal and when it was last written: changes when the journal has grown.
+    pub(crate) fn journal_mark(&self) -> Option<(PathBuf, SystemTime)> {
+        let files = self.dir().join(JOURNAL_DIR).read_dir().ok()?;
+        let newest = files.filter_map(|file| Some(file.ok()?.path())).max()?;
+        let written = newest.metadata().ok()?.modified().ok()?;
+        Some((newest, written))
     }
 
     /// Puts the directory's name to an error that does not say it.

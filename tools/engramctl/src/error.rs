@@ -36,8 +36,6 @@ pub(crate) enum Error {
     NoLog(PathBuf),
     #[error("{source} ({})", data_dir.display())]
     Locked { data_dir: PathBuf, source: engram_log::LockError },
-    #[error("--follow is refused: only the log of a stopped server is read, and nothing is added to that")]
-    Follower,
     #[error(transparent)]
     Open(engram_log::OpenError),
     #[error(transparent)]

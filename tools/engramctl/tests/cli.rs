@@ -3,7 +3,7 @@
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 use std::fs;
-use std::io::Write;
+use std::io::{BufRead, BufReader, Write};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::sync::Arc;
@@ -211,7 +211,6 @@ fn a_running_server_is_left_alone() {
     for line in commands.into_iter().chain(["user create eve --password pw"]) {
         fails(directory.path(), line, 2, &holder);
     }
-    fails(directory.path(), "log cat --follow", 2, "--follow is refused");
     running.close().unwrap();
     assert_eq!(run(directory.path(), "log stat").code, 0);
 }
@@ -409,4 +408,33 @@ fn a_rooms_graph_shows_forks_verdicts_and_extremities() {
     assert_eq!(dot.lines().filter(|line| line.contains("label=")).count(), 3, "{dot}");
     assert!(dot.starts_with("digraph \"!forked:localhost\" {") && dot.ends_with("}\n"), "{dot}");
     assert!(dot.contains(&format!("\"{}\" -> \"{}\";", ids[6], ids[4])), "{dot}");
+}
+
+#[test]
+fn the_log_of_a_running_server_is_followed() {
+    let directory = TempDir::new().unwrap();
+    let running = open(directory.path());
+    let mut command = Command::new(env!("CARGO_BIN_EXE_engramctl"));
+    command.arg("--data-dir").arg(directory.path()).args([
+        "--json",
+        "log",
+        "cat",
+        "--follow",
+        "--kind",
+        "room-published",
+    ]);
+    let mut child = command.stdout(Stdio::piped()).spawn().unwrap();
+    let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
+    // Each is appended only after the one before was printed, so all but the first are waited for.
+    for number in 0..5 {
+        let room_id = format!("!{number}:localhost");
+        let input = Input::RoomPublished(v1::RoomPublished { room_id: room_id.clone(), published: true });
+        let appended = running.append(Lane::Journal, &[input], START).unwrap();
+        running.wait_durable(appended.last).unwrap();
+        let line: Value = serde_json::from_str(&lines.next().unwrap().unwrap()).unwrap();
+        assert_eq!((&line["offset"], &line["payload"]["room_id"]), (&appended.last.0.into(), &room_id.into()));
+    }
+    child.kill().unwrap();
+    child.wait().unwrap();
+    running.close().unwrap();
 }

@@ -154,6 +154,18 @@ impl EmbeddedLog {
     /// Opens the log of a stopped server to read: appends are refused, and nothing on disk is changed.
     pub fn open_read_only(storage: Arc<dyn Storage>) -> Result<Arc<Self>, OpenError> {
         let lock = storage.lock(LockMode::Shared)?;
+        Self::read(storage, Some(lock))
+    }
+
+    /// Opens what there is at this moment of a log that a server may be writing, without its lock, to read.
+    ///
+    /// Frames are seen whole or not at all, but the last ones may not be on stable storage yet. Meeting the
+    /// server in the middle of a new segment is an error: try again.
+    pub fn open_beside_writer(storage: Arc<dyn Storage>) -> Result<Arc<Self>, OpenError> {
+        Self::read(storage, None)
+    }
+
+    fn read(storage: Arc<dyn Storage>, lock: Option<Lock>) -> Result<Arc<Self>, OpenError> {
         let journal = recover(&storage, Lane::Journal)?;
         let ephemeral = recover(&storage, Lane::Ephemeral)?;
         let log_id = journal.segments.first().ok_or(OpenError::Empty)?.header.log_id;
@@ -170,7 +182,7 @@ impl EmbeddedLog {
             catalog,
             log_id,
             appender: Mutex::new(None),
-            lock: Mutex::new(Some(lock)),
+            lock: Mutex::new(lock),
         }))
     }
 

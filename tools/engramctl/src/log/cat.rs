@@ -8,14 +8,15 @@ use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
 use super::fields::{Field, Fields};
+use super::follow;
 use super::stat::lane_name;
 use crate::args::CatArgs;
 use crate::data::Data;
-use crate::error::{Error, Outcome, Result};
+use crate::error::{Outcome, Result};
 use crate::output::{self, Output, printable, shorten};
 use crate::time;
 
-const BATCH_RECORDS: usize = 1024;
+pub(super) const BATCH_RECORDS: usize = 1024;
 /// Most characters of a field, and of an event's content, on a line for people.
 const FIELD_CHARS_MAX: usize = 60;
 const CONTENT_CHARS_MAX: usize = 100;
@@ -23,7 +24,7 @@ const CONTENT_CHARS_MAX: usize = 100;
 /// Runs the command. Records that cannot be decoded are printed as far as they can be, and are found damage.
 pub(crate) fn run(data: &Data, args: &CatArgs, output: &mut Output) -> Result<Outcome> {
     if args.follow {
-        return Err(Error::Follower);
+        return follow::run(data, args, output);
     }
     let log = data.log()?;
     let end = args.to.unwrap_or(Offset(u64::MAX)).min(log.durable_end());
@@ -33,16 +34,18 @@ pub(crate) fn run(data: &Data, args: &CatArgs, output: &mut Output) -> Result<Ou
     let mut records = Vec::new();
     while follower.position() < end && follower.next(&mut records, BATCH_RECORDS, Duration::ZERO)? > 0 {
         for record in records.drain(..).take_while(|record| record.offset <= end) {
-            if args.kind.is_empty() || args.kind.contains(&record.kind) {
-                let shown = show(&record, args, output)?;
-                outcome = if shown == Outcome::Found { shown } else { outcome };
-            }
+            let shown = show(&record, args, output)?;
+            outcome = if shown == Outcome::Found { shown } else { outcome };
         }
     }
     Ok(outcome)
 }
 
-fn show(record: &Record, args: &CatArgs, output: &mut Output) -> Result<Outcome> {
+/// Prints a record if it is one of those that are wanted.
+pub(super) fn show(record: &Record, args: &CatArgs, output: &mut Output) -> Result<Outcome> {
+    if !args.kind.is_empty() && !args.kind.contains(&record.kind) {
+        return Ok(Outcome::Good);
+    }
     let payload = payload(record);
     if !args.room.is_empty() && !payload.is_of(&args.room) {
         return Ok(Outcome::Good);

@@ -2,6 +2,7 @@
 
 mod cat;
 mod fields;
+mod follow;
 mod stat;
 mod verify;
 
