@@ -74,22 +74,27 @@ fn crates_depend_downwards_only() {
 #[test]
 fn nothing_that_replays_reaches_a_runtime_or_a_random_source() {
     for crate_name in REPLAYED {
-        let packages = names(&["tree", "-p", crate_name]);
-        assert_eq!(packages.first().map(String::as_str), Some(crate_name));
-        assert!(!packages.contains(&"tokio".to_owned()), "cargo tree -p {crate_name} -i tokio");
-        if packages.contains(&"rand".to_owned()) {
+        let packages = packages(&["tree", "-p", crate_name]);
+        assert_eq!(packages.first().map(|(name, _)| name.as_str()), Some(crate_name));
+        assert!(packages.iter().all(|(name, _)| name != "tokio"), "cargo tree -p {crate_name} -i tokio");
+        // The lock file may hold several versions, of which not all are in this tree.
+        for (_, version) in packages.iter().filter(|(name, _)| name == "rand") {
+            let users = self::packages(&["tree", "-p", crate_name, "-i", &format!("rand@{version}"), "--depth", "1"]);
             // rand itself, then those that depend on it directly.
-            let users = names(&["tree", "-p", crate_name, "-i", "rand", "--depth", "1"]);
             let strangers: Vec<&String> =
-                users[1..].iter().filter(|user| !MAY_USE_RAND.contains(&user.as_str())).collect();
+                users[1..].iter().map(|(name, _)| name).filter(|user| !MAY_USE_RAND.contains(&user.as_str())).collect();
             assert!(strangers.is_empty(), "{crate_name} reaches rand through {strangers:?}");
         }
     }
 }
 
-/// The packages of a dependency tree, by name.
-fn names(arguments: &[&str]) -> Vec<String> {
+/// The packages of a dependency tree, by name and version.
+fn packages(arguments: &[&str]) -> Vec<(String, String)> {
     let form = ["-e", "normal,no-proc-macro", "--prefix", "none", "-f", "{p}"];
     let tree = cargo(&[arguments, &form].concat());
-    tree.lines().filter_map(|line| line.split(' ').next()).map(str::to_owned).collect()
+    let named = |line: &str| {
+        let (name, rest) = line.split_once(" v")?;
+        Some((name.to_owned(), rest.split(' ').next()?.to_owned()))
+    };
+    tree.lines().filter_map(named).collect()
 }
