@@ -7,7 +7,7 @@ use engram_benches::target::{Registration, Target};
 use engram_tests::binaries::binaries;
 use engram_tests::server::external_url;
 use engram_tests::user::texts;
-use engram_tests::{Server, User};
+use engram_tests::{Server, User, eventually};
 use serde_json::json;
 
 /// The registration token in what a first start prints: a line of its own.
@@ -22,7 +22,8 @@ fn the_first_start_prints_how_to_register() {
         return;
     }
     let mut server = Server::start_without_configuration();
-    let token = printed_token(&server.log_text()).expect("a registration token is printed");
+    // The server may take connections a moment before what it prints has come through the pipe.
+    let token = eventually("a registration token is printed", || printed_token(&server.log_text()));
     let refused = Target::new(&server.url(), Registration::Open).expect("a URL").register("stranger");
     assert!(refused.is_err(), "without the token nobody gets in");
     let mut target = Target::new(&server.url(), Registration::Token(token.clone())).expect("a URL");
