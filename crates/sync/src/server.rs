@@ -33,12 +33,13 @@ pub enum Presence {
     Offline,
 }
 
-/// What a request has to be recorded of. Called on a thread that may block; nobody waits for it.
+/// What a request has to be recorded of. Called on threads that may block.
 pub trait Effects: Send + Sync + 'static {
-    /// A device has received its messages up to and including an offset.
+    /// A device has received its messages up to and including an offset. The answer to the request waits for it, so it
+    /// appends and does not wait for the disk.
     fn to_device_received(&self, user_id: &str, device_id: &str, through: Offset);
 
-    /// A user is there. Called when that is news, or has not been said for a while.
+    /// A user is there. Called when that is news, or has not been said for a while. Nobody waits for it.
     fn present(&self, user_id: &str, presence: Presence);
 }
 

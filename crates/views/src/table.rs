@@ -1,6 +1,7 @@
 //! Tables: the named, ordered key-value maps that a view consists of.
 
-/// How a table is used, so that the store can be tuned for it.
+/// How a table is used. Says it to readers only: since all tables of a view lie in one keyspace, the store does not
+/// tell them apart.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Tuning {
     /// Mostly looked up by exact key; most look-ups find something.

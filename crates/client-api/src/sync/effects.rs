@@ -7,7 +7,7 @@ use engram_log::Offset;
 use engram_sync::{Effects, Presence};
 use engram_users::Users;
 
-/// Records the effects through the writers. Nobody waits for them, and one that fails is only a hint that is missing.
+/// Records the effects through the writers. None is promised to a client: one that fails is only a hint that is missing.
 pub struct SyncEffects {
     /// The writer of devices.
     pub users: Arc<Users>,
