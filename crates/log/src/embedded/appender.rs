@@ -114,21 +114,36 @@ impl Appender {
         let Some(commit) = build(appends) else {
             return Ok(None);
         };
-        self.make_room(lane, &commit)?;
-        let (writer, sync) = match lane {
-            Lane::Journal => (&mut self.journal, true),
-            Lane::Ephemeral => (&mut self.ephemeral, false),
-        };
-        writer.write(commit.builder, sync).map(Some).map_err(stop)
+        let (bytes, records, first, timestamp) = (commit.bytes, commit.records, commit.first, commit.timestamp);
+        self.while_full(|appender| {
+            let lease_below = appender.sequencer.lease_below();
+            appender.lane(lane).prepare(bytes, records, first, lease_below, timestamp)
+        })?;
+        if lane == Lane::Ephemeral {
+            let before = TimestampMs(timestamp.0.saturating_sub(self.ephemeral_retention_ms));
+            self.ephemeral.drop_older_than(before).map_err(stop)?;
+        }
+        let frame = self.lane(lane).frame(commit.builder);
+        self.while_full(|appender| appender.lane(lane).write(&frame, lane == Lane::Journal))?;
+        Ok(Some(frame))
     }
 
-    /// Sees to it that the frame fits, waiting as long as the disk is full.
-    fn make_room(&mut self, lane: Lane, commit: &LaneCommit) -> Result<(), Stop> {
+    fn lane(&mut self, lane: Lane) -> &mut LaneWriter {
+        match lane {
+            Lane::Journal => &mut self.journal,
+            Lane::Ephemeral => &mut self.ephemeral,
+        }
+    }
+
+    /// Takes a step, and takes it again as long as the disk is full.
+    fn while_full(&mut self, mut step: impl FnMut(&mut Self) -> Result<(), WriteError>) -> Result<(), Stop> {
         let mut full = false;
         loop {
             let ending = self.sequencer.is_ending();
             let may_use_reserve = self.starting || ending;
-            match self.try_make_room(lane, commit, full && !may_use_reserve) {
+            // Whatever it is that keeps the reserve from being taken back: the log stays read-only.
+            let reserve = if full && !may_use_reserve { self.reserve.take() } else { Ok(()) };
+            match reserve.map_err(|_| WriteError::DiskFull).and_then(|()| step(self)) {
                 Ok(()) => break,
                 Err(WriteError::DiskFull) => {}
                 Err(error) => return Err(stop(error)),
@@ -153,25 +168,7 @@ impl Appender {
             self.sequencer.set_disk_full(false);
             self.tail.set_disk_full(false);
         }
-        if lane == Lane::Ephemeral {
-            let before = TimestampMs(commit.timestamp.0.saturating_sub(self.ephemeral_retention_ms));
-            self.ephemeral.drop_older_than(before).map_err(stop)?;
-        }
         Ok(())
-    }
-
-    /// Makes room in the lane; before that takes the reserve back, if it has to be there.
-    fn try_make_room(&mut self, lane: Lane, commit: &LaneCommit, with_reserve: bool) -> Result<(), WriteError> {
-        if with_reserve {
-            // Whatever it is that keeps it from being taken: the log stays read-only.
-            self.reserve.take().map_err(|_| WriteError::DiskFull)?;
-        }
-        let lease_below = self.sequencer.lease_below();
-        let writer = match lane {
-            Lane::Journal => &mut self.journal,
-            Lane::Ephemeral => &mut self.ephemeral,
-        };
-        writer.prepare(commit.bytes, commit.records, commit.first, lease_below, commit.timestamp)
     }
 
     /// Makes a commit visible: to readers of segments first, since followers go on there when memory is exceeded.
@@ -191,14 +188,14 @@ impl Appender {
 
     /// Ends the log in order: the last thing in it says so.
     fn close(&mut self) -> Result<(), Stop> {
-        self.ephemeral.seal().map_err(stop)?;
+        self.while_full(|appender| appender.ephemeral.seal())?;
         let (first, timestamp) = self.sequencer.take_last();
         let closed = Input::from(v1::CleanShutdown { next: first.next().0 });
         let draft = sequencer::encode(&[closed]).expect("a shutdown record is small");
         let last = Pending { lane: Lane::Journal, first, timestamp, draft, lease_below: None };
         let frame = self.write_lane(Lane::Journal, vec![last])?;
         self.publish(frame, None);
-        self.journal.seal().map_err(stop)
+        self.while_full(|appender| appender.journal.seal())
     }
 }
 

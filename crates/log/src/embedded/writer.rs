@@ -40,10 +40,17 @@ pub(crate) fn path(lane: Lane, base: Offset) -> String {
 /// Why a lane cannot be written.
 #[derive(Debug)]
 pub(crate) enum WriteError {
-    /// There is no space for a new segment. Nothing was written; it can be tried again.
+    /// There is no space. Nothing that counts was written, and the same call can be made again: see `FORMAT.md`, step 6.
     DiskFull,
     /// A call failed: nothing is known about what is on disk. The log must stop.
     Failed(&'static str, io::Error),
+}
+
+impl WriteError {
+    /// What the failure of a call that is no sync means. Not for syncs: a sync that found no space may have lost data.
+    fn of(doing: &'static str) -> impl Fn(io::Error) -> Self {
+        move |error| if is_full(&error) { Self::DiskFull } else { Self::Failed(doing, error) }
+    }
 }
 
 /// What does not change while a lane is written.
@@ -128,7 +135,8 @@ impl LaneWriter {
             }
             result => result.map_err(|error| WriteError::Failed("cannot create a segment", error))?,
         };
-        let named = self.storage.rename(&new_path, &path).and_then(|()| self.storage.sync_dir(directory));
+        self.storage.rename(&new_path, &path).map_err(WriteError::of("cannot name a segment"))?;
+        let named = self.storage.sync_dir(directory);
         named.map_err(|error| WriteError::Failed("cannot name a segment", error))?;
         let open = OpenSegment::new(file, Vec::new(), SEGMENT_HEADER_BYTES as u64);
         let totals = Totals::new(SEGMENT_HEADER_BYTES as u64, header.chain);
@@ -149,23 +157,28 @@ impl LaneWriter {
         Ok(file)
     }
 
-    /// Writes a frame, for which [`LaneWriter::prepare`] has made room. With `sync` it is on stable storage
-    /// afterwards. Nothing is visible before [`LaneWriter::publish`].
-    pub(crate) fn write(&mut self, builder: FrameBuilder, sync: bool) -> Result<Frame, WriteError> {
+    /// Makes a frame that follows what was written, for which [`LaneWriter::prepare`] has made room.
+    pub(crate) fn frame(&mut self, builder: FrameBuilder) -> Frame {
+        let active = self.active.as_ref().expect("prepare was called");
+        builder.finish(&active.segment.key, &mut self.chain)
+    }
+
+    /// Writes the frame that was made last. With `sync` it is on stable storage afterwards. Nothing is visible before
+    /// [`LaneWriter::publish`]. If it found no space it can be called again with the same frame, which goes to the same place.
+    pub(crate) fn write(&mut self, frame: &Frame, sync: bool) -> Result<(), WriteError> {
         let active = self.active.as_mut().expect("prepare was called");
-        let frame = builder.finish(&active.segment.key, &mut self.chain);
         let position = active.totals.frames_end;
         let end = position + frame.bytes.len() as u64;
         assert!(end <= active.segment.header.allocated_bytes, "prepare made room");
-        let written = active
+        active
             .zero_ahead(end, frame.bytes.len() as u64, self.options.zero_ahead_bytes)
-            .and_then(|()| active.open.file.write_at(&frame.bytes, position));
-        written.map_err(|error| WriteError::Failed("cannot write a frame", error))?;
+            .and_then(|()| active.open.file.write_at(&frame.bytes, position))
+            .map_err(WriteError::of("cannot write a frame"))?;
         if sync {
             active.open.file.sync_data().map_err(|error| WriteError::Failed("cannot sync a frame", error))?;
         }
-        active.note(&frame, self.chain);
-        Ok(frame)
+        active.note(frame, self.chain);
+        Ok(())
     }
 
     /// Makes what was written visible to readers.
@@ -175,18 +188,20 @@ impl LaneWriter {
         active.open.publish(&active.totals.index[published..], active.totals.frames_end);
     }
 
-    /// Seals the active segment: index and footer, exact length, synced.
+    /// Seals the active segment: index and footer, exact length, synced. If it found no space it can be called again.
     pub(crate) fn seal(&mut self) -> Result<(), WriteError> {
-        let Some(active) = self.active.take() else {
+        let Some(active) = &self.active else {
             return Ok(());
         };
+        let file = &active.open.file;
+        let synced = |error| WriteError::Failed("cannot sync a segment", error);
         if self.options.lane == Lane::Ephemeral {
-            let synced = active.open.file.sync_data();
-            synced.map_err(|error| WriteError::Failed("cannot sync a segment", error))?;
+            file.sync_data().map_err(synced)?;
         }
-        seal_file(&active.open.file, &active.segment, &active.totals)
-            .map_err(|error| WriteError::Failed("cannot seal a segment", error))?;
+        write_end(file, &active.segment, &active.totals).map_err(WriteError::of("cannot seal a segment"))?;
+        file.sync_data().map_err(synced)?;
         self.catalog.seal(&active.segment, active.totals.footer().0);
+        self.active = None;
         Ok(())
     }
 
@@ -199,8 +214,11 @@ impl LaneWriter {
             if !old {
                 break;
             }
-            let removed = self.storage.remove(&segment.path);
-            removed.map_err(|error| WriteError::Failed("cannot remove an old segment", error))?;
+            match self.storage.remove(&segment.path) {
+                // A file system that copies on write may need space to give some back: the next segment tries again.
+                Err(error) if is_full(&error) => break,
+                removed => removed.map_err(|error| WriteError::Failed("cannot remove an old segment", error))?,
+            }
             self.catalog.drop_oldest(lane);
         }
         Ok(())
@@ -238,19 +256,25 @@ impl Active {
     }
 }
 
-/// Writes index and footer behind the frames, cuts the file there, and syncs it.
+/// Seals a file: writes its end, and syncs it.
+pub(crate) fn seal_file(file: &Arc<dyn File>, segment: &Segment, totals: &Totals) -> io::Result<()> {
+    write_end(file, segment, totals)?;
+    file.sync_data()
+}
+
+/// Writes index and footer behind the frames, and cuts the file there.
 ///
 /// The frames must be on stable storage before: a footer vouches for them, and could reach the disk first.
-pub(crate) fn seal_file(file: &Arc<dyn File>, segment: &Segment, totals: &Totals) -> io::Result<()> {
+fn write_end(file: &Arc<dyn File>, segment: &Segment, totals: &Totals) -> io::Result<()> {
     let (footer, mut end) = totals.footer();
     end.extend_from_slice(&footer.encode(&segment.key));
     assert!(footer.frames_end + end.len() as u64 == footer.file_bytes(), "the footer ends the file");
     file.write_at(&end, footer.frames_end)?;
-    file.truncate(footer.file_bytes())?;
-    file.sync_data()
+    file.truncate(footer.file_bytes())
 }
 
-/// Whether a call failed for lack of space.
-fn is_full(error: &io::Error) -> bool {
-    matches!(error.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded)
+/// Whether a call was refused for lack of space: of the disk, of a quota, or of the length that files may have.
+pub(crate) fn is_full(error: &io::Error) -> bool {
+    use io::ErrorKind::{FileTooLarge, QuotaExceeded, StorageFull};
+    matches!(error.kind(), StorageFull | QuotaExceeded | FileTooLarge)
 }
