@@ -1,8 +1,8 @@
 //! One event as one viewer gets to see it.
 
 use engram_log::Offset;
+use engram_matrix::Pdu;
 use engram_matrix::client::{self, Unsigned};
-use engram_matrix::{Pdu, redact};
 use engram_rooms::RoomNumber;
 use engram_rooms::query::{self, StoredEvent, Viewer};
 use engram_views::{Read, ViewError};
@@ -44,7 +44,7 @@ impl<'a> Format<'a> {
     /// The event's JSON.
     pub(crate) fn render(&self, reader: &dyn Read, event: &StoredEvent) -> Result<String, ViewError> {
         let json = if self.federation {
-            federation(&event.pdu, event.meta.redacted_by.is_some())
+            federation(&*query::presented_to(reader, event, self.viewer)?)
         } else {
             self.signed_off(&event.pdu, query::render(reader, event, self.viewer, self.with_room_id)?)
         };
@@ -60,7 +60,7 @@ impl<'a> Format<'a> {
             return self.render(reader, &event);
         }
         let pdu = query::pdu(reader, at)?;
-        let json = if self.federation { federation(&pdu, false) } else { self.plain(&pdu) };
+        let json = if self.federation { federation(&pdu) } else { self.plain(&pdu) };
         Ok(match &self.fields {
             Some(fields) => fields.apply(json),
             None => json,
@@ -86,6 +86,11 @@ impl<'a> Format<'a> {
     }
 }
 
+/// For whom events are rendered.
+pub fn viewer<'a>(user_id: &'a str, device_id: Option<&'a str>, now_ms: u64) -> Viewer<'a> {
+    Viewer { user_id, device_id, now_ms, is_erased: engram_users::query::is_erased }
+}
+
 /// How long ago an event was sent, in milliseconds; never negative, whatever clock the sender has.
 pub(crate) fn age(pdu: &Pdu, now_ms: u64) -> u64 {
     now_ms.saturating_sub(pdu.origin_server_ts)
@@ -103,9 +108,8 @@ pub(crate) fn plain_head(pdu: &Pdu) -> String {
 }
 
 /// The event as servers exchange it, with the IDs that it does not carry itself.
-fn federation(pdu: &Pdu, redacted: bool) -> String {
-    let stripped = if redacted { redact::redact(pdu.version(), pdu.json()).ok() } else { None };
-    let json = std::str::from_utf8(stripped.as_deref().unwrap_or(pdu.json())).unwrap_or("{}");
+fn federation(pdu: &Pdu) -> String {
+    let json = std::str::from_utf8(pdu.json()).unwrap_or("{}");
     let mut out = String::with_capacity(json.len() + 128);
     out.push('{');
     if !pdu.version().event_id_in_event() {
@@ -146,13 +150,10 @@ mod tests {
 
     #[test]
     fn the_federation_format_names_the_event() {
-        let event: serde_json::Value = serde_json::from_str(&federation(&message(), false)).expect("valid");
+        let event: serde_json::Value = serde_json::from_str(&federation(&message())).expect("valid");
         assert_eq!(event["event_id"], "$e");
         assert_eq!(event["room_id"], "!r:a");
         assert_eq!(event["depth"], 1);
-        let redacted: serde_json::Value = serde_json::from_str(&federation(&message(), true)).expect("valid");
-        assert_eq!(redacted["content"], serde_json::json!({}));
-        assert_eq!(redacted["event_id"], "$e");
     }
 
     #[test]

@@ -22,6 +22,7 @@ pub mod token;
 #[cfg(test)]
 mod tests;
 
+pub use event::viewer;
 pub use filter::Filter;
 pub use server::{Clock, Effects, Presence, SyncError, SyncRequest, SyncServer};
 pub use token::Token;

@@ -104,18 +104,17 @@ pub(crate) fn page(reader: &dyn Read, request: PageRequest<'_>, format: &Format<
     }
     let start = Token::timeline(if backwards { through } else { after });
     let state = if filter.lazy_load_members { senders(reader, room, format, &found.events)? } else { Vec::new() };
-    Ok(Page { chunk, start, end: end(&found, backwards, to), state })
+    Ok(Page { chunk, start, end: end(&found, backwards), state })
 }
 
-/// Backwards history ends at the beginning of the room; forwards there may always come more.
-fn end(found: &Timeline, backwards: bool, to: Option<Offset>) -> Option<Token> {
+/// Where to go on: what comes after the last event may still come, forwards with time, backwards from other servers. Only a page
+/// with nothing in it is the end.
+fn end(found: &Timeline, backwards: bool) -> Option<Token> {
     if found.limited {
         return Some(Token::timeline(found.reached));
     }
-    if backwards {
-        return to.filter(|to| *to > Offset::ZERO).map(Token::timeline);
-    }
-    found.events.last().map(|event| Token::timeline(event.offset))
+    let last = found.events.last()?;
+    Some(if backwards { Token::before(last.offset) } else { Token::timeline(last.offset) })
 }
 
 /// An event and what is round it: `limit` events in all, half of them before.

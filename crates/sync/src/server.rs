@@ -6,12 +6,11 @@ use std::time::Duration;
 use bytes::Bytes;
 use engram_ephemeral::Live;
 use engram_log::{Offset, TimestampMs};
-use engram_rooms::query::Viewer;
 use engram_views::{Observer, Snapshot, Stopped, ViewError, Views};
 use tokio::time::sleep;
 
 use crate::content::{Context, account, devices};
-use crate::event::Format;
+use crate::event::{Format, viewer};
 use crate::filter::Filter;
 use crate::hub::{Entry, Hub, HubObserver, UserHub};
 use crate::limits;
@@ -262,6 +261,6 @@ impl Inner {
 }
 
 fn format(request: &SyncRequest, now_ms: u64) -> Format<'_> {
-    let viewer = Viewer { user_id: &request.user_id, device_id: Some(&request.device_id), now_ms };
+    let viewer = viewer(&request.user_id, Some(&request.device_id), now_ms);
     Format::of_sync(&request.filter, viewer)
 }

@@ -12,8 +12,8 @@ mod to_device;
 use engram_views::{Read, Table, ViewError};
 
 pub use accounts::{
-    Account, Device, Session, account, any_user, device, devices, profile, profile_field, registration_token_valid,
-    session,
+    Account, Device, Session, account, any_user, device, devices, is_erased, profile, profile_field,
+    registration_token_valid, session,
 };
 pub use data::{AccountDataRow, account_data, account_data_since, filter, push_rules};
 pub use device_lists::{device_lists_changed, signatures_changed};

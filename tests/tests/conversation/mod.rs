@@ -14,3 +14,4 @@ mod settings;
 mod state;
 mod sync;
 mod to_device;
+mod visibility;

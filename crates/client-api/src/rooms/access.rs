@@ -68,7 +68,8 @@ pub(crate) fn guests_may_join(reader: &dyn Read, room_id: &str) -> Result<bool, 
     let Some(room) = query::room(reader, room_id)? else { return Ok(false) };
     let state = query::head(reader, room.number)?.state;
     let Some(offset) = query::state_entry(reader, state, "m.room.guest_access", "")? else { return Ok(false) };
-    let content: serde_json::Map<String, serde_json::Value> = query::pdu(reader, offset)?.content().unwrap_or_default();
+    let event = query::presented_at(reader, room.number, offset)?;
+    let content: serde_json::Map<String, serde_json::Value> = event.content().unwrap_or_default();
     Ok(content.get("guest_access").and_then(serde_json::Value::as_str) == Some("can_join"))
 }
 

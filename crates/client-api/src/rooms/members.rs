@@ -100,7 +100,7 @@ pub(crate) async fn joined_members(
     }
     let mut joined = Map::new();
     for member in query::members(&*snapshot, info.number, Some(&[Membership::Join]))? {
-        let event = query::pdu(&*snapshot, member.event)?;
+        let event = query::presented_at(&*snapshot, info.number, member.event)?;
         let content: Map<String, Value> = event.content().unwrap_or_default();
         let field = |name: &str| content.get(name).cloned().unwrap_or(Value::Null);
         let shown = json!({ "display_name": field("displayname"), "avatar_url": field("avatar_url") });

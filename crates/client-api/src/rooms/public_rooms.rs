@@ -11,7 +11,7 @@ use engram_log::Offset;
 use engram_matrix::history::HistoryVisibility;
 use engram_matrix::join_rules::JoinRule;
 use engram_matrix::pdu::Pdu;
-use engram_rooms::query;
+use engram_rooms::query::{self, RoomInfo};
 use engram_rooms::state::Root;
 use engram_views::{Read, ViewError};
 use serde::{Deserialize, Serialize};
@@ -144,15 +144,18 @@ fn describe(reader: &dyn Read, room_id: String) -> Result<Option<Listed>, ViewEr
     let Some(room) = query::room(reader, &room_id)? else { return Ok(None) };
     let head = query::head(reader, room.number)?;
     let text = |event_type: &str, field: &str| -> Result<Option<String>, ViewError> {
-        let event = entry(reader, head.state, event_type)?;
+        let event = entry(reader, &room, head.state, event_type)?;
         Ok(event.and_then(|event| field_of(&event, field)).filter(|text| !text.is_empty()))
     };
-    let visibility = HistoryVisibility::in_state(entry(reader, head.state, "m.room.history_visibility")?.as_deref());
+    let visibility =
+        HistoryVisibility::in_state(entry(reader, &room, head.state, "m.room.history_visibility")?.as_deref());
     Ok(Some(Listed {
         num_joined_members: head.joined,
         world_readable: visibility == HistoryVisibility::WorldReadable,
         guest_can_join: text("m.room.guest_access", "guest_access")?.as_deref() == Some("can_join"),
-        join_rule: JoinRule::in_state(entry(reader, head.state, "m.room.join_rules")?.as_deref()).as_str().to_owned(),
+        join_rule: JoinRule::in_state(entry(reader, &room, head.state, "m.room.join_rules")?.as_deref())
+            .as_str()
+            .to_owned(),
         name: text("m.room.name", "name")?,
         topic: text("m.room.topic", "topic")?,
         canonical_alias: text("m.room.canonical_alias", "alias")?,
@@ -162,9 +165,9 @@ fn describe(reader: &dyn Read, room_id: String) -> Result<Option<Listed>, ViewEr
     }))
 }
 
-fn entry(reader: &dyn Read, state: Root, event_type: &str) -> Result<Option<Arc<Pdu>>, ViewError> {
+fn entry(reader: &dyn Read, room: &RoomInfo, state: Root, event_type: &str) -> Result<Option<Arc<Pdu>>, ViewError> {
     let offset: Option<Offset> = query::state_entry(reader, state, event_type, "")?;
-    offset.map(|offset| query::pdu(reader, offset)).transpose()
+    offset.map(|offset| query::presented_at(reader, room.number, offset)).transpose()
 }
 
 fn field_of(event: &Pdu, field: &str) -> Option<String> {

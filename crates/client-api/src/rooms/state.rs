@@ -143,7 +143,7 @@ async fn set(
 
 /// For whom events are rendered.
 pub(crate) fn viewer<'a>(app: &App, authed: &'a Authed) -> Viewer<'a> {
-    Viewer { user_id: &authed.user_id, device_id: Some(&authed.device_id), now_ms: app.now().0 }
+    engram_sync::viewer(&authed.user_id, Some(&authed.device_id), app.now().0)
 }
 
 /// A state event in client format.

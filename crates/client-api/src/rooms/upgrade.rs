@@ -57,7 +57,8 @@ pub(crate) async fn post(
 /// The room that a room replaced, if it says so and a user may have left something there.
 pub(super) fn predecessor(reader: &dyn Read, room_id: &str) -> Result<Option<String>, ViewError> {
     let Some(room) = query::room(reader, room_id)? else { return Ok(None) };
-    let content: Map<String, Value> = query::pdu(reader, room.create)?.content().unwrap_or_default();
+    let create = query::presented_at(reader, room.number, room.create)?;
+    let content: Map<String, Value> = create.content().unwrap_or_default();
     let old = content.get("predecessor").and_then(|predecessor| predecessor.get("room_id"));
     Ok(old.and_then(Value::as_str).map(str::to_owned))
 }

@@ -26,6 +26,12 @@ pub fn meta(reader: &dyn Read, room: RoomNumber, offset: Offset) -> Result<Optio
     row.map(|row| rows::decode_meta(offset, &row)).transpose()
 }
 
+/// Whether a redaction has taken an event's content away.
+pub fn is_redacted(reader: &dyn Read, event: &Pdu) -> Result<bool, ViewError> {
+    let Some((room, offset)) = locate(reader, event.event_id.as_str())? else { return Ok(false) };
+    Ok(meta(reader, room, offset)?.is_some_and(|meta| meta.redacted_by.is_some()))
+}
+
 /// Why an event was rejected, soft-failed or kept apart, in words; none for an accepted one.
 pub fn reason(reader: &dyn Read, room: RoomNumber, offset: Offset) -> Result<Option<String>, ViewError> {
     let row = reader.get(&REASONS, &room_offset_key(room, offset))?;
@@ -48,7 +54,7 @@ pub fn event(reader: &dyn Read, room: RoomNumber, offset: Offset) -> Result<Opti
     Ok(Some(StoredEvent { room, offset, meta, pdu, transaction }))
 }
 
-/// Just the body of an event, parsed, by its offset.
+/// Just the body of an event, parsed, by its offset: as it was received, for the rules. What is shown is [`super::presented_at`].
 pub fn pdu(reader: &dyn Read, offset: Offset) -> Result<Arc<Pdu>, ViewError> {
     let record = reader.record(offset)?;
     parse(archived(&record)?).map(Arc::new).map_err(|error| damaged(offset, &error))

@@ -19,13 +19,14 @@ use std::sync::Arc;
 use engram_log::Offset;
 use engram_matrix::pdu::Pdu;
 use engram_matrix::room_version::RoomVersion;
+use engram_views::{Read, ViewError};
 
 pub use self::arrivals::arrivals;
 pub use self::directory::{alias, alias_creator, aliases, is_published, published};
 pub(crate) use self::events::parse;
-pub use self::events::{event, locate, meta, pdu, reason, transaction};
+pub use self::events::{event, is_redacted, locate, meta, pdu, reason, transaction};
 pub use self::members::{has_forgotten, members, membership, rooms_of};
-pub use self::render::{render, stripped_state};
+pub use self::render::{presented, presented_at, presented_to, redacted, render, stripped_state};
 pub(crate) use self::rooms::malformed;
 pub use self::rooms::{head, room, room_by_number};
 pub(crate) use self::states::{resolved_root_key, root_at};
@@ -124,7 +125,7 @@ pub struct StoredEvent {
     pub offset: Offset,
     /// The row.
     pub meta: EventMeta,
-    /// The event as it was received; see [`render`] for what clients get to see.
+    /// The event as it was received; see [`presented`] for what may be shown of it.
     pub pdu: Arc<Pdu>,
     /// The transaction by which a local device sent it: (user, device, transaction ID).
     pub transaction: Option<(String, String, String)>,
@@ -163,4 +164,9 @@ pub struct Viewer<'a> {
     pub device_id: Option<&'a str>,
     /// The time, for `unsigned.age`.
     pub now_ms: u64,
+    /// Whether a sender has asked for erasure.
+    pub is_erased: IsErased,
 }
+
+/// Whether the owner of an account has closed it and asked for erasure. Accounts are another part's: who renders brings the answer.
+pub type IsErased = fn(&dyn Read, &str) -> Result<bool, ViewError>;

@@ -8,7 +8,7 @@ use engram_matrix::pdu::Pdu;
 use engram_matrix::redact;
 use engram_views::{Read, ViewError};
 
-use super::{StoredEvent, Viewer, event, may_see, membership_at, meta, state_after, state_before, state_entry};
+use super::{StoredEvent, Viewer, event, head, may_see, membership_at, meta, state_after, state_before, state_entry};
 use crate::types::{Membership, RoomNumber};
 
 /// The state that an invited or knocking user gets to see (SYNC-12, SYNC-13); the create event comes first.
@@ -39,7 +39,7 @@ pub fn render(
     let redaction = redaction_of(reader, event, viewer, with_room_id)?;
     unsigned.redacted_because = redaction.as_deref();
     let replaced = if event.meta.is_state { replaced_by(reader, event)? } else { None };
-    let shown = replaced.as_ref().map(presented).transpose()?;
+    let shown = replaced.as_ref().map(|replaced| presented_to(reader, replaced, viewer)).transpose()?;
     if let (Some(replaced), Some(shown)) = (&replaced, &shown) {
         unsigned.replaces_state = Some(replaced.pdu.event_id.as_str());
         unsigned.prev_sender = Some(replaced.pdu.sender.as_str());
@@ -47,7 +47,9 @@ pub fn render(
             unsigned.prev_content = Some(shown.content_str());
         }
     }
-    Ok(client::render(&*presented(event)?, with_room_id, &unsigned))
+    let pdu = presented(event)?;
+    let pdu = if is_erased_for(reader, event, viewer, membership)? { redacted(&pdu)? } else { pdu };
+    Ok(client::render(&pdu, with_room_id, &unsigned))
 }
 
 /// Stripped state of the room for an invite or a knock (SYNC-12, SYNC-13), as JSON objects: as of the member event, with
@@ -79,11 +81,42 @@ pub fn stripped_state(
 }
 
 /// The event as anybody gets to see it: what was redacted is gone (RED-07).
-fn presented(event: &StoredEvent) -> Result<Arc<Pdu>, ViewError> {
-    if event.meta.redacted_by.is_none() {
-        return Ok(Arc::clone(&event.pdu));
+pub fn presented(event: &StoredEvent) -> Result<Arc<Pdu>, ViewError> {
+    if event.meta.redacted_by.is_none() { Ok(Arc::clone(&event.pdu)) } else { redacted(&event.pdu) }
+}
+
+/// [`presented`], by the event's position.
+pub fn presented_at(reader: &dyn Read, room: RoomNumber, offset: Offset) -> Result<Arc<Pdu>, ViewError> {
+    let pdu = super::pdu(reader, offset)?;
+    let is_redacted = meta(reader, room, offset)?.is_some_and(|meta| meta.redacted_by.is_some());
+    if is_redacted { redacted(&pdu) } else { Ok(pdu) }
+}
+
+/// The event as one viewer gets to see it: also without what its sender had erased.
+pub fn presented_to(reader: &dyn Read, event: &StoredEvent, viewer: Viewer<'_>) -> Result<Arc<Pdu>, ViewError> {
+    let membership = membership_at(reader, event, viewer.user_id)?.unwrap_or(Membership::Leave);
+    let pdu = presented(event)?;
+    if is_erased_for(reader, event, viewer, membership)? { redacted(&pdu) } else { Ok(pdu) }
+}
+
+/// Whether the sender has asked for erasure, and the viewer was not there when the event was sent. What is state to this day
+/// belongs to the room, and stays.
+fn is_erased_for(
+    reader: &dyn Read,
+    event: &StoredEvent,
+    viewer: Viewer<'_>,
+    membership: Membership,
+) -> Result<bool, ViewError> {
+    if membership == Membership::Join || !(viewer.is_erased)(reader, event.pdu.sender.as_str())? {
+        return Ok(false);
     }
-    let pdu = &event.pdu;
+    let Some(state_key) = &event.pdu.state_key else { return Ok(true) };
+    let current = head(reader, event.room)?.state;
+    Ok(state_entry(reader, current, &event.pdu.event_type, state_key)? != Some(event.offset))
+}
+
+/// An event without what redaction takes.
+pub fn redacted(pdu: &Pdu) -> Result<Arc<Pdu>, ViewError> {
     let damaged = |what: String| ViewError::Log(engram_log::ReadError::Damaged(format!("{}: {what}", pdu.event_id)));
     let json = redact::redact(pdu.version(), pdu.json()).map_err(|error| damaged(error.to_string()))?;
     let redacted = Pdu::parse(pdu.version(), pdu.event_id.as_str(), pdu.room_id.as_str(), json);
@@ -104,7 +137,7 @@ fn redaction_of(
         transaction_id: transaction_of(&redaction, viewer),
         ..Unsigned::default()
     };
-    Ok(Some(client::render(&*presented(&redaction)?, with_room_id, &unsigned)))
+    Ok(Some(client::render(&*presented_to(reader, &redaction, viewer)?, with_room_id, &unsigned)))
 }
 
 /// The state event whose place a state event took.

@@ -2,7 +2,7 @@
 
 use engram_log_format::v1;
 
-use super::rig::{ALICE, BOB, CAROL, Rig, VERSIONS};
+use super::rig::{ALICE, BOB, CAROL, ERASED, Rig, VERSIONS};
 use crate::query::Verdict;
 
 #[test]
@@ -102,4 +102,26 @@ fn an_outlier_stays_redacted_when_it_gets_its_place() {
     assert_eq!(rig.verdict(&placed), Verdict::Accepted);
     assert_eq!(rig.stored(&placed).meta.redacted_by, Some(redaction.offset));
     assert_eq!(rig.render(&placed, ALICE, None)["content"], serde_json::json!({}));
+}
+
+#[test]
+fn who_was_not_there_sees_nothing_of_an_erased_user() {
+    let mut rig = Rig::room("11");
+    rig.join(ERASED);
+    rig.join(BOB);
+    rig.power(ALICE, &[(ERASED, 50)]);
+    let message = rig.message(ERASED, "secret");
+    let former = rig.state(ERASED, "m.room.topic", "", r#"{"topic":"secret"}"#);
+    let topic = rig.state(ERASED, "m.room.topic", "", r#"{"topic":"to be kept"}"#);
+    rig.join(CAROL);
+    for made in [&message, &former] {
+        assert!(rig.render(made, BOB, None).to_string().contains("secret"));
+        let shown = rig.render(made, CAROL, None);
+        assert_eq!(shown["content"], serde_json::json!({}));
+        assert_eq!((&shown["sender"], shown["unsigned"].get("redacted_because")), (&ERASED.into(), None));
+    }
+    assert_eq!(rig.render(&topic, CAROL, None)["content"]["topic"], "to be kept", "it is state to this day");
+    assert!(!rig.render(&topic, CAROL, None).to_string().contains("secret"), "not even as what it replaced");
+    let later = rig.message(ERASED, "heard by all");
+    assert_eq!(rig.render(&later, CAROL, None)["content"]["body"], "heard by all");
 }

@@ -23,6 +23,8 @@ use crate::{RoomDelta, tables};
 pub(super) const ALICE: &str = "@alice:one.test";
 pub(super) const BOB: &str = "@bob:two.test";
 pub(super) const CAROL: &str = "@carol:three.test";
+/// Has asked for erasure.
+pub(super) const ERASED: &str = "@erased:one.test";
 
 /// The versions in which everything here is tried.
 pub(super) const VERSIONS: [&str; 3] = ["10", "11", "12"];
@@ -282,7 +284,8 @@ impl Rig {
     }
 
     pub(super) fn render(&self, made: &Made, user_id: &str, device_id: Option<&str>) -> serde_json::Value {
-        let viewer = Viewer { user_id, device_id, now_ms: self.now_ms + 5 };
+        let viewer =
+            Viewer { user_id, device_id, now_ms: self.now_ms + 5, is_erased: |_, user_id| Ok(user_id == ERASED) };
         let text = query::render(&*self.snapshot(), &self.stored(made), viewer, true).unwrap();
         serde_json::from_str(&text).expect("an event renders to JSON")
     }

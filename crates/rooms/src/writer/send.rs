@@ -89,7 +89,7 @@ impl RoomServer {
                     draft.content = &redaction.content;
                 }
             }
-            if let Some(sent) = unchanged_state(head, &draft)? {
+            if let Some(sent) = self.unchanged_state(head, &draft)? {
                 return Ok(sent);
             }
             let now_ms = request.timestamp_ms.unwrap_or_else(|| self.now().0);
@@ -179,23 +179,24 @@ impl RoomServer {
         }
         Err(RoomError::Forbidden(format!("{sender} may redact only their own events in {}", head.room_id)))
     }
-}
 
-/// A state event that says again what the state says already, by the same sender, is not sent again.
-fn unchanged_state(head: &Head, draft: &Draft<'_>) -> Result<Option<Sent>, RoomError> {
-    let Some(state_key) = draft.state_key else {
-        return Ok(None);
-    };
-    let Some(current) = head.state.entry(draft.event_type, state_key)? else {
-        return Ok(None);
-    };
-    if current.sender != draft.sender {
-        return Ok(None);
+    /// A state event that says again what the state says already, by the same sender, is not sent again; unless what it said
+    /// was redacted.
+    fn unchanged_state(&self, head: &Head, draft: &Draft<'_>) -> Result<Option<Sent>, RoomError> {
+        let Some(state_key) = draft.state_key else {
+            return Ok(None);
+        };
+        let Some(current) = head.state.entry(draft.event_type, state_key)? else {
+            return Ok(None);
+        };
+        if current.sender != draft.sender {
+            return Ok(None);
+        }
+        let content = engram_matrix::canonical::canonicalize_str(draft.content)
+            .map_err(|error| RoomError::BadContent(error.to_string()))?;
+        let same = current.content_str().as_bytes() == content && !query::is_redacted(&*self.snapshot(), &current)?;
+        Ok(same.then(|| Sent { event_id: current.event_id.to_string(), offset: head.appended }))
     }
-    let content = engram_matrix::canonical::canonicalize_str(draft.content)
-        .map_err(|error| RoomError::BadContent(error.to_string()))?;
-    let same = current.content_str().as_bytes() == content;
-    Ok(same.then(|| Sent { event_id: current.event_id.to_string(), offset: head.appended }))
 }
 
 /// Power levels are integers (RV-12), whatever older rooms had to tolerate.

@@ -198,7 +198,15 @@ fn write_replacement(room: &mut NewRoom<'_>, old: &Head, reader: &dyn Read) -> R
     room.write_join()?;
     for event_type in COPIED {
         match old.state.entry(event_type, "")? {
-            Some(event) => room.write(event_type, "", &event.content::<Value>().unwrap_or_else(|_| json!({})))?,
+            Some(event) => {
+                let is_redacted = query::is_redacted(reader, &event)?;
+                let event = if is_redacted { query::redacted(&event)? } else { event };
+                let content = event.content::<Value>().unwrap_or_else(|_| json!({}));
+                // What says nothing any more in the old room is not said in the new one.
+                if !is_redacted || content != json!({}) {
+                    room.write(event_type, "", &content)?;
+                }
+            }
             // The new room says it, for clients that take the presets for granted.
             None if event_type == "m.room.guest_access" => {
                 room.write(event_type, "", &json!({ "guest_access": "forbidden" }))?;
@@ -213,7 +221,7 @@ fn write_replacement(room: &mut NewRoom<'_>, old: &Head, reader: &dyn Read) -> R
         let (event_type, state_key) = state::pair_name(reader, pair)?;
         // The rooms of a space are what it is.
         if event_type == "m.space.child" {
-            let content = query::pdu(reader, offset)?.content::<Value>().unwrap_or_else(|_| json!({}));
+            let content = query::presented_at(reader, number, offset)?.content::<Value>().unwrap_or_else(|_| json!({}));
             if content.get("via").is_some() {
                 room.write(&event_type, &state_key, &content)?;
             }
@@ -221,7 +229,8 @@ fn write_replacement(room: &mut NewRoom<'_>, old: &Head, reader: &dyn Read) -> R
     }
     for member in query::members(reader, number, Some(&[Membership::Ban]))? {
         // Whoever upgrades the room is in it, and thus not banned.
-        let content = query::pdu(reader, member.event)?.content::<Map<String, Value>>().unwrap_or_default();
+        let event = query::presented_at(reader, number, member.event)?;
+        let content = event.content::<Map<String, Value>>().unwrap_or_default();
         let mut ban = Map::from_iter([("membership".to_owned(), json!("ban"))]);
         ban.extend(content.into_iter().filter(|(key, _)| key == "reason"));
         room.write("m.room.member", &member.user_id, &Value::Object(ban))?;

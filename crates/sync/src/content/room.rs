@@ -44,6 +44,7 @@ pub(crate) fn joined(
     }
     let mut timeline =
         if new_events { read_timeline(context, entry, since, context.position)? } else { Timeline::empty(since.after) };
+    let is_whole = since.fresh && new_events && !timeline.limited;
     // Whatever the client still has from an earlier stay does not join on to what it gets now.
     timeline.limited |= since.fresh && context.since.is_some();
     let end = query::state_at(context.reader(), room.number, context.position)?;
@@ -59,7 +60,7 @@ pub(crate) fn joined(
         return Ok(None);
     }
     let mut out = String::from("{");
-    push_timeline(&mut out, context, &timeline)?;
+    push_timeline(&mut out, context, &timeline, is_whole)?;
     push_state(&mut out, context, &state);
     push_key(&mut out, "ephemeral");
     push_events(&mut out, &ephemeral);
@@ -91,13 +92,13 @@ pub(crate) fn left(
         let end = query::state_after(reader, room.number, entry.event, &leave.meta)?;
         let around = around(context, entry, since, &timeline, end)?;
         let state = state::section(context, room.number, &room.id, around, &timeline, &[])?;
-        push_timeline(&mut out, context, &timeline)?;
+        push_timeline(&mut out, context, &timeline, since.fresh && !timeline.limited)?;
         push_state(&mut out, context, &state);
     } else {
         // An invitation that was declined or withdrawn, a knock, a ban from outside: of the room itself there is nothing to show.
         let shown = context.filter.room.timeline.event(&leave.pdu);
         let events = if shown { vec![leave] } else { Vec::new() };
-        push_timeline(&mut out, context, &Timeline { events, limited: false, reached: entry.event })?;
+        push_timeline(&mut out, context, &Timeline { events, limited: false, reached: entry.event }, false)?;
         push_state(&mut out, context, &[]);
     }
     push_key(&mut out, "account_data");
@@ -166,13 +167,23 @@ fn around(
     Ok(Around { known: since.known, start, end })
 }
 
-fn push_timeline(out: &mut String, context: &Context<'_>, timeline: &Timeline) -> Result<(), ViewError> {
+fn push_timeline(
+    out: &mut String,
+    context: &Context<'_>,
+    timeline: &Timeline,
+    is_whole: bool,
+) -> Result<(), ViewError> {
     let mut events = Vec::with_capacity(timeline.events.len());
     for event in &timeline.events {
         events.push(context.format.render(context.reader(), event)?);
     }
-    let previous =
-        timeline.events.first().map_or(Token::timeline(timeline.reached), |event| Token::before(event.offset));
+    let previous = match timeline.events.first() {
+        // Nothing is known of before. Whoever pages back all the same finds what they have, and that it ends there, rather than an
+        // empty page: that is what clients are used to.
+        _ if is_whole => Token::timeline(context.position),
+        Some(event) => Token::before(event.offset),
+        None => Token::timeline(timeline.reached),
+    };
     push_key(out, "timeline");
     out.push_str("{\"events\":[");
     push_joined(out, &events);

@@ -43,7 +43,7 @@ pub(crate) fn section(
     }
     let mut events = Vec::new();
     for offset in entries.into_values() {
-        if !filter.is_open() && !filter.event(&*query::pdu(reader, offset)?) {
+        if !filter.is_open() && !filter.event(&*query::presented_at(reader, room, offset)?) {
             continue;
         }
         events.push(context.format.render_at(reader, room, offset)?);

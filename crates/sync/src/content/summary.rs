@@ -35,7 +35,7 @@ pub(crate) struct Summary {
 pub(crate) fn summary(context: &Context<'_>, room: &RoomHub, state: Root) -> Result<Summary, ViewError> {
     let reader = context.reader();
     let members = members(context, room)?;
-    let named = has_name(reader, state)?;
+    let named = has_name(reader, room.number, state)?;
     let heroes = (!named).then(|| heroes(&members, context.user_id()));
     Ok(Summary { joined: members.joined, invited: members.invited, heroes })
 }
@@ -81,7 +81,7 @@ fn heroes(members: &Members, user_id: &str) -> Vec<String> {
     if here.is_empty() { besides(&members.first_others) } else { here }
 }
 
-fn has_name(reader: &dyn Read, state: Root) -> Result<bool, ViewError> {
+fn has_name(reader: &dyn Read, room: RoomNumber, state: Root) -> Result<bool, ViewError> {
     #[derive(Deserialize)]
     struct Named {
         name: Option<String>,
@@ -89,7 +89,7 @@ fn has_name(reader: &dyn Read, state: Root) -> Result<bool, ViewError> {
     }
     for event_type in ["m.room.name", "m.room.canonical_alias"] {
         if let Some(offset) = query::state_entry(reader, state, event_type, "")? {
-            let named = query::pdu(reader, offset)?.content::<Named>().ok();
+            let named = query::presented_at(reader, room, offset)?.content::<Named>().ok();
             let name = named.and_then(|named| if event_type == "m.room.name" { named.name } else { named.alias });
             if name.is_some_and(|name| !name.is_empty()) {
                 return Ok(true);

@@ -97,7 +97,7 @@ pub(crate) fn read(
         let rows = query::timeline(reader, room, after, through, backwards, ROWS)?;
         for (offset, _) in &rows {
             let Some(event) = query::event(reader, room, *offset)? else { continue };
-            if !filter.event(&event.pdu) || !eyes.see(reader, &event)? {
+            if !filter.event(&*query::presented(&event)?) || !eyes.see(reader, &event)? {
                 continue;
             }
             if found.events.len() == limit {

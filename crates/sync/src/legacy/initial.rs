@@ -10,7 +10,7 @@ use engram_rooms::{Membership, RoomNumber};
 use engram_views::{Snapshot, ViewError};
 
 use super::{in_room, presence_event};
-use crate::content::account::all_account_data;
+use crate::content::account::{all_account_data, read_ignored};
 use crate::content::ephemeral::presence_of;
 use crate::event::Format;
 use crate::filter::RoomEventFilter;
@@ -65,6 +65,7 @@ pub fn everything(
     let account_data = all_account_data(snapshot, viewer.user_id)?;
     let (mut rooms, mut receipt_events, mut together) = (Vec::new(), Vec::new(), BTreeSet::new());
     together.insert(viewer.user_id.to_owned());
+    let ignored = read_ignored(snapshot, viewer.user_id)?;
     for row in query::rooms_of(snapshot, viewer.user_id)? {
         let room_id = query::room_by_number(snapshot, row.room)?.room_id;
         let state = match row.membership {
@@ -74,6 +75,9 @@ pub fn everything(
                 query::state_after(snapshot, row.room, row.event, &meta)?
             }
             Membership::Invite => {
+                if ignored.contains(query::pdu(snapshot, row.event)?.sender.as_str()) {
+                    continue;
+                }
                 rooms.push(invite(snapshot, viewer, row.room, &room_id, row.event)?);
                 continue;
             }

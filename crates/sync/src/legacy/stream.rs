@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use engram_log::Offset;
-use engram_rooms::query::{self, Viewer};
+use engram_rooms::query;
 use engram_rooms::{Membership, RoomNumber};
 use engram_views::ViewError;
 use tokio::time::sleep;
@@ -13,7 +13,7 @@ use super::{in_room, presence_event};
 use crate::content::sharing::{Sharing, is_joined};
 use crate::content::timeline::{self, Eyes, Stretch};
 use crate::content::{Context, account, ephemeral};
-use crate::event::Format;
+use crate::event::{Format, viewer};
 use crate::filter::Filter;
 use crate::hub::{Entry, UserHub};
 use crate::limits;
@@ -91,7 +91,7 @@ fn happened(
     let (snapshot, mut entries) = inner.rooms_now(user)?;
     let now_ms = (inner.clock)().0;
     let filter = Filter::default();
-    let viewer = Viewer { user_id: &request.user_id, device_id: Some(&request.device_id), now_ms };
+    let viewer = viewer(&request.user_id, Some(&request.device_id), now_ms);
     let mut context = Context {
         snapshot: &snapshot,
         live: &inner.live,
@@ -145,6 +145,10 @@ fn room_events(context: &mut Context<'_>, entries: &[Entry]) -> Result<Vec<(Offs
             reached = reached.min(timeline.reached);
         }
         for event in timeline.events {
+            let is_invite = entry.membership == Membership::Invite && event.offset == entry.event;
+            if is_invite && context.ignored.contains(event.pdu.sender.as_str()) {
+                continue;
+            }
             found.push((event.offset, context.format.render(context.reader(), &event)?));
         }
     }

@@ -1,10 +1,10 @@
 //! Paging.
 
-use engram_rooms::query::Viewer;
 use engram_rooms::writer::Change;
 use serde_json::{Value, json};
 
 use super::rig::{ALICE, BOB, CAROL, NOW_MS, Rig, joined, next};
+use crate::event::viewer;
 use crate::filter::RoomEventFilter;
 use crate::messages::{self, HistoryError, Page, PageRequest};
 use crate::token::Token;
@@ -30,7 +30,7 @@ fn try_page(
     backwards: bool,
     limit: u64,
 ) -> Result<Page, HistoryError> {
-    let viewer = Viewer { user_id, device_id: None, now_ms: NOW_MS };
+    let viewer = viewer(user_id, None, NOW_MS);
     let filter = RoomEventFilter::default();
     let request =
         PageRequest { viewer, room: rig.number(room), from, to, backwards, limit: Some(limit), filter: &filter };
@@ -114,7 +114,7 @@ async fn a_context_has_both_sides() {
     let rig = Rig::new();
     let room = rig.room();
     let sent: Vec<_> = (0..9).map(|count| rig.message(&room, ALICE, &format!("m{count}"))).collect();
-    let viewer = Viewer { user_id: ALICE, device_id: None, now_ms: NOW_MS };
+    let viewer = viewer(ALICE, None, NOW_MS);
     let (snapshot, number) = (rig.snapshot(), rig.number(&room));
     let lazy = RoomEventFilter { lazy_load_members: true, ..RoomEventFilter::default() };
     let context = messages::context(&*snapshot, viewer, number, &sent[4], Some(4), &lazy).expect("visible");

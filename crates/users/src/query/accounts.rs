@@ -95,6 +95,11 @@ pub fn account(reader: &dyn Read, user_id: &str) -> Result<Option<Account>, View
     }))
 }
 
+/// Whether the owner of an account has closed it and asked for erasure.
+pub fn is_erased(reader: &dyn Read, user_id: &str) -> Result<bool, ViewError> {
+    Ok(account_row(reader, user_id)?.is_some_and(|row| row.erased))
+}
+
 /// Whether any account that is no guest exists.
 pub fn any_user(reader: &dyn Read) -> Result<bool, ViewError> {
     let mut found = false;
