@@ -6,15 +6,15 @@
 //! ```
 //!
 //! The checksum is BLAKE3, keyed with the segment's digest and cut to 16 bytes, over bytes 0..16 and
-//! every record header. The headers hold the digests of their payloads, so it covers everything but
-//! padding, which must be zero. The key keeps frames of other segments, and bytes that somebody
+//! every record header, that of a replacement included. The headers hold the digests of their payloads, so it covers
+//! everything but padding, which must be zero. The key keeps frames of other segments, and bytes that somebody
 //! has sent as a message, from being taken for a frame of this one.
 
 use rkyv::util::AlignedVec;
 
 use crate::bytes::{array_at, put, u32_at};
 use crate::input::Input;
-use crate::record::{self, ALIGNMENT, Chain, HEADER_BYTES, RecordError, RecordFields, RecordHeader};
+use crate::record::{self, ALIGNMENT, Chain, Change, HEADER_BYTES, RecordError, RecordFields, RecordHeader};
 use crate::types::{Offset, TimestampMs};
 
 /// Bytes of a frame header.
@@ -169,25 +169,58 @@ impl FrameBuilder {
 
     /// Seals the frame, and moves the chain past its records.
     pub fn finish(self, key: &SegmentKey, chain: &mut Chain) -> Frame {
-        let Self { mut bytes, positions, .. } = self;
-        assert!(!positions.is_empty(), "a frame holds at least one record");
-        assert!(bytes.len() <= FRAME_BYTES_MAX, "the writer keeps to the limits of an append");
-        let length = bytes.len() as u32;
-        put(&mut bytes, 0, &length.to_le_bytes());
-        put(&mut bytes, 4, &(length ^ MASK).to_le_bytes());
-        put(&mut bytes, COUNT_AT, &(positions.len() as u32).to_le_bytes());
-        put(&mut bytes, LINK_AT, &chain.link().to_le_bytes());
-        let mut hasher = blake3::Hasher::new_keyed(key);
-        hasher.update(&bytes[..CHECKSUM_AT]);
-        for position in &positions {
-            let header = &bytes[*position as usize..][..HEADER_BYTES];
-            hasher.update(header);
-            *chain = chain.after(header);
+        let Self { bytes, positions, .. } = self;
+        let frame = seal(bytes, positions, key, chain.link());
+        for position in &frame.positions {
+            *chain = chain.after(&frame.bytes[*position as usize..]);
         }
-        let checksum = hasher.finalize();
-        put(&mut bytes, CHECKSUM_AT, &checksum.as_bytes()[..16]);
-        Frame { bytes, positions }
+        frame
     }
+}
+
+/// Writes the header of a frame whose records are complete.
+fn seal(mut bytes: AlignedVec, positions: Vec<u32>, key: &SegmentKey, link: u32) -> Frame {
+    assert!(!positions.is_empty(), "a frame holds at least one record");
+    assert!(bytes.len() <= FRAME_BYTES_MAX, "the writer keeps to the limits of an append");
+    let length = bytes.len() as u32;
+    put(&mut bytes, 0, &length.to_le_bytes());
+    put(&mut bytes, 4, &(length ^ MASK).to_le_bytes());
+    put(&mut bytes, COUNT_AT, &(positions.len() as u32).to_le_bytes());
+    put(&mut bytes, LINK_AT, &link.to_le_bytes());
+    let mut hasher = blake3::Hasher::new_keyed(key);
+    hasher.update(&bytes[..CHECKSUM_AT]);
+    for position in &positions {
+        let record = &bytes[*position as usize..];
+        let header = RecordHeader::parse(record).expect("it was just encoded");
+        hasher.update(&record[..header.header_bytes()]);
+    }
+    let checksum = hasher.finalize();
+    put(&mut bytes, CHECKSUM_AT, &checksum.as_bytes()[..16]);
+    Frame { bytes, positions }
+}
+
+/// Copies the frame that begins at `bytes`, with the payloads changed for which `change` says so. Verifies it before, and
+/// moves the chain past it: the chain is the same for the copy.
+pub fn rewrite<'a>(
+    bytes: &[u8],
+    key: &SegmentKey,
+    chain: &mut Chain,
+    mut change: impl FnMut(&RecordHeader) -> Option<Change<'a>>,
+) -> Result<Frame, FrameError> {
+    let mut records = Vec::new();
+    let length = verify(bytes, key, Some(chain), |record| records.push(record))?;
+    let mut copy = AlignedVec::with_capacity(length);
+    copy.resize(FRAME_HEADER_BYTES, 0);
+    let mut positions = Vec::with_capacity(records.len());
+    for FrameRecord { position, header } in &records {
+        positions.push(copy.len() as u32);
+        let record = &bytes[*position..position + header.record_bytes()];
+        match change(header) {
+            Some(change) => record::push_changed(&mut copy, record, header, change),
+            None => copy.extend_from_slice(record),
+        }
+    }
+    Ok(seal(copy, positions, key, u32_at(bytes, LINK_AT)))
 }
 
 /// The length of the frame that begins at `bytes`, if one seems to: nothing else is checked.
@@ -262,7 +295,7 @@ fn check_shape(bytes: &[u8], key: &SegmentKey) -> Result<(), FrameError> {
         };
         // Before the checksum is known to match, nobody can say which of the headers is wrong.
         let header = RecordHeader::parse(record).map_err(|_| FrameError::Layout("a record header is not possible"))?;
-        hasher.update(&record[..HEADER_BYTES]);
+        hasher.update(&record[..header.header_bytes()]);
         if header.offset <= last {
             return Err(FrameError::Layout("offsets do not ascend"));
         }

@@ -21,6 +21,12 @@ pub enum DecodeError {
         /// The schema version.
         schema: u16,
     },
+    /// The payload was erased: nothing is left to be read.
+    #[error("the payload of this {kind:?} was erased")]
+    Erased {
+        /// The kind.
+        kind: Kind,
+    },
     /// The bytes are no valid archive of the type that the kind names.
     #[error("payload of record kind {kind:?} does not validate: {source}")]
     Invalid {
@@ -117,6 +123,7 @@ inputs! {
     OffsetLease = 2, "offset-lease", Keep;
     Started = 3, "started", Keep;
     CleanShutdown = 4, "clean-shutdown", Keep;
+    Erased = 5, "erased", Keep;
 
     Pdu = 16, "pdu", Keep;
 

@@ -9,7 +9,15 @@
 //!
 //! The digest covers the fields beside the payload, so that a record read alone proves itself; the
 //! chain covers the digest and not the payload, so that it survives the payload's erasure.
-//! `stored` alone is outside both: it is what an erasure changes.
+//! `stored` alone is outside both: it is what an erasure changes. Where another payload has taken the place of the one that
+//! was written, its own digest and length lie between the header and it:
+//!
+//! ```text
+//!  64                  96       100    112
+//!  ┼ digest (32)       ┼ length ┼ 0    ┼ replacement … ┼ 0…
+//! ```
+
+use std::ops::Range;
 
 use rkyv::util::AlignedVec;
 
@@ -37,13 +45,40 @@ const STORED_WHOLE: u32 = 0;
 /// Far from zero, so that no single flipped bit makes a payload look erased.
 const STORED_ERASED: u32 = u32::from_le_bytes(*b"GONE");
 
-/// Whether the payload is still there.
+const STORED_REPLACED: u32 = u32::from_le_bytes(*b"REPL");
+
+/// Bytes between the header of a replaced record and the replacement.
+pub const REPLACEMENT_HEADER_BYTES: usize = 48;
+const REPLACEMENT_LENGTH_AT: usize = HEADER_BYTES + 32;
+const REPLACEMENT_RESERVED_AT: usize = HEADER_BYTES + 36;
+
+/// What is still there of the payload.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Stored {
     /// The payload follows the header.
     Whole,
+    /// Another payload has taken its place; the digest of the one that was written stays.
+    Replaced(Replacement),
     /// The payload was erased: no bytes follow the header, its digest stays.
     Erased,
+}
+
+/// What has taken the place of a payload.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Replacement {
+    /// See [`RecordFields::replacement_digest`].
+    pub digest: [u8; 32],
+    /// Its length.
+    pub bytes: u32,
+}
+
+/// What becomes of a payload.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Change<'a> {
+    /// These bytes take its place.
+    Replace(&'a [u8]),
+    /// It goes.
+    Erase,
 }
 
 /// A record's header.
@@ -119,6 +154,7 @@ impl RecordHeader {
         let stored = match u32_at(bytes, 0) {
             STORED_WHOLE => Stored::Whole,
             STORED_ERASED => Stored::Erased,
+            STORED_REPLACED => Stored::Replaced(Replacement::parse(bytes)?),
             _ => return Err(RecordError::Header("storage state")),
         };
         let flags = u16_at(bytes, FLAGS_AT);
@@ -144,18 +180,84 @@ impl RecordHeader {
         })
     }
 
-    /// Bytes of payload that follow the header.
+    /// Bytes of payload that are there.
     pub fn stored_bytes(&self) -> usize {
         match self.stored {
             Stored::Whole => self.payload_bytes as usize,
+            Stored::Replaced(replacement) => replacement.bytes as usize,
             Stored::Erased => 0,
         }
     }
 
+    /// Bytes before the payload: this header, and that of a replacement. The frame's checksum covers them.
+    pub fn header_bytes(&self) -> usize {
+        match self.stored {
+            Stored::Replaced(_) => HEADER_BYTES + REPLACEMENT_HEADER_BYTES,
+            Stored::Whole | Stored::Erased => HEADER_BYTES,
+        }
+    }
+
+    /// Where the payload lies, from the record's start.
+    pub fn payload_range(&self) -> Range<usize> {
+        self.header_bytes()..self.header_bytes() + self.stored_bytes()
+    }
+
     /// Bytes from this header to the next.
     pub fn record_bytes(&self) -> usize {
-        HEADER_BYTES + self.stored_bytes().next_multiple_of(ALIGNMENT)
+        self.header_bytes() + self.stored_bytes().next_multiple_of(ALIGNMENT)
     }
+
+    /// What a writer has said about the record.
+    pub fn fields(&self) -> RecordFields {
+        RecordFields {
+            offset: self.offset,
+            timestamp: self.timestamp,
+            kind: self.kind,
+            schema: self.schema,
+            ends_append: self.ends_append,
+        }
+    }
+}
+
+impl Replacement {
+    fn parse(bytes: &[u8]) -> Result<Self, RecordError> {
+        let needed = HEADER_BYTES + REPLACEMENT_HEADER_BYTES;
+        if bytes.len() < needed {
+            return Err(RecordError::Short { needed, present: bytes.len() });
+        }
+        if bytes[REPLACEMENT_RESERVED_AT..needed].iter().any(|byte| *byte != 0) {
+            return Err(RecordError::Header("reserved part of the replacement's header"));
+        }
+        let replacement = Self { digest: array_at(bytes, HEADER_BYTES), bytes: u32_at(bytes, REPLACEMENT_LENGTH_AT) };
+        if replacement.bytes as usize > PAYLOAD_BYTES_MAX {
+            return Err(RecordError::Header("replacement's length"));
+        }
+        Ok(replacement)
+    }
+}
+
+impl RecordFields {
+    /// Bytes 36..64 of the record's header, in which `payload_bytes` is the length of the payload as it was written.
+    fn encode(&self, payload_bytes: u32) -> [u8; HEADER_BYTES - LENGTH_AT] {
+        let mut bytes = [0; HEADER_BYTES];
+        put(&mut bytes, LENGTH_AT, &payload_bytes.to_le_bytes());
+        put(&mut bytes, OFFSET_AT, &self.offset.0.to_le_bytes());
+        put(&mut bytes, TIMESTAMP_AT, &self.timestamp.0.to_le_bytes());
+        put(&mut bytes, KIND_AT, &self.kind.0.to_le_bytes());
+        put(&mut bytes, SCHEMA_AT, &self.schema.to_le_bytes());
+        put(&mut bytes, FLAGS_AT, &u16::from(self.ends_append).to_le_bytes());
+        array_at(&bytes, LENGTH_AT)
+    }
+
+    /// The digest of a replacement for this record's payload, which was `payload_bytes` long: BLAKE3 over what the record's own
+    /// digest covers, with the replacement in the payload's place. So it stands for this record and no other.
+    pub fn replacement_digest(&self, payload_bytes: u32, replacement: &[u8]) -> [u8; 32] {
+        digest_of_replacement(&self.encode(payload_bytes), replacement)
+    }
+}
+
+fn digest_of_replacement(fields: &[u8], replacement: &[u8]) -> [u8; 32] {
+    *blake3::Hasher::new().update(fields).update(replacement).finalize().as_bytes()
 }
 
 /// Bytes that a record with a payload of this length takes in a frame.
@@ -207,23 +309,50 @@ pub fn stamp(record: &mut [u8], offset: Offset, timestamp: TimestampMs, ends_app
     put(record, DIGEST_AT, digest.as_bytes());
 }
 
+/// Adds a copy of the verified record that begins `record`, with its payload changed, to `frame`. What is gone stays gone.
+pub fn push_changed(frame: &mut AlignedVec, record: &[u8], header: &RecordHeader, change: Change<'_>) {
+    let start = frame.len();
+    assert!(start.is_multiple_of(ALIGNMENT), "records start aligned");
+    frame.extend_from_slice(&record[..HEADER_BYTES]);
+    match change {
+        Change::Replace(replacement) if header.stored != Stored::Erased => {
+            assert!(replacement.len() <= PAYLOAD_BYTES_MAX, "the caller keeps to the limit");
+            put(frame, start, &STORED_REPLACED.to_le_bytes());
+            frame.extend_from_slice(&header.fields().replacement_digest(header.payload_bytes, replacement));
+            frame.extend_from_slice(&(replacement.len() as u32).to_le_bytes());
+            frame.extend_from_slice(&[0; HEADER_BYTES + REPLACEMENT_HEADER_BYTES - REPLACEMENT_RESERVED_AT]);
+            frame.extend_from_slice(replacement);
+            frame.extend_from_slice(
+                &[0; ALIGNMENT][..replacement.len().next_multiple_of(ALIGNMENT) - replacement.len()],
+            );
+        }
+        Change::Replace(_) | Change::Erase => put(frame, start, &STORED_ERASED.to_le_bytes()),
+    }
+    assert!(frame.len().is_multiple_of(ALIGNMENT), "records end aligned");
+}
+
 /// Checks a record that starts at `bytes`, payload and padding included, and returns its header.
 ///
-/// Of an erased record nothing but the shape can be checked here: the chain vouches for its header.
+/// Of an erased record nothing but the shape can be checked here: the chain vouches for its header. Of a replaced one the
+/// replacement and the fields beside it are checked, and not the digest of what was written, for which the chain vouches.
 pub fn check(bytes: &[u8]) -> Result<RecordHeader, RecordError> {
     let header = RecordHeader::parse(bytes)?;
     let needed = header.record_bytes();
     if bytes.len() < needed {
         return Err(RecordError::Short { needed, present: bytes.len() });
     }
-    if header.stored == Stored::Erased {
-        return Ok(header);
-    }
-    let payload_end = HEADER_BYTES + header.payload_bytes as usize;
-    if blake3::hash(&bytes[LENGTH_AT..payload_end]).as_bytes() != &header.digest {
+    let payload = header.payload_range();
+    let sound = match header.stored {
+        Stored::Whole => blake3::hash(&bytes[LENGTH_AT..payload.end]).as_bytes() == &header.digest,
+        Stored::Replaced(replacement) => {
+            digest_of_replacement(&bytes[LENGTH_AT..HEADER_BYTES], &bytes[payload.clone()]) == replacement.digest
+        }
+        Stored::Erased => true,
+    };
+    if !sound {
         return Err(RecordError::Digest { offset: header.offset });
     }
-    if bytes[payload_end..needed].iter().any(|byte| *byte != 0) {
+    if bytes[payload.end..needed].iter().any(|byte| *byte != 0) {
         return Err(RecordError::Padding { offset: header.offset });
     }
     Ok(header)

@@ -40,6 +40,14 @@ fn own() -> Vec<Input> {
         v1::OffsetLease { below: 0x0102_0304_0506_0708 }.into(),
         v1::Started { software: text("engram 0.1.0"), after_unclean_stop: true }.into(),
         v1::CleanShutdown { next: 77 }.into(),
+        v1::Erased {
+            reason: text("redaction"),
+            records: vec![
+                v1::ErasedRecord { offset: 20, replacement: Some([0xcd; 32]) },
+                v1::ErasedRecord { offset: 21, replacement: None },
+            ],
+        }
+        .into(),
     ]
 }
 

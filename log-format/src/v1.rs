@@ -50,6 +50,22 @@ records! {
         pub next: u64,
     }
 
+    /// The log's own: payloads were given up. On stable storage before the first of them is erased, and what vouches for a record that
+    /// no longer has its payload. Of several for one record the last counts, but what is gone stays gone.
+    pub struct Erased {
+        /// Why, in the words of whoever asked for it: `redaction`, `delivered`.
+        pub reason: String,
+        /// The records, in the order of their offsets.
+        pub records: Vec<ErasedRecord>,
+    }
+    /// What becomes of one record's payload.
+    pub struct ErasedRecord {
+        /// The record's offset.
+        pub offset: u64,
+        /// The digest of what takes the payload's place; none: it is gone.
+        pub replacement: Option<[u8; 32]>,
+    }
+
     /// One persistent data unit: an event of a room, in federation format.
     pub struct Pdu {
         /// The room. In room version 12 derived from the create event.

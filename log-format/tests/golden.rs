@@ -6,10 +6,10 @@
 use std::path::PathBuf;
 
 use engram_log_format::frame::{self, FrameBuilder};
-use engram_log_format::input::{InputRef, kind_name};
-use engram_log_format::record::{Chain, HEADER_BYTES, RecordFields};
+use engram_log_format::input::{Input, InputRef, kind_name};
+use engram_log_format::record::{Chain, Change, HEADER_BYTES, RecordFields, Stored};
 use engram_log_format::segment::{Footer, IndexEntry, SEGMENT_HEADER_BYTES, SegmentHeader, decode_index, encode_index};
-use engram_log_format::{Lane, Offset, TimestampMs, sample};
+use engram_log_format::{Kind, Lane, Offset, TimestampMs, sample};
 use rkyv::util::AlignedVec;
 
 fn golden(name: &str, bytes: &[u8]) -> AlignedVec {
@@ -35,6 +35,15 @@ fn every_kind_is_written_and_read_as_ever() {
     }
 }
 
+/// The record that the golden segment has at an offset: by its kind, whatever kinds come later.
+fn record_at(offset: u64) -> Input {
+    let kind = match offset {
+        1..=3 => Kind(offset as u16 + 1),
+        _ => Kind(37),
+    };
+    sample::all().into_iter().find(|input| input.kind() == kind).expect("there is one of each kind")
+}
+
 /// A segment with two frames, the first of them with two appends.
 fn segment() -> (SegmentHeader, Vec<u8>) {
     let log_id = *b"golden log id 01";
@@ -51,11 +60,10 @@ fn segment() -> (SegmentHeader, Vec<u8>) {
     let mut bytes = header.encode().to_vec();
     let mut chain = header.chain;
     let mut index = Vec::new();
-    let inputs = sample::all();
     for (offsets, ends) in [(1..=3_u64, [1, 3].as_slice()), (10..=10, &[10])] {
         let mut builder = FrameBuilder::with_capacity(0);
         for offset in offsets.clone() {
-            let input = &inputs[offset as usize];
+            let input = record_at(offset);
             let fields = RecordFields {
                 offset: Offset(offset),
                 timestamp: TimestampMs(1_700_000_000_000 + offset),
@@ -112,11 +120,33 @@ fn a_segment_is_written_and_read_as_ever() {
             let payload = start + record.position + HEADER_BYTES..;
             let payload = &stored[payload][..record.header.payload_bytes as usize];
             let input = InputRef::decode(record.header.kind, record.header.schema, payload).expect("valid").to_owned();
-            assert_eq!(input, sample::all()[record.header.offset.0 as usize]);
+            assert_eq!(input, record_at(record.header.offset.0));
             offsets.push(record.header.offset.0);
         });
         position += length.expect("it verifies");
     }
     assert_eq!(offsets, [1, 2, 3, 10]);
     assert_eq!(chain, footer.chain);
+}
+
+/// The first frame of the golden segment, with the payload of record 1 replaced and that of record 3 gone.
+#[test]
+fn an_erased_frame_is_written_and_read_as_ever() {
+    let (header, bytes) = segment();
+    let replacement = record_at(2).encode();
+    let mut chain = header.chain;
+    let frame =
+        frame::rewrite(&bytes[SEGMENT_HEADER_BYTES..], &header.key(), &mut chain, |record| match record.offset.0 {
+            1 => Some(Change::Replace(&replacement)),
+            3 => Some(Change::Erase),
+            _ => None,
+        });
+    let stored = golden("v1-frame-erased.bin", &frame.expect("it verifies").bytes);
+    let (mut after, mut seen) = (header.chain, Vec::new());
+    frame::verify(&stored, &header.key(), Some(&mut after), |record| seen.push(record)).expect("it verifies");
+    assert_eq!(after, chain, "the chain is what it was");
+    let digest = seen[0].header.fields().replacement_digest(seen[0].header.payload_bytes, &replacement);
+    assert!(matches!(seen[0].header.stored, Stored::Replaced(replacement) if replacement.digest == digest));
+    assert_eq!(&stored[seen[0].position..][seen[0].header.payload_range()], &*replacement);
+    assert_eq!([seen[1].header.stored, seen[2].header.stored], [Stored::Whole, Stored::Erased]);
 }

@@ -70,6 +70,7 @@ fields! {
     OffsetLease { below }
     Started { software, after_unclean_stop }
     CleanShutdown { next }
+    Erased { reason, records }
     Pdu { room_id, event_id, room_version, source, json, transaction, verified_keys }
     AccountCreated { user_id, password_hash: secret, admin, guest, registration_token: secret, appservice_id }
     PasswordSet { user_id, password_hash: secret }
@@ -96,6 +97,7 @@ fields! {
 }
 
 objects! {
+    ErasedRecord { offset, replacement }
     Transaction { user_id, device_id, transaction_id }
     NamedJson { name, json }
     KeyClaim { user_id, device_id, key_id, fallback }
@@ -163,7 +165,7 @@ macro_rules! lists {
     };
 }
 
-lists!(String, v1::NamedJson, v1::KeyClaim, v1::SignedKey, v1::ToDeviceMessage);
+lists!(String, v1::ErasedRecord, v1::NamedJson, v1::KeyClaim, v1::SignedKey, v1::ToDeviceMessage);
 
 impl Field {
     fn secret(self) -> Self {
