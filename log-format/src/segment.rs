@@ -261,6 +261,18 @@ impl Footer {
         })
     }
 
+    /// Whether both end the same records, of which an erasure may have changed payloads, and so where they lie.
+    pub fn is_rewrite_of(&self, other: &Self) -> bool {
+        let same = |footer: &Self| Self {
+            frames_end: 0,
+            index_digest: [0; 32],
+            signature: [0; 64],
+            signer: [0; 32],
+            ..footer.clone()
+        };
+        same(self) == same(other)
+    }
+
     /// Bytes of the index before it.
     pub fn index_bytes(&self) -> usize {
         self.records as usize * INDEX_ENTRY_BYTES

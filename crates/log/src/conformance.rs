@@ -5,10 +5,10 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use engram_log_format::{Input, Kind, Lane, Offset, TimestampMs, v1};
+use engram_log_format::{Input, InputRef, Kind, Lane, Offset, TimestampMs, v1};
 
-use crate::interface::{FollowError, Lanes, Log, ReadError};
-use crate::record::Record;
+use crate::interface::{Appended, EraseError, Erasure, FollowError, Lanes, Log, ReadError};
+use crate::record::{PayloadState, Record};
 
 /// Opens the log under test: a fresh one at first, then the same data again. Closed before by dropping.
 pub trait Engine {
@@ -28,6 +28,9 @@ pub fn run<E: Engine>(mut fresh: impl FnMut() -> E) {
     followers_of_a_busy_log_miss_nothing(&fresh());
     offsets_are_not_reused_after_reopening(&fresh());
     concurrent_writers_get_disjoint_offsets(&fresh());
+    erased_payloads_are_gone_and_all_else_stays(&fresh());
+    an_erasure_says_what_it_does_and_does_it_once(&fresh());
+    what_cannot_be_erased_is_refused(&fresh());
 }
 
 /// An input of any size, told from others by its number.
@@ -67,7 +70,7 @@ pub fn read_all(log: &dyn Log, after: Offset, lanes: Lanes, max: usize) -> Vec<R
     records
 }
 
-fn append(log: &dyn Log, inputs: &[Input]) -> crate::Appended {
+fn append(log: &dyn Log, inputs: &[Input]) -> Appended {
     log.append(Lane::Journal, inputs, TimestampMs(1000)).expect("an append is taken")
 }
 
@@ -245,4 +248,115 @@ fn concurrent_writers_get_disjoint_offsets(engine: &impl Engine) {
     offsets.sort_unstable();
     let seen: Vec<Offset> = read_all(&*log, Offset::ZERO, Lanes::Both, 64).iter().map(|record| record.offset).collect();
     assert_eq!(seen, offsets, "every record is there once");
+}
+
+fn replace(offset: Offset, by: &Input) -> Erasure {
+    Erasure { offset, replacement: Some(by.encode().to_vec()) }
+}
+
+fn remove(offset: Offset) -> Erasure {
+    Erasure { offset, replacement: None }
+}
+
+/// Erases, and waits until it is done.
+fn erase(log: &dyn Log, erasures: &[Erasure]) -> Option<Appended> {
+    let appended = log.erase(erasures, "test", TimestampMs(0)).expect("it is taken");
+    assert!(log.wait_erased(Duration::from_secs(60)).expect("nothing is given up"), "it is done in time");
+    appended
+}
+
+/// Appends so many inputs, some of them together.
+fn append_many(log: &dyn Log, count: u64) -> Vec<Offset> {
+    let mut offsets = Vec::new();
+    for number in (0..count).step_by(2) {
+        let appended = append(log, &[input(number, 300), input(number + 1, 10 * number as usize)]);
+        log.wait_durable(appended.last).expect("durable");
+        offsets.extend([appended.first, appended.last]);
+    }
+    offsets
+}
+
+fn erased_payloads_are_gone_and_all_else_stays(engine: &impl Engine) {
+    let log = engine.open();
+    let offsets = append_many(&*log, 60);
+    let small = input(0, 0);
+    // Twice, so that what was erased lies in what is erased again; the last one is the newest record.
+    for part in [1, 2] {
+        let wanted = offsets.iter().enumerate().skip(part).step_by(2 * part + 1);
+        let erasures = wanted.map(|(number, at)| if number % 4 == 0 { remove(*at) } else { replace(*at, &small) });
+        erase(&*log, &erasures.collect::<Vec<_>>());
+    }
+    let mut expected: Vec<PayloadState> = vec![PayloadState::Whole; offsets.len()];
+    for part in [1, 2] {
+        for number in (part..offsets.len()).step_by(2 * part + 1) {
+            expected[number] = if number % 4 == 0 { PayloadState::Gone } else { PayloadState::Replaced };
+        }
+    }
+    let check = |number: usize, record: &Record| {
+        assert_eq!((record.offset, record.state()), (offsets[number], expected[number]));
+        match record.state() {
+            PayloadState::Whole => {
+                let bytes = if number.is_multiple_of(2) { 300 } else { 10 * (number - 1) };
+                assert_eq!(record.input().expect("valid").to_owned(), input(number as u64, bytes));
+            }
+            PayloadState::Replaced => assert_eq!(record.input().expect("valid").to_owned(), small),
+            PayloadState::Gone => assert!(record.payload().is_empty() && record.input().is_err()),
+        }
+        assert!(record.kind == small.kind() && record.timestamp == TimestampMs(1000), "the rest stays");
+    };
+    for log in [log, engine.open()] {
+        for (number, offset) in offsets.iter().enumerate() {
+            assert_eq!(log.payload_state(*offset).expect("there"), expected[number]);
+            check(number, &log.read(*offset).expect("there"));
+        }
+        for start in [0, 1, 31] {
+            let after = if start == 0 { Offset::ZERO } else { offsets[start - 1] };
+            let records = read_all(&*log, after, Lanes::Journal, 7);
+            assert_eq!(records.len(), offsets.len() - start);
+            records.iter().enumerate().for_each(|(number, record)| check(start + number, record));
+        }
+    }
+}
+
+fn an_erasure_says_what_it_does_and_does_it_once(engine: &impl Engine) {
+    let log = engine.open();
+    let offsets = append_many(&*log, 6);
+    let erasures = [remove(offsets[3]), replace(offsets[0], &input(1, 0)), replace(offsets[4], &input(2, 0))];
+    let appended = erase(&*log, &erasures).expect("something is to be done");
+    let record = log.read(appended.first).expect("the record of the erasure is there");
+    let Ok(InputRef::Erased(erased)) = record.input() else { panic!("{record:?}") };
+    assert_eq!(erased.reason.as_str(), "test");
+    let named: Vec<(u64, bool)> =
+        erased.records.iter().map(|record| (record.offset.to_native(), record.replacement.is_some())).collect();
+    assert_eq!(named, [(offsets[0].0, true), (offsets[3].0, false), (offsets[4].0, true)]);
+    let end = log.durable_end();
+    assert_eq!(erase(&*log, &erasures), None, "all of it is done");
+    assert_eq!(erase(&*log, &[replace(offsets[3], &input(1, 0))]), None, "what is gone stays gone");
+    assert_eq!(log.durable_end(), end, "nothing was written");
+    // Both at once: it goes.
+    assert!(erase(&*log, &[remove(offsets[4]), replace(offsets[4], &input(3, 0))]).is_some());
+    assert_eq!(log.payload_state(offsets[4]).expect("there"), PayloadState::Gone);
+    assert!(erase(&*log, &[replace(offsets[0], &input(3, 0))]).is_some(), "another replacement");
+    assert_eq!(log.read(offsets[0]).expect("there").input().expect("valid").to_owned(), input(3, 0));
+}
+
+fn what_cannot_be_erased_is_refused(engine: &impl Engine) {
+    let log = engine.open();
+    let offsets = append_many(&*log, 4);
+    let typing = log.append(Lane::Ephemeral, &[ephemeral(1)], TimestampMs(0)).expect("taken");
+    log.wait_durable(typing.last).expect("durable");
+    let own = erase(&*log, &[remove(offsets[1])]).expect("something is to be done");
+    let end = log.durable_end();
+    let refused = |erasure: Erasure| {
+        let whole = remove(offsets[2]);
+        log.erase(&[whole, erasure], "test", TimestampMs(0)).expect_err("it is refused")
+    };
+    for offset in [typing.first, own.first] {
+        assert!(matches!(refused(remove(offset)), EraseError::NotErasable(found) if found == offset));
+    }
+    let nowhere = end.next();
+    assert!(matches!(refused(remove(nowhere)), EraseError::Read(ReadError::NotFound(found)) if found == nowhere));
+    let long = refused(replace(offsets[3], &input(1, 100_000)));
+    assert!(matches!(long, EraseError::TooLong { offset, .. } if offset == offsets[3]), "{long}");
+    assert_eq!((log.durable_end(), log.payload_state(offsets[2]).expect("there")), (end, PayloadState::Whole));
 }

@@ -1,10 +1,10 @@
-//! What a log does, whatever stands behind it: append, point read, follow.
+//! What a log does, whatever stands behind it: append, point read, follow, erase.
 
 use std::time::Duration;
 
 use engram_log_format::{Input, Lane, Offset, TimestampMs};
 
-use crate::record::Record;
+use crate::record::{PayloadState, Record};
 
 /// Which lanes a reader wants to see.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -73,6 +73,44 @@ pub enum FollowError {
     Read(#[from] ReadError),
 }
 
+/// One payload to be given up.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Erasure {
+    /// The record. It is of the journal, durable, and none of the log's own.
+    pub offset: Offset,
+    /// What takes the payload's place: an encoded payload of the record's own kind and schema version, no longer than the one that
+    /// was written. None: nothing does.
+    pub replacement: Option<Vec<u8>>,
+}
+
+/// Why an erasure was not taken. Nothing is erased then; after [`AppendError::DiskFull`] and [`AppendError::Stopped`] it
+/// may have been announced: ask again.
+#[derive(Debug, thiserror::Error)]
+pub enum EraseError {
+    /// The record of the erasure could not be written, or too much waits to be erased ([`AppendError::Busy`]).
+    #[error(transparent)]
+    Append(#[from] AppendError),
+    /// A record that is to be erased cannot be read.
+    #[error(transparent)]
+    Read(#[from] ReadError),
+    /// The log's own records stay, and those of the ephemeral lane go with their segment.
+    #[error("record {0} is none that can be erased")]
+    NotErasable(Offset),
+    /// A replacement is longer than what it would take the place of.
+    #[error("{bytes} bytes cannot take the place of the {limit} of record {offset}")]
+    TooLong {
+        /// The record.
+        offset: Offset,
+        /// Bytes of the replacement.
+        bytes: usize,
+        /// Bytes of the payload as it was written.
+        limit: usize,
+    },
+    /// Erasures that were taken had to be given up: the payloads are still there. Asking again tries again.
+    #[error("an erasure was given up: {0}")]
+    GivenUp(String),
+}
+
 /// The one source of truth: an ordered, durable sequence of records.
 ///
 /// Offsets are assigned when an append is taken, in the order in which appends are taken; so a writer
@@ -102,6 +140,28 @@ pub trait Log: Send + Sync + 'static {
 
     /// Reads the records after `after` in order: those of old segments first, then live ones.
     fn follow(&self, after: Offset, lanes: Lanes) -> Result<Follower, FollowError>;
+
+    /// Takes payloads out of the log. Offsets, times, kinds and digests stay, and the log verifies as before.
+    ///
+    /// First a `v1::Erased` record that names all of them is written; this returns when it is on stable storage. Then, in the background and
+    /// at a bounded rate, the payloads are taken from storage and memory: see [`Log::wait_erased`] and [`Log::payload_state`]. What has
+    /// the wanted state already, or is on its way to it, is passed over; if nothing is left, nothing is written and `None` is returned.
+    /// What is gone stays gone: a replacement for it is passed over too. Followers that have read ahead may still deliver what was there.
+    ///
+    /// After a crash in between the record is there and some of the payloads are too: whoever asked compares [`Log::payload_state`]
+    /// with what was announced, and asks again. So does whoever has restored parts of a log from an old copy.
+    ///
+    /// Each call may cost a rewrite of every part of the log that holds one of the records, and ends the newest part if it holds one: call
+    /// it seldom, with many. At most [`crate::limits::ERASURES_MAX`] in one call.
+    fn erase(&self, erasures: &[Erasure], reason: &str, now: TimestampMs) -> Result<Option<Appended>, EraseError>;
+
+    /// Waits until every erasure that was taken has been carried out; false if the time was over before. An error, once, if some had to be given up.
+    fn wait_erased(&self, timeout: Duration) -> Result<bool, EraseError>;
+
+    /// What is there of a record's payload.
+    fn payload_state(&self, offset: Offset) -> Result<PayloadState, ReadError> {
+        self.read(offset).map(|record| record.state())
+    }
 }
 
 /// A cursor over the log. Blocking: it lives on a thread of its own.

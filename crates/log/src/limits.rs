@@ -54,3 +54,12 @@ pub const DISK_FULL_RETRY_MS: u64 = 500;
 
 /// Space that is kept for a full disk: enough for one more segment.
 pub const RESERVE_BYTES: u64 = SEGMENT_BYTES;
+
+/// Most payloads that one call erases: the record that names them stays below 4 MiB.
+pub const ERASURES_MAX: usize = 1 << 16;
+
+/// Most bytes of replacements that wait in memory to be written.
+pub const ERASURE_BYTES_MAX: usize = 64 << 20;
+
+/// Default rate at which segments are rewritten: a segment in two seconds, and most of the disk left to commits.
+pub const ERASE_BYTES_PER_SECOND: u64 = 32 << 20;

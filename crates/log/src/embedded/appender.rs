@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use engram_log_format::frame::{FRAME_HEADER_BYTES, Frame, FrameBuilder};
 use engram_log_format::input::Input;
-use engram_log_format::record::{HEADER_BYTES, RecordHeader, record_bytes};
+use engram_log_format::record::RecordHeader;
 use engram_log_format::{Lane, Offset, TimestampMs, v1};
 
 use super::reserve::Reserve;
@@ -15,7 +15,6 @@ use super::sequencer::{self, End, Pending, Sequencer, Work};
 use super::tail::{Entry, Tail};
 use super::writer::{LaneWriter, WriteError};
 use crate::limits::FRAME_BYTES;
-use crate::record::Record;
 
 /// What a log that was closed in order says to those who still use it.
 pub(crate) const CLOSED: &str = "it is closed";
@@ -94,12 +93,19 @@ impl Appender {
     /// Writes a group of appends: ephemeral ones without sync, then the journal's with one.
     fn commit(&mut self, appends: Vec<Pending>) -> Result<(), Stop> {
         let lease_below = appends.iter().filter_map(|append| append.lease_below).max();
+        let erased_through = appends.iter().filter_map(|append| append.erased_through).max();
         let (journal, ephemeral) = appends.into_iter().partition(|append| append.lane == Lane::Journal);
         let ephemeral = self.write_lane(Lane::Ephemeral, ephemeral)?;
         let journal = self.write_lane(Lane::Journal, journal)?;
         // Writers are told of the lease before followers are told of its record; the order does not matter.
         if let Some(below) = lease_below {
             self.sequencer.lease_is_durable(below);
+        }
+        self.journal.publish();
+        self.ephemeral.publish();
+        // Whoever is told of an erasure finds what is to be erased in sealed segments.
+        if self.journal.active_base().is_some_and(|base| erased_through >= Some(base)) {
+            self.while_full(|appender| appender.journal.seal())?;
         }
         self.publish(journal, ephemeral);
         if std::mem::take(&mut self.starting)
@@ -171,10 +177,8 @@ impl Appender {
         Ok(())
     }
 
-    /// Makes a commit visible: to readers of segments first, since followers go on there when memory is exceeded.
+    /// Makes a commit visible to followers. Readers of segments see it before, since followers go on there when memory is exceeded.
     fn publish(&mut self, journal: Option<Frame>, ephemeral: Option<Frame>) {
-        self.journal.publish();
-        self.ephemeral.publish();
         let bytes = [&journal, &ephemeral].into_iter().flatten().map(|frame| frame.bytes.len()).sum();
         let mut entries = Vec::new();
         for (lane, frame) in [(Lane::Journal, journal), (Lane::Ephemeral, ephemeral)] {
@@ -192,8 +196,9 @@ impl Appender {
         let (first, timestamp) = self.sequencer.take_last();
         let closed = Input::from(v1::CleanShutdown { next: first.next().0 });
         let draft = sequencer::encode(&[closed]).expect("a shutdown record is small");
-        let last = Pending { lane: Lane::Journal, first, timestamp, draft, lease_below: None };
+        let last = Pending { lane: Lane::Journal, first, timestamp, draft, lease_below: None, erased_through: None };
         let frame = self.write_lane(Lane::Journal, vec![last])?;
+        self.journal.publish();
         self.publish(frame, None);
         self.while_full(|appender| appender.journal.seal())
     }
@@ -225,10 +230,8 @@ fn collect(lane: Lane, frame: Frame, entries: &mut Vec<Entry>) {
     for position in &frame.positions {
         let start = *position as usize;
         let header = RecordHeader::parse(&bytes[start..]).expect("it was just encoded");
-        assert!(start + record_bytes(header.payload_bytes as usize) <= bytes.len(), "records lie inside their frame");
-        let payload = start + HEADER_BYTES..start + HEADER_BYTES + header.payload_bytes as usize;
-        let record =
-            Record::new(header.offset, header.timestamp, header.kind, header.schema, lane, bytes.clone(), payload);
+        assert!(start + header.record_bytes() <= bytes.len(), "records lie inside their frame");
+        let record = super::record_at(lane, &bytes, start, &header);
         entries.push(Entry { record, ends_append: header.ends_append });
     }
 }

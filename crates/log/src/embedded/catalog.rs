@@ -2,27 +2,28 @@
 
 use std::collections::VecDeque;
 use std::io;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, OnceLock};
 
 use engram_log_format::frame::SegmentKey;
-use engram_log_format::record::{self, Stored};
+use engram_log_format::record::{self, RecordHeader};
 use engram_log_format::segment::{Footer, IndexEntry, SegmentHeader, decode_index};
 use engram_log_format::{Lane, Offset};
 use rkyv::util::AlignedVec;
 
+use super::recover::read_footer;
 use crate::interface::ReadError;
 use crate::limits::SEGMENTS_OPEN_MAX;
 use crate::record::Record;
 use crate::storage::{File, Storage};
 use crate::sync::{Mutex, RwLock};
 
-/// One segment.
+/// One segment. A rewrite gives it another file and footer; all else stays.
 pub(crate) struct Segment {
     pub(crate) header: SegmentHeader,
     pub(crate) key: SegmentKey,
     pub(crate) path: String,
-    footer: OnceLock<Footer>,
+    footer: RwLock<Option<Arc<Footer>>>,
     open: Mutex<Option<Arc<OpenSegment>>>,
 }
 
@@ -79,19 +80,25 @@ impl OpenSegment {
 impl Segment {
     /// A segment that is sealed.
     pub(crate) fn sealed(header: SegmentHeader, path: String, footer: Footer) -> Arc<Self> {
-        let segment = Self { key: header.key(), header, path, footer: OnceLock::new(), open: Mutex::new(None) };
-        segment.footer.set(footer).expect("a new cell is empty");
-        Arc::new(segment)
+        let footer = RwLock::new(Some(Arc::new(footer)));
+        Arc::new(Self { key: header.key(), header, path, footer, open: Mutex::new(None) })
     }
 
     /// A segment without footer, whose index is in memory.
     pub(crate) fn unsealed(header: SegmentHeader, path: String, open: Arc<OpenSegment>) -> Arc<Self> {
-        Arc::new(Self { key: header.key(), header, path, footer: OnceLock::new(), open: Mutex::new(Some(open)) })
+        Arc::new(Self { key: header.key(), header, path, footer: RwLock::new(None), open: Mutex::new(Some(open)) })
+    }
+
+    /// Notes that the path names another file now, which holds the same records. Readers that have the old one open may finish.
+    pub(crate) fn replaced(&self, footer: Footer) {
+        let before = self.footer.write().replace(Arc::new(footer));
+        assert!(before.is_some(), "only sealed segments are rewritten");
+        *self.open.lock() = None;
     }
 
     /// The footer, if it is sealed.
-    pub(crate) fn footer(&self) -> Option<&Footer> {
-        self.footer.get()
+    pub(crate) fn footer(&self) -> Option<Arc<Footer>> {
+        self.footer.read().clone()
     }
 }
 
@@ -139,7 +146,8 @@ impl Catalog {
 
     /// Notes that a segment was sealed; its file and index stay open for now.
     pub(crate) fn seal(&self, segment: &Arc<Segment>, footer: Footer) {
-        segment.footer.set(footer).expect("a segment is sealed once");
+        let before = segment.footer.write().replace(Arc::new(footer));
+        assert!(before.is_none(), "a segment is sealed once");
         self.note_open(segment);
     }
 
@@ -168,12 +176,17 @@ impl Catalog {
         if let Some(open) = &*slot {
             return Ok(open.clone());
         }
-        let footer = segment.footer().expect("only sealed segments are closed");
+        let known = segment.footer().expect("only sealed segments are closed");
+        let damaged = |error: &dyn std::fmt::Display| ReadError::Damaged(format!("{}: {error}", segment.path));
         let file = self.storage.open(&segment.path, false)?;
+        // The file may have been rewritten, also by another process: where its records lie, its own footer knows.
+        let footer = read_footer(&file, file.len()?, &segment.header, false)?.map_err(|error| damaged(&error))?;
+        if !footer.is_rewrite_of(&known) {
+            return Err(damaged(&"its footer is that of other records"));
+        }
         let mut bytes = vec![0; footer.index_bytes()];
         file.read_at(&mut bytes, footer.frames_end)?;
-        let index =
-            decode_index(&bytes, footer).map_err(|error| ReadError::Damaged(format!("{}: {error}", segment.path)))?;
+        let index = decode_index(&bytes, &footer).map_err(|error| damaged(&error))?;
         let open = OpenSegment::new(file, index, footer.frames_end);
         *slot = Some(open.clone());
         drop(slot);
@@ -206,6 +219,16 @@ impl Catalog {
 
     /// Reads a record of a lane; `None` if it has none with this offset.
     pub(crate) fn read(&self, lane: Lane, offset: Offset) -> Result<Option<Record>, ReadError> {
+        let found = self.read_stored(lane, offset)?;
+        Ok(found.map(|(header, bytes)| super::record_at(lane, &Arc::new(bytes), 0, &header)))
+    }
+
+    /// Reads a record of a lane as it is stored, and checks it.
+    pub(crate) fn read_stored(
+        &self,
+        lane: Lane,
+        offset: Offset,
+    ) -> Result<Option<(RecordHeader, AlignedVec)>, ReadError> {
         let Some(segment) = self.find(lane, offset) else {
             return Ok(None);
         };
@@ -229,8 +252,6 @@ impl Catalog {
         if header.offset != offset {
             return Err(damaged(format!("record {} is there instead", header.offset)));
         }
-        let payload = record::HEADER_BYTES..record::HEADER_BYTES + header.stored_bytes();
-        assert!(header.stored == Stored::Erased || payload.len() == header.payload_bytes as usize, "whole or erased");
-        Ok(Some(Record::new(offset, header.timestamp, header.kind, header.schema, lane, Arc::new(bytes), payload)))
+        Ok(Some((header, bytes)))
     }
 }

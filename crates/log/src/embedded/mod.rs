@@ -2,15 +2,18 @@
 //!
 //! Where to begin: `sequencer` takes appends and assigns offsets, `appender` writes them, `writer` knows
 //! the steps of writing a lane, `tail` holds the newest records, `catalog` reads old ones, `follow`
-//! goes from one to the other, `recover` and `scan` take over what a former process left.
+//! goes from one to the other, `recover` and `scan` take over what a former process left, `erase` and `rewrite` take payloads out of
+//! segments.
 
 mod appender;
 mod catalog;
+mod erase;
 mod follow;
 pub(crate) mod frames;
 mod open;
 pub(crate) mod recover;
 mod reserve;
+mod rewrite;
 pub(crate) mod scan;
 mod scrub;
 mod sequencer;
@@ -21,9 +24,10 @@ mod tests;
 pub(crate) mod writer;
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use engram_log_format::frame::FrameRecord;
-use engram_log_format::record::HEADER_BYTES;
+use engram_log_format::record::{RecordHeader, Stored};
 use engram_log_format::{Input, Lane, Offset, TimestampMs};
 use rkyv::util::AlignedVec;
 
@@ -32,11 +36,12 @@ pub use self::scrub::{ScrubProgress, Scrubber};
 pub use self::stat::{SegmentStat, Stat};
 
 use self::catalog::Catalog;
+use self::erase::Eraser;
 use self::follow::EmbeddedFollower;
 use self::sequencer::{End, Sequencer};
 use self::tail::Tail;
-use crate::interface::{AppendError, Appended, FollowError, Follower, Lanes, Log, ReadError};
-use crate::record::Record;
+use crate::interface::{AppendError, Appended, EraseError, Erasure, FollowError, Follower, Lanes, Log, ReadError};
+use crate::record::{PayloadState, Record};
 use crate::storage::Lock;
 use crate::sync::{Mutex, thread::JoinHandle};
 
@@ -45,8 +50,10 @@ pub struct EmbeddedLog {
     sequencer: Arc<Sequencer>,
     tail: Arc<Tail>,
     catalog: Arc<Catalog>,
+    eraser: Arc<Eraser>,
     log_id: [u8; 16],
     appender: Mutex<Option<JoinHandle<()>>>,
+    erasing: Mutex<Option<JoinHandle<()>>>,
     lock: Mutex<Option<Lock>>,
 }
 
@@ -60,8 +67,13 @@ impl EmbeddedLog {
         if reason == appender::CLOSED { Ok(()) } else { Err(AppendError::Stopped(reason)) }
     }
 
-    /// Ends the appender and waits for it. Returns why the log has stopped.
+    /// Ends the threads and waits for them. Returns why the log has stopped.
     fn join(&self, end: End) -> String {
+        let mut erasing = self.erasing.lock();
+        if let Some(thread) = erasing.take() {
+            self.eraser.end();
+            let _ = thread.join();
+        }
         let mut appender = self.appender.lock();
         if let Some(thread) = appender.take() {
             self.sequencer.end(end);
@@ -116,12 +128,30 @@ impl Log for EmbeddedLog {
     fn follow(&self, after: Offset, lanes: Lanes) -> Result<Follower, FollowError> {
         Ok(Box::new(EmbeddedFollower::new(self.catalog.clone(), self.tail.clone(), after, lanes)))
     }
+
+    fn erase(&self, erasures: &[Erasure], reason: &str, now: TimestampMs) -> Result<Option<Appended>, EraseError> {
+        self.eraser.take(&self.sequencer, erasures, reason, now)
+    }
+
+    fn wait_erased(&self, timeout: Duration) -> Result<bool, EraseError> {
+        self.eraser.wait(timeout)
+    }
 }
 
 /// A record of a verified frame that begins at `start` of `buffer`.
 fn record_of(lane: Lane, buffer: &Arc<AlignedVec>, start: usize, record: &FrameRecord) -> Record {
-    let header = &record.header;
-    let payload = start + record.position + HEADER_BYTES;
-    let payload = payload..payload + header.stored_bytes();
-    Record::new(header.offset, header.timestamp, header.kind, header.schema, lane, buffer.clone(), payload)
+    record_at(lane, buffer, start + record.position, &record.header)
+}
+
+/// The verified record that begins at `start` of `buffer`.
+fn record_at(lane: Lane, buffer: &Arc<AlignedVec>, start: usize, header: &RecordHeader) -> Record {
+    let payload = header.payload_range();
+    let payload = start + payload.start..start + payload.end;
+    let record =
+        Record::new(header.offset, header.timestamp, header.kind, header.schema, lane, buffer.clone(), payload);
+    record.with_state(match header.stored {
+        Stored::Whole => PayloadState::Whole,
+        Stored::Replaced(_) => PayloadState::Replaced,
+        Stored::Erased => PayloadState::Gone,
+    })
 }

@@ -11,6 +11,7 @@ use engram_log_format::{Lane, Offset, TimestampMs, v1};
 use super::EmbeddedLog;
 use super::appender::Appender;
 use super::catalog::Catalog;
+use super::erase::Eraser;
 use super::recover::{Found, recover};
 use super::reserve::Reserve;
 use super::sequencer::{Sequencer, SequencerOptions};
@@ -42,6 +43,8 @@ pub struct Options {
     pub reserve_bytes: u64,
     /// How often a full disk is tried again.
     pub disk_full_retry_ms: u64,
+    /// Rate at which erasures rewrite segments.
+    pub erase_bytes_per_second: u64,
     /// The server's name: fixed by the first opening.
     pub server_name: String,
     /// The version of the software, for the log's own records.
@@ -62,6 +65,7 @@ impl Default for Options {
             ephemeral_retention_ms: limits::EPHEMERAL_RETENTION_MS,
             reserve_bytes: limits::RESERVE_BYTES,
             disk_full_retry_ms: limits::DISK_FULL_RETRY_MS,
+            erase_bytes_per_second: limits::ERASE_BYTES_PER_SECOND,
             server_name: "localhost".to_owned(),
             software: concat!("engram ", env!("CARGO_PKG_VERSION")).to_owned(),
             now: TimestampMs(0),
@@ -176,12 +180,17 @@ impl EmbeddedLog {
         let tail = Tail::new(end, 0);
         sequencer.stop(READ_ONLY);
         tail.stop(READ_ONLY);
+        let tail = Arc::new(tail);
+        let eraser = Arc::new(Eraser::new(catalog.clone(), tail.clone(), 0, Duration::ZERO));
+        eraser.end();
         Ok(Arc::new(Self {
             sequencer: Arc::new(sequencer),
-            tail: Arc::new(tail),
+            tail,
             catalog,
+            eraser,
             log_id,
             appender: Mutex::new(None),
+            erasing: Mutex::new(None),
             lock: Mutex::new(lock),
         }))
     }
@@ -215,9 +224,11 @@ impl EmbeddedLog {
         };
         let reserve =
             Reserve::new(storage.clone(), options.reserve_bytes).map_err(OpenError::io("look at the reserve"))?;
+        let retry = Duration::from_millis(options.disk_full_retry_ms);
+        let eraser = Arc::new(Eraser::new(catalog.clone(), tail.clone(), options.erase_bytes_per_second, retry));
         let appender = Appender {
             reserve,
-            disk_full_retry: Duration::from_millis(options.disk_full_retry_ms),
+            disk_full_retry: retry,
             starting: true,
             sequencer: sequencer.clone(),
             tail: tail.clone(),
@@ -226,15 +237,21 @@ impl EmbeddedLog {
             ephemeral_retention_ms: options.ephemeral_retention_ms,
         };
         let thread = thread::Builder::new().name("engram-log".to_owned()).spawn(move || appender.run());
-        let thread = thread.map_err(OpenError::io("start the log's thread"))?;
-        Ok(Arc::new(Self {
+        let appender = thread.map_err(OpenError::io("start the log's thread"))?;
+        let erasing = eraser.clone();
+        let log = Arc::new(Self {
             sequencer,
             tail,
             catalog,
+            eraser,
             log_id: start.log_id,
-            appender: Mutex::new(Some(thread)),
+            appender: Mutex::new(Some(appender)),
+            erasing: Mutex::new(None),
             lock: Mutex::new(Some(lock)),
-        }))
+        });
+        let thread = thread::Builder::new().name("engram-erase".to_owned()).spawn(move || erasing.run());
+        *log.erasing.lock() = Some(thread.map_err(OpenError::io("start the log's thread"))?);
+        Ok(log)
     }
 
     /// Says in the log whose it is, that a process has begun to write, and how far offsets may be shown.

@@ -6,9 +6,9 @@
 
 use std::sync::Arc;
 
-use engram_log_format::frame::{self, FRAME_HEADER_BYTES, FrameError, SegmentKey};
+use engram_log_format::frame::{self, FRAME_HEADER_BYTES, Frame, FrameError, SegmentKey};
 use engram_log_format::input::{Input, InputRef};
-use engram_log_format::record::{ALIGNMENT, Chain};
+use engram_log_format::record::{ALIGNMENT, Chain, RecordHeader};
 use engram_log_format::segment::{FOOTER_BYTES, Footer, INDEX_ENTRY_BYTES, IndexEntry, SegmentHeader, encode_index};
 use engram_log_format::{Lane, Offset, TimestampMs};
 use rkyv::util::AlignedVec;
@@ -55,6 +55,19 @@ impl Totals {
         self.last = offset;
         self.last_timestamp = timestamp;
         self.index.push(entry);
+    }
+
+    /// Notes a frame that was just encoded, behind which the chain has the value `chain`.
+    pub(crate) fn note_frame(&mut self, base: Offset, frame: &Frame, chain: Chain) {
+        let start = self.frames_end;
+        for (number, position) in frame.positions.iter().enumerate() {
+            let header = RecordHeader::parse(&frame.bytes[*position as usize..]).expect("it was just encoded");
+            let entry = IndexEntry::new(base, header.offset, start + u64::from(*position), number == 0);
+            self.note(entry, header.offset, header.timestamp);
+        }
+        self.frames += 1;
+        self.frames_end = start + frame.bytes.len() as u64;
+        self.chain = chain;
     }
 
     /// The footer, and the index that goes before it.

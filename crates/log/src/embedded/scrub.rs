@@ -49,7 +49,8 @@ pub struct Scrubber {
 struct Current {
     segment: Arc<Segment>,
     reader: FrameReader,
-    end: u64,
+    /// Of the file that is being read.
+    footer: Footer,
     chain: engram_log_format::record::Chain,
     records: u64,
 }
@@ -92,7 +93,7 @@ impl Scrubber {
             self.progress.bytes += read;
             if let Err(reason) = result {
                 self.damaged(reason);
-            } else if current.reader.position() == current.end {
+            } else if current.reader.position() == current.footer.frames_end {
                 self.finish();
             }
         }
@@ -102,7 +103,8 @@ impl Scrubber {
 
     fn begin_round(&mut self) {
         let segments = self.catalog.segments(Lane::Journal);
-        let bytes_total = segments.iter().filter_map(|segment| segment.footer()).map(Footer::file_bytes).sum();
+        let bytes_total =
+            segments.iter().filter_map(|segment| segment.footer()).map(|footer| footer.file_bytes()).sum();
         self.progress = ScrubProgress { rounds: self.progress.rounds, bytes_total, ..ScrubProgress::default() };
     }
 
@@ -115,10 +117,10 @@ impl Scrubber {
         };
         self.done = segment.header.base;
         match self.open(segment) {
-            Ok((file, end)) => {
+            Ok((file, footer)) => {
                 let reader = FrameReader::new(file, SEGMENT_HEADER_BYTES as u64);
                 let chain = segment.header.chain;
-                self.current = Some(Current { segment: segment.clone(), reader, end, chain, records: 0 });
+                self.current = Some(Current { segment: segment.clone(), reader, footer, chain, records: 0 });
             }
             Err(reason) => self.report(segment.path.clone(), 0, reason),
         }
@@ -126,7 +128,7 @@ impl Scrubber {
     }
 
     /// Opens a segment past the page cache, and checks header, footer and index.
-    fn open(&mut self, segment: &Segment) -> Result<(Arc<dyn File>, u64), String> {
+    fn open(&mut self, segment: &Segment) -> Result<(Arc<dyn File>, Footer), String> {
         self.storage.open(&segment.path, false).map_err(|error| error.to_string())?.drop_cache();
         let opened = read_header(&self.storage, &segment.path).map_err(|error| error.to_string())?;
         let header = opened.header.map_err(|error| error.to_string())?;
@@ -135,22 +137,23 @@ impl Scrubber {
         }
         let footer = read_footer(&opened.file, opened.length, &header, true).map_err(|error| error.to_string())?;
         let footer = footer.map_err(|error| error.to_string())?;
-        if Some(&footer) != segment.footer() {
+        // It may have been rewritten since, with the same records.
+        if !segment.footer().is_some_and(|known| footer.is_rewrite_of(&known)) {
             return Err("the footer is another than it was".to_owned());
         }
         self.progress.bytes += opened.length - footer.frames_end + SEGMENT_HEADER_BYTES as u64;
-        Ok((opened.file, footer.frames_end))
+        Ok((opened.file, footer))
     }
 
     /// A segment has been read to its end: does it end where the footer says?
     fn finish(&mut self) {
         let Some(current) = self.current.take() else { return };
         self.progress.records += current.records;
-        let footer = current.segment.footer().expect("only sealed segments are scrubbed");
+        let footer = &current.footer;
         if current.chain != footer.chain || current.records != u64::from(footer.records) {
             self.report(
                 current.segment.path.clone(),
-                current.end,
+                footer.frames_end,
                 "the frames do not agree with the footer".to_owned(),
             );
         }
@@ -178,8 +181,9 @@ impl Scrubber {
 impl Current {
     /// Verifies frames until the position passes `until` or the frames end.
     fn read(&mut self, until: u64) -> Result<(), String> {
-        while self.reader.position() < until.min(self.end) {
-            let found = self.reader.next(self.end).map_err(|error| match error {
+        let end = self.footer.frames_end;
+        while self.reader.position() < until.min(end) {
+            let found = self.reader.next(end).map_err(|error| match error {
                 FrameReadError::Io(error) => error.to_string(),
                 FrameReadError::Frame(error) => error.to_string(),
             })?;

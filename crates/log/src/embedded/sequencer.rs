@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use engram_log_format::frame::Draft;
-use engram_log_format::{Input, Lane, Offset, TimestampMs, record};
+use engram_log_format::{Input, Lane, Offset, TimestampMs, record, v1};
 
 use crate::interface::{AppendError, Appended};
 use crate::limits::{APPEND_BYTES_MAX, APPEND_RECORDS_MAX, RECORD_BYTES_MAX};
@@ -17,6 +17,8 @@ pub(crate) struct Pending {
     pub(crate) draft: Draft,
     /// If it renews the lease: its end.
     pub(crate) lease_below: Option<Offset>,
+    /// If it announces an erasure: the last record that is to be erased. The segment that holds it is sealed then.
+    pub(crate) erased_through: Option<Offset>,
 }
 
 impl Pending {
@@ -112,7 +114,26 @@ impl Sequencer {
 
     /// Takes an append: assigns its offsets and queues it.
     pub(crate) fn append(&self, lane: Lane, inputs: &[Input], now: TimestampMs) -> Result<Appended, AppendError> {
-        let draft = encode(inputs)?;
+        self.append_encoded(lane, encode(inputs)?, now, None)
+    }
+
+    /// Takes the record that announces an erasure, the last of which is that of `through`.
+    pub(crate) fn append_erased(
+        &self,
+        erased: v1::Erased,
+        through: Offset,
+        now: TimestampMs,
+    ) -> Result<Appended, AppendError> {
+        self.append_encoded(Lane::Journal, encode(&[Input::from(erased)])?, now, Some(through))
+    }
+
+    fn append_encoded(
+        &self,
+        lane: Lane,
+        draft: Draft,
+        now: TimestampMs,
+        erased_through: Option<Offset>,
+    ) -> Result<Appended, AppendError> {
         let (records, bytes) = (draft.records() as u64, draft.bytes());
         let mut state = self.state.lock();
         state.check_running()?;
@@ -128,6 +149,9 @@ impl Sequencer {
             return Err(AppendError::Busy);
         }
         let appended = state.push(lane, draft, now, None);
+        if let Some(pending) = state.waiting.last_mut() {
+            pending.erased_through = erased_through;
+        }
         drop(state);
         self.arrived.notify_one();
         Ok(appended)
@@ -142,7 +166,7 @@ impl Sequencer {
         // The record itself takes an offset of the old lease; one is always left for it.
         assert!(state.next < state.lease_below, "the lease is renewed before it is used up");
         let below = Offset(state.next.0 + self.options.lease_step.max(2 * (needed + 2)));
-        let lease = Input::from(engram_log_format::v1::OffsetLease { below: below.0 });
+        let lease = Input::from(v1::OffsetLease { below: below.0 });
         let draft = encode(&[lease]).expect("a lease is small");
         state.lease_requested = below;
         state.push(Lane::Journal, draft, now, Some(below));
@@ -240,7 +264,7 @@ impl State {
     fn push(&mut self, lane: Lane, draft: Draft, now: TimestampMs, lease_below: Option<Offset>) -> Appended {
         let timestamp = now.max(self.last_timestamp);
         self.bytes += draft.bytes();
-        let pending = Pending { lane, first: self.next, timestamp, draft, lease_below };
+        let pending = Pending { lane, first: self.next, timestamp, draft, lease_below, erased_through: None };
         let appended = Appended { first: pending.first, last: pending.last(), timestamp };
         assert!(appended.last < self.lease_below, "an offset is handed out below the lease only");
         self.next = appended.last.next();

@@ -9,6 +9,7 @@ use std::time::Instant;
 
 use engram_log_format::{Lane, Offset};
 
+use super::erase::Outcomes;
 use crate::interface::{AppendError, Lanes};
 use crate::record::Record;
 use crate::sync::{Condvar, Mutex};
@@ -25,6 +26,20 @@ struct Batch {
     entries: Vec<Entry>,
     last: Offset,
     bytes: usize,
+}
+
+impl Batch {
+    fn first(&self) -> Offset {
+        self.entries[0].record.offset
+    }
+
+    fn erased(&self, outcomes: &Outcomes) -> Self {
+        let erased = |entry: &Entry| match outcomes.get(&entry.record.offset) {
+            Some(replacement) => Entry { record: entry.record.erased(replacement.as_deref()), ..*entry },
+            None => entry.clone(),
+        };
+        Self { entries: self.entries.iter().map(erased).collect(), ..*self }
+    }
 }
 
 struct State {
@@ -132,6 +147,25 @@ impl Tail {
         };
         let at = batch.entries.binary_search_by_key(&offset, |entry| entry.record.offset).ok()?;
         Some(batch.entries[at].record.clone())
+    }
+
+    /// Whether the appender waits for space.
+    pub(crate) fn disk_full(&self) -> bool {
+        self.state.lock().disk_full
+    }
+
+    /// Takes payloads out of memory: those of `outcomes`, with what takes their place.
+    pub(crate) fn erase(&self, outcomes: &Outcomes) {
+        let (Some((first, _)), Some((last, _))) = (outcomes.first_key_value(), outcomes.last_key_value()) else {
+            return;
+        };
+        let mut state = self.state.lock();
+        let start = state.batches.partition_point(|batch| batch.last < *first);
+        for batch in state.batches.iter_mut().skip(start).take_while(|batch| batch.first() <= *last) {
+            if batch.entries.iter().any(|entry| outcomes.contains_key(&entry.record.offset)) {
+                *batch = Arc::new(batch.erased(outcomes));
+            }
+        }
     }
 
     /// Adds up to `max` records after `seen`, waiting for the first of them until `deadline`.

@@ -8,8 +8,8 @@ use std::io;
 use std::sync::Arc;
 
 use engram_log_format::frame::{Frame, FrameBuilder};
-use engram_log_format::record::{Chain, RecordHeader};
-use engram_log_format::segment::{ALLOCATION_UNIT, IndexEntry, SEGMENT_HEADER_BYTES, SegmentHeader};
+use engram_log_format::record::Chain;
+use engram_log_format::segment::{ALLOCATION_UNIT, SEGMENT_HEADER_BYTES, SegmentHeader};
 use engram_log_format::{Lane, Offset, TimestampMs};
 
 use super::catalog::{Catalog, OpenSegment, Segment};
@@ -177,8 +177,13 @@ impl LaneWriter {
         if sync {
             active.open.file.sync_data().map_err(|error| WriteError::Failed("cannot sync a frame", error))?;
         }
-        active.note(frame, self.chain);
+        active.totals.note_frame(active.segment.header.base, frame, self.chain);
         Ok(())
+    }
+
+    /// The base of the segment that is being written.
+    pub(crate) fn active_base(&self) -> Option<Offset> {
+        self.active.as_ref().map(|active| active.segment.header.base)
     }
 
     /// Makes what was written visible to readers.
@@ -241,19 +246,6 @@ impl Active {
         self.zeroed_to = to;
         Ok(())
     }
-
-    fn note(&mut self, frame: &Frame, chain: Chain) {
-        let start = self.totals.frames_end;
-        for (number, position) in frame.positions.iter().enumerate() {
-            let header = RecordHeader::parse(&frame.bytes[*position as usize..]).expect("it was just encoded");
-            let at = start + u64::from(*position);
-            let entry = IndexEntry::new(self.segment.header.base, header.offset, at, number == 0);
-            self.totals.note(entry, header.offset, header.timestamp);
-        }
-        self.totals.frames += 1;
-        self.totals.frames_end = start + frame.bytes.len() as u64;
-        self.totals.chain = chain;
-    }
 }
 
 /// Seals a file: writes its end, and syncs it.
@@ -265,7 +257,7 @@ pub(crate) fn seal_file(file: &Arc<dyn File>, segment: &Segment, totals: &Totals
 /// Writes index and footer behind the frames, and cuts the file there.
 ///
 /// The frames must be on stable storage before: a footer vouches for them, and could reach the disk first.
-fn write_end(file: &Arc<dyn File>, segment: &Segment, totals: &Totals) -> io::Result<()> {
+pub(crate) fn write_end(file: &Arc<dyn File>, segment: &Segment, totals: &Totals) -> io::Result<()> {
     let (footer, mut end) = totals.footer();
     end.extend_from_slice(&footer.encode(&segment.key));
     assert!(footer.frames_end + end.len() as u64 == footer.file_bytes(), "the footer ends the file");

@@ -1,12 +1,14 @@
 //! A log in memory: everything is durable at once, nothing outlives the process.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
 use engram_log::{
-    AppendError, Appended, Follow, FollowError, Follower, Input, Lane, Lanes, Log, Offset, ReadError, Record,
-    TimestampMs,
+    AppendError, Appended, EraseError, Erasure, Follow, FollowError, Follower, Input, Kind, Lane, Lanes, Log, Offset,
+    PayloadState, ReadError, Record, TimestampMs,
 };
+use engram_log_format::v1;
 use parking_lot::{Condvar, Mutex};
 
 /// A [`Log`] without files. Cheap to clone; clones share the records.
@@ -133,6 +135,59 @@ impl Log for MemoryLog {
 
     fn follow(&self, after: Offset, lanes: Lanes) -> Result<Follower, FollowError> {
         Ok(Box::new(MemoryFollower { shared: Arc::clone(&self.shared), position: after, seen: after, lanes }))
+    }
+
+    /// Done at once.
+    fn erase(&self, erasures: &[Erasure], reason: &str, now: TimestampMs) -> Result<Option<Appended>, EraseError> {
+        let mut outcomes = BTreeMap::<Offset, Option<&[u8]>>::new();
+        for erasure in erasures {
+            let outcome = self.check(erasure)?;
+            let before = outcomes.entry(erasure.offset).or_insert(outcome);
+            *before = before.and(outcome);
+        }
+        outcomes.retain(|offset, outcome| self.read(*offset).is_ok_and(|record| !is_done(&record, *outcome)));
+        if outcomes.is_empty() {
+            return Ok(None);
+        }
+        let digest = |bytes: &[u8]| *blake3::hash(bytes).as_bytes();
+        let records = outcomes
+            .iter()
+            .map(|(offset, outcome)| v1::ErasedRecord { offset: offset.0, replacement: outcome.map(digest) })
+            .collect();
+        let appended = self.append(Lane::Journal, &[v1::Erased { reason: reason.to_owned(), records }.into()], now)?;
+        for entry in &mut self.shared.state.lock().entries {
+            if let Some(outcome) = outcomes.get(&entry.record.offset) {
+                entry.record = entry.record.erased(*outcome);
+            }
+        }
+        Ok(Some(appended))
+    }
+
+    fn wait_erased(&self, _timeout: Duration) -> Result<bool, EraseError> {
+        Ok(true)
+    }
+}
+
+impl MemoryLog {
+    /// Whether the record can be erased so. Returns what takes the payload's place.
+    fn check<'a>(&self, erasure: &'a Erasure) -> Result<Option<&'a [u8]>, EraseError> {
+        let record = self.read(erasure.offset)?;
+        if record.lane == Lane::Ephemeral || record.kind.0 < Kind::FIRST_INPUT {
+            return Err(EraseError::NotErasable(record.offset));
+        }
+        let (bytes, limit) = (erasure.replacement.as_ref().map_or(0, Vec::len), record.payload().len());
+        if bytes > limit && record.state() == PayloadState::Whole {
+            return Err(EraseError::TooLong { offset: record.offset, bytes, limit });
+        }
+        Ok(erasure.replacement.as_deref())
+    }
+}
+
+fn is_done(record: &Record, outcome: Option<&[u8]>) -> bool {
+    match record.state() {
+        PayloadState::Gone => true,
+        PayloadState::Replaced => outcome == Some(record.payload()),
+        PayloadState::Whole => false,
     }
 }
 
