@@ -46,7 +46,7 @@ impl<'a> Reader<'a> {
     }
 
     pub(crate) fn byte(&mut self) -> Result<u8, ViewError> {
-        let (&first, rest) = self.rest.split_first().ok_or(self.error("a byte is missing"))?;
+        let (&first, rest) = self.rest.split_first().ok_or_else(|| self.error("a byte is missing"))?;
         self.rest = rest;
         Ok(first)
     }
@@ -72,7 +72,7 @@ impl<'a> Reader<'a> {
     }
 
     pub(crate) fn take(&mut self, length: usize) -> Result<&'a [u8], ViewError> {
-        let (taken, rest) = self.rest.split_at_checked(length).ok_or(self.error("the row is too short"))?;
+        let (taken, rest) = self.rest.split_at_checked(length).ok_or_else(|| self.error("the row is too short"))?;
         self.rest = rest;
         Ok(taken)
     }

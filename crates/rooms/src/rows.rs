@@ -164,7 +164,7 @@ pub(crate) fn decode_place(table: &'static str, row: &[u8]) -> Result<(RoomNumbe
 /// Membership, the mark of a forgotten room if the table has one, and the member event.
 pub(crate) fn encode_membership(membership: Membership, forgotten: Option<bool>, event: Offset) -> Vec<u8> {
     let mut row = Vec::with_capacity(8);
-    row.push(membership as u8);
+    row.push(membership_byte(membership));
     row.extend(forgotten.map(u8::from));
     put_varint(&mut row, event.0);
     row
@@ -181,7 +181,22 @@ pub(crate) fn decode_user_room(row: &[u8]) -> Result<(Membership, bool, Offset),
 }
 
 fn decode_membership(reader: &mut Reader<'_>) -> Result<Membership, ViewError> {
-    Membership::from_byte(reader.byte()?).ok_or(reader.error("an unknown membership"))
+    let byte = reader.byte()?;
+    MEMBERSHIPS.get(usize::from(byte)).copied().ok_or_else(|| reader.error("an unknown membership"))
+}
+
+/// Memberships by the byte that stands for them in rows.
+const MEMBERSHIPS: [Membership; 5] =
+    [Membership::Ban, Membership::Invite, Membership::Join, Membership::Knock, Membership::Leave];
+
+const fn membership_byte(membership: Membership) -> u8 {
+    match membership {
+        Membership::Ban => 0,
+        Membership::Invite => 1,
+        Membership::Join => 2,
+        Membership::Knock => 3,
+        Membership::Leave => 4,
+    }
 }
 
 #[cfg(test)]
@@ -189,6 +204,13 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+
+    #[test]
+    fn memberships_and_their_bytes_stand_for_each_other() {
+        for (byte, membership) in (0..).zip(MEMBERSHIPS) {
+            assert_eq!(membership_byte(membership), byte);
+        }
+    }
 
     #[test]
     fn an_event_id_and_its_key_stand_for_each_other() {

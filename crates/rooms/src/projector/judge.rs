@@ -3,7 +3,6 @@
 use std::sync::Arc;
 
 use engram_matrix::auth::{self, Denied};
-use engram_matrix::membership::Membership as MatrixMembership;
 use engram_matrix::pdu::{self, Pdu};
 use engram_views::{Read, ViewError};
 
@@ -11,6 +10,7 @@ use super::lookup::{ListedState, Lookup, Pdus, StoredState};
 use super::memo::{ApprovedAuth, RoomMemo};
 use crate::query::Verdict;
 use crate::state::Root;
+use crate::types::Membership;
 
 /// A verdict and, unless accepted, why.
 pub(super) type Judgement = (Verdict, Option<String>);
@@ -103,7 +103,7 @@ fn judge_by_memo(
     if listed != (values.power, member.map(|(_, offset)| offset)) || !lists_create {
         return Ok(None);
     }
-    let membership = member.map_or(MatrixMembership::Leave, |(membership, _)| membership.into());
+    let membership = member.map_or(Membership::Leave, |(membership, _)| membership);
     Ok(Some(match auth::check_ordinary(event, &values.creation, &values.levels, membership) {
         Ok(()) => (Verdict::Accepted, None),
         Err(denied) => rejected(format_args!("by its auth events: {denied}")),
