@@ -1,7 +1,7 @@
 //! A large room with forks: how fast it is replayed, what its state weighs, what it takes to read the state at any event, and to
 //! resolve a fork: `cargo run --release -p engram-rooms --example large_room -- [MEMBERS] [EVENTS]`.
 //!
-//! The room is of version 12. Every twentieth event has a sibling, and the event after the two joins the branches again. Most
+//! The room is of version 12. One event in twenty has a sibling, and the event after the two joins the branches again. Most
 //! events are messages; a quarter of those in forks, and one in ten of the others, are state events. CPU time is of all threads.
 
 #![expect(clippy::disallowed_methods, reason = "a measurement needs the clock")]
@@ -35,8 +35,9 @@ fn main() {
     let events = arguments.next().unwrap_or(200_000);
     let mut room = Room::new();
     room.begin(members);
-    room.talk(members, events.saturating_sub(room.count));
+    room.talk(members, events);
 
+    let resident_before = resident_mib("VmRSS:");
     let (start, cpu_before) = (Instant::now(), cpu_seconds());
     let views = TestViews::over(room.log.clone(), vec![Box::new(RoomsProjector::default())], Vec::new());
     let snapshot = views.settle();
@@ -48,10 +49,15 @@ fn main() {
     );
     println!("replay: {:.0} events/s by the clock, {:.0} events per second of CPU", per_second(wall), per_second(cpu));
     weigh(&snapshot, room.states);
+    let nodes = state::count_nodes(&*snapshot).expect("readable");
+    println!("trie nodes: {} stored, {} reached from the states of events", nodes.stored, nodes.reached);
     read_states(&snapshot, &room);
     drop(snapshot);
     resolve_forks(&views, &mut room);
-    println!("resident: {} MiB at most", peak_mib());
+    println!(
+        "resident: {} MiB at most, of these {resident_before} before the replay, for the log in memory",
+        resident_mib("VmHWM:")
+    );
 }
 
 /// CPU time of this process so far, in all threads, to the hundredth of a second (Linux).
@@ -62,9 +68,10 @@ fn cpu_seconds() -> f64 {
     (ticks(11) + ticks(12)) / 100.0
 }
 
-fn peak_mib() -> u64 {
+/// Resident memory now (`VmRSS:`) or at most (`VmHWM:`), Linux.
+fn resident_mib(which: &str) -> u64 {
     let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
-    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).unwrap_or_default();
+    let line = status.lines().find_map(|line| line.strip_prefix(which)).unwrap_or_default();
     line.trim().trim_end_matches(" kB").parse::<u64>().unwrap_or(0) / 1024
 }
 
@@ -217,11 +224,12 @@ impl Room {
         }
     }
 
-    fn talk(&mut self, members: usize, events: usize) {
-        let end = self.count + events;
+    /// Members join in a line; so that forks are one in twenty of all events, they are more of those that follow.
+    fn talk(&mut self, members: usize, end: usize) {
+        let every = end.saturating_sub(self.count) * 20 / end;
         while self.count < end {
             let at = self.count;
-            if at.is_multiple_of(20) {
+            if at.is_multiple_of(every) {
                 let base = self.heads.clone();
                 self.say(at.is_multiple_of(4), at, members);
                 let mut tips = std::mem::replace(&mut self.heads, base);

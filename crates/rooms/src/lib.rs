@@ -7,8 +7,10 @@
 mod codec;
 mod counters;
 pub mod delta;
+pub mod limits;
 pub mod projector;
 pub mod query;
+mod recent;
 mod rows;
 pub mod state;
 pub mod tables;

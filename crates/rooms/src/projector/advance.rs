@@ -6,13 +6,13 @@ use engram_log::Offset;
 use engram_matrix::pdu::Pdu;
 use engram_views::{Apply, Read as _, ViewError};
 
-use super::memo::{Memo, RoomMemo, Tip};
+use super::memo::{Member, Memo, RoomMemo, Tip};
 use super::merge;
 use crate::codec::{room_name_key, room_offset_key, user_room_key};
 use crate::delta::RoomDelta;
 use crate::query::{EventMeta, Extremity, Verdict};
 use crate::rows;
-use crate::state::{self, Change, Root};
+use crate::state::{Change, Remembering, Root};
 use crate::tables::{HEADS, MEMBERS, STATE_CHANGES, USER_ROOMS};
 use crate::types::Membership;
 
@@ -40,7 +40,7 @@ pub(super) fn advance(
         extend_graph(room, step);
         room.head.state = current_state(memo, view, room)?;
     }
-    let changes = state_changes(view, room, step, former)?;
+    let changes = state_changes(memo, view, room, step, former)?;
     note_unexplained(view, room, step, former, &changes);
     if step.meta.verdict != Verdict::Accepted {
         return Ok(());
@@ -100,18 +100,25 @@ fn current_state(memo: &Memo, view: &mut Apply<'_>, room: &mut RoomMemo) -> Resu
 }
 
 /// How current state changed. In a room without branches that is the event itself, and nothing has to be compared.
-fn state_changes(view: &Apply<'_>, room: &RoomMemo, step: &Step<'_>, former: Root) -> Result<Vec<Change>, ViewError> {
+fn state_changes(
+    memo: &Memo,
+    view: &Apply<'_>,
+    room: &RoomMemo,
+    step: &Step<'_>,
+    former: Root,
+) -> Result<Vec<Change>, ViewError> {
     if former == room.head.state {
         return Ok(Vec::new());
     }
+    let states = Remembering::new(view, &memo.pdus.states);
     if let Some(state_key) = &step.event.state_key
         && former == step.before
         && room.head.state == step.after.root
     {
-        let pair = state::pair(view, &step.event.event_type, state_key)?.expect("the event's pair was just interned");
-        return Ok(vec![Change { pair, before: state::get(view, former, pair)?, after: Some(step.offset) }]);
+        let pair = states.pair(&step.event.event_type, state_key)?.expect("the event's pair was just interned");
+        return Ok(vec![Change { pair, before: states.get(former, pair)?, after: Some(step.offset) }]);
     }
-    state::diff(view, former, room.head.state)
+    states.diff(former, room.head.state)
 }
 
 /// Where the table of roots does not say what the current state is from here on, another row does.
@@ -129,7 +136,7 @@ fn note_unexplained(view: &mut Apply<'_>, room: &RoomMemo, step: &Step<'_>, form
 
 /// Carries one change of current state to the memos and the members.
 fn apply_change(
-    memo: &Memo,
+    memo: &mut Memo,
     view: &mut Apply<'_>,
     room: &mut RoomMemo,
     step: &Step<'_>,
@@ -138,7 +145,7 @@ fn apply_change(
     let own = step.event.state_key.as_ref().filter(|_| change.after == Some(step.offset));
     let (event_type, state_key) = match own {
         Some(state_key) => (step.event.event_type.clone(), state_key.clone()),
-        None => state::pair_name(view, change.pair)?,
+        None => (*Remembering::new(view, &memo.pdus.states).pair_name(change.pair)?).clone(),
     };
     match event_type.as_str() {
         "m.room.create" | "m.room.power_levels" => room.forget_auth(),
@@ -148,8 +155,10 @@ fn apply_change(
                 Some(_) => Some(Arc::clone(step.event)),
                 None => None,
             };
-            let member = event.and_then(|event| Membership::of(&event)).zip(change.after);
-            return set_member(view, room, &state_key, member);
+            let membership = event.as_ref().and_then(|event| Membership::of(event));
+            let member = event.zip(membership).zip(change.after);
+            let member = member.map(|((event, membership), offset)| (membership, offset, event));
+            return set_member(memo, view, room, &state_key, member);
         }
         _ => {}
     }
@@ -158,15 +167,16 @@ fn apply_change(
 
 /// Writes somebody's membership. Without one they are as if they had left, or had never been there.
 fn set_member(
+    memo: &mut Memo,
     view: &mut Apply<'_>,
     room: &mut RoomMemo,
     user_id: &str,
-    member: Option<(Membership, Offset)>,
+    member: Option<(Membership, Offset, Arc<Pdu>)>,
 ) -> Result<Option<MemberChange>, ViewError> {
     let number = room.info.number;
-    let former = room.member(view, user_id)?.map(|(membership, _)| membership);
+    let former = memo.member(view, number, user_id)?.map(|member| member.membership);
     let user_room = user_room_key(user_id, number);
-    if let Some((membership, event)) = member {
+    if let Some((membership, event, _)) = member {
         let row = view.get(&USER_ROOMS, &user_room)?;
         let was_forgotten = row.map(|row| rows::decode_user_room(&row)).transpose()?.is_some_and(|row| row.1);
         let forgotten = was_forgotten && matches!(membership, Membership::Leave | Membership::Ban);
@@ -176,8 +186,9 @@ fn set_member(
         view.remove(&MEMBERS, &room_name_key(number, user_id));
         view.remove(&USER_ROOMS, &user_room);
     }
-    room.set_member(user_id, member);
-    let now = member.map(|(membership, _)| membership);
+    let now = member.as_ref().map(|(membership, ..)| *membership);
+    let known = member.map(|(membership, _, event)| Member { membership, event_id: event.event_id.as_str().into() });
+    memo.set_member(number, user_id, known);
     recount(&mut room.head.joined, former, now, Membership::Join);
     recount(&mut room.head.invited, former, now, Membership::Invite);
     Ok(now.map(|now| (Arc::from(user_id), former, now)))

@@ -18,7 +18,7 @@ use engram_views::{Read, ViewError};
 
 use super::lookup::Lookup;
 use crate::rows::event_id_mark;
-use crate::state::{self, Pair, Root};
+use crate::state::{Pair, Root};
 use crate::tables::AUTH_CHILDREN;
 
 /// Events that one resolution looks at on the way up, before it walks all chains down instead. What it costs to look at
@@ -93,8 +93,9 @@ impl Common<'_> {
     fn has(&self, id: &EventId) -> Result<bool, ViewError> {
         let Some((offset, event)) = (self.fetch)(id) else { return Ok(false) };
         let Some(state_key) = &event.state_key else { return Ok(false) };
-        match state::pair(self.view, &event.event_type, state_key)? {
-            Some(pair) if !(self.is_conflicted)(pair) => Ok(state::get(self.view, self.base, pair)? == Some(offset)),
+        let states = self.lookup.states();
+        match states.pair(&event.event_type, state_key)? {
+            Some(pair) if !(self.is_conflicted)(pair) => Ok(states.get(self.base, pair)? == Some(offset)),
             _ => Ok(false),
         }
     }
@@ -143,7 +144,7 @@ impl Common<'_> {
     }
 
     fn all_entries(&self) -> Result<Vec<OwnedEventId>, ViewError> {
-        let entries = state::entries(self.view, self.base)?;
+        let entries = self.lookup.states().entries(self.base)?;
         let common = entries.into_iter().filter(|(pair, _)| !(self.is_conflicted)(*pair));
         Ok(common.filter_map(|(_, offset)| self.lookup.at(offset)).map(|event| event.event_id.clone()).collect())
     }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use engram_log::Offset;
 use engram_log_format::v1::{self, ArchivedPduSource};
 use engram_matrix::pdu::Pdu;
-use engram_views::{Apply, Read, ViewError};
+use engram_views::{Apply, ViewError};
 
 use super::advance::{self, Step};
 use super::judge::{self, Judgement};
@@ -122,7 +122,7 @@ impl Arrival<'_> {
             self.store(view, None, &(verdict, Some(why)))?;
             return Ok(());
         };
-        let judgement = judge::judge(view, &self.memo.pdus, &mut self.room, &self.event, before.tip.root)?;
+        let judgement = judge::judge(view, self.memo, &mut self.room, &self.event, before.tip.root)?;
         let after = self.state_after(view, &before, judgement.0)?;
         let meta = self.store(view, Some(&before), &judgement)?;
         if let Some(transaction) = archived.transaction.as_ref() {
@@ -134,7 +134,7 @@ impl Arrival<'_> {
     }
 
     /// The state before the event; none if an event before it has no known state.
-    fn state_before(&self, view: &mut Apply<'_>) -> Result<Option<Before>, ViewError> {
+    fn state_before(&mut self, view: &mut Apply<'_>) -> Result<Option<Before>, ViewError> {
         let parents = &self.event.prev_events;
         if parents.is_empty() {
             // A create event. Anything else will be denied for want of one.
@@ -143,7 +143,7 @@ impl Arrival<'_> {
         }
         let mut tips = Vec::with_capacity(parents.len());
         for parent in parents {
-            match self.tip_of(view, parent.as_str())? {
+            match self.memo.tip(view, &self.room, parent.as_str())? {
                 Some(tip) => tips.push(tip),
                 None => return Ok(None),
             }
@@ -156,25 +156,15 @@ impl Arrival<'_> {
         Ok(Some(Before { tip: Tip { position: self.offset, root }, is_joined: true }))
     }
 
-    /// The state after a parent.
-    fn tip_of(&self, view: &dyn Read, event_id: &str) -> Result<Option<Tip>, ViewError> {
-        let known = self.room.head.extremities.iter().zip(&self.room.tips);
-        if let Some((_, tip)) = known.into_iter().find(|(extremity, _)| extremity.event_id == event_id) {
-            return Ok(Some(*tip));
-        }
-        match query::locate(view, event_id)? {
-            Some((room, offset)) if room == self.room.info.number => self.room.tip(view, offset),
-            _ => Ok(None),
-        }
-    }
-
     /// Writes the state after the event, where it differs from the one before or has no other place.
-    fn state_after(&self, view: &mut Apply<'_>, before: &Before, verdict: Verdict) -> Result<Tip, ViewError> {
+    fn state_after(&mut self, view: &mut Apply<'_>, before: &Before, verdict: Verdict) -> Result<Tip, ViewError> {
         let takes_effect = matches!(verdict, Verdict::Accepted | Verdict::SoftFailed);
         let mut after = before.tip;
         if let Some(state_key) = self.event.state_key.as_ref().filter(|_| takes_effect) {
-            let pair = state::intern(view, &self.event.event_type, state_key)?;
-            let root = state::set(view, before.tip.root, pair, Some(self.offset))?;
+            let states = &self.memo.pdus.states;
+            let pair = state::intern(view, states, &self.event.event_type, state_key)?;
+            let change = [(pair, Some(self.offset))];
+            let root = state::update(view, states, before.tip.root, &change, Some(self.offset))?;
             after = Tip { position: self.offset, root };
         }
         let key = room_offset_key(self.room.info.number, self.offset);
@@ -184,6 +174,7 @@ impl Arrival<'_> {
         if before.is_joined {
             view.put(&ROOTS, &query::resolved_root_key(self.room.info.number, self.offset), &before.tip.root.0);
         }
+        self.memo.keep_tip(self.event.event_id.as_str(), self.room.info.number, after);
         Ok(after)
     }
 
@@ -210,6 +201,7 @@ impl Arrival<'_> {
             &rows::event_id_key(self.event.event_id.as_str()),
             &rows::encode_place(number, self.offset),
         );
+        self.memo.pdus.place(self.event.event_id.as_str(), number, self.offset);
         if *verdict != Verdict::Rejected {
             // Rules ask for state events only; messages would just push those out.
             if meta.is_state {

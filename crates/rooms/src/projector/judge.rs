@@ -7,7 +7,7 @@ use engram_matrix::pdu::{self, Pdu};
 use engram_views::{Read, ViewError};
 
 use super::lookup::{ListedState, Lookup, Pdus, StoredState};
-use super::memo::{ApprovedAuth, RoomMemo};
+use super::memo::{AuthValues, Member, Memo, RoomMemo};
 use crate::query::Verdict;
 use crate::state::Root;
 use crate::types::Membership;
@@ -18,7 +18,7 @@ pub(super) type Judgement = (Verdict, Option<String>);
 /// Judges an event of the live order, given the state before it.
 pub(super) fn judge(
     view: &dyn Read,
-    pdus: &Pdus,
+    memo: &mut Memo,
     room: &mut RoomMemo,
     event: &Pdu,
     before: Root,
@@ -27,11 +27,11 @@ pub(super) fn judge(
         return Ok(rejected("the room has a create event already"));
     }
     if before == room.head.state
-        && let Some(judgement) = judge_by_memo(view, pdus, room, event)?
+        && let Some(judgement) = judge_by_memo(view, memo, room, event)?
     {
         return Ok(judgement);
     }
-    let lookup = Lookup::new(view, pdus, room.info.number);
+    let lookup = Lookup::new(view, &memo.pdus, room.info.number);
     let judgement = judge_in_full(&lookup, event, before, room.head.state);
     lookup.finish().map(|()| judgement)
 }
@@ -88,64 +88,31 @@ fn check_by_auth_events(lookup: &Lookup<'_>, event: &Pdu) -> Result<(), Denied> 
 /// checks are one, on values that are parsed already. None if the event is of another kind.
 fn judge_by_memo(
     view: &dyn Read,
-    pdus: &Pdus,
+    memo: &mut Memo,
     room: &mut RoomMemo,
     event: &Pdu,
 ) -> Result<Option<Judgement>, ViewError> {
     if !auth::is_ordinary(event.version(), &event.event_type) {
         return Ok(None);
     }
-    let Some(approved) = approve(view, pdus, room, event)? else { return Ok(None) };
-    let Some(values) = room.auth(view, pdus)? else { return Ok(None) };
-    let member = room.member(view, event.sender.as_str())?;
-    let listed = (approved.power, approved.member);
-    let lists_create = approved.create == Some(values.create);
-    if listed != (values.power, member.map(|(_, offset)| offset)) || !lists_create {
+    let Some(values) = room.auth(view, &memo.pdus)? else { return Ok(None) };
+    let member = memo.member(view, room.info.number, event.sender.as_str())?;
+    if !names_exactly(event, &values, member.as_deref()) {
         return Ok(None);
     }
-    let membership = member.map_or(Membership::Leave, |(membership, _)| membership);
+    let membership = member.map_or(Membership::Leave, |member| member.membership);
     Ok(Some(match auth::check_ordinary(event, &values.creation, &values.levels, membership) {
         Ok(()) => (Verdict::Accepted, None),
         Err(denied) => rejected(format_args!("by its auth events: {denied}")),
     }))
 }
 
-/// What the auth events of an ordinary event are, if they pass the rules that do not depend on state. Those look at
-/// the sender and the list alone, so that the answer can be kept.
-fn approve(view: &dyn Read, pdus: &Pdus, room: &mut RoomMemo, event: &Pdu) -> Result<Option<ApprovedAuth>, ViewError> {
-    let key = approval_key(event);
-    if let Some(approved) = room.approved(&key) {
-        return Ok(Some(approved));
-    }
-    let lookup = Lookup::new(view, pdus, room.info.number);
-    let passed = auth::check_independent(event.version(), event, &|id| lookup.event(id)).is_ok();
-    let mut approved = ApprovedAuth::default();
-    if event.version().create_is_room_id() {
-        approved.create = Some(room.info.create);
-    }
-    for (offset, auth_event) in event.auth_events.iter().filter_map(|id| lookup.located(id.as_str())) {
-        match auth_event.event_type.as_str() {
-            "m.room.create" => approved.create = Some(offset),
-            "m.room.power_levels" => approved.power = Some(offset),
-            _ => approved.member = Some(offset),
-        }
-    }
-    lookup.finish()?;
-    if !passed {
-        return Ok(None);
-    }
-    room.approve(key, approved);
-    Ok(Some(approved))
-}
-
-fn approval_key(event: &Pdu) -> [u8; 16] {
-    let mut hasher = blake3::Hasher::new();
-    hasher.update(event.sender.as_bytes());
-    for id in &event.auth_events {
-        hasher.update(b"\n");
-        hasher.update(id.as_bytes());
-    }
-    let mut key = [0; 16];
-    hasher.finalize_xof().fill(&mut key);
-    key
+/// Whether the auth events are exactly those of the current state that permit an ordinary event, each once. Then they pass the rules that do not depend
+/// on state: no state holds a rejected event or one of another room.
+fn names_exactly(event: &Pdu, values: &AuthValues, member: Option<&Member>) -> bool {
+    let create = (!event.version().create_is_room_id()).then(|| values.create.as_str());
+    let power = values.power.as_ref().map(|id| id.as_str());
+    let expected = || [create, power, member.map(|member| &*member.event_id)].into_iter().flatten();
+    let is_listed = |wanted: &str| event.auth_events.iter().any(|id| id.as_str() == wanted);
+    expected().count() == event.auth_events.len() && expected().all(is_listed)
 }

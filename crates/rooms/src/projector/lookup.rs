@@ -1,7 +1,6 @@
 //! Events as the authorization rules ask for them: by ID, by position, by state entry.
 
 use std::cell::RefCell;
-use std::collections::HashMap;
 use std::sync::Arc;
 
 use engram_log::Offset;
@@ -10,29 +9,32 @@ use engram_matrix::pdu::Pdu;
 use engram_views::{Read, ViewError};
 
 use crate::query::{self, Verdict};
-use crate::state::Root;
+use crate::recent::Recent;
+use crate::state::{self, Remembering, Root};
 use crate::types::RoomNumber;
 
-/// Bytes of events that are kept parsed.
-const BYTES_MAX: usize = 16 << 20;
-
-/// Parsed events by position, with the mark of rejected ones.
-#[derive(Default)]
+/// Events that were read lately, with the mark of rejected ones, and the memory of states.
 pub(super) struct Pdus {
-    parsed: RefCell<Parsed>,
-}
-
-#[derive(Default)]
-struct Parsed {
-    events: HashMap<Offset, Arc<Pdu>>,
-    bytes: usize,
+    parsed: RefCell<Recent<Offset, Arc<Pdu>>>,
+    places: RefCell<Recent<Box<str>, (RoomNumber, Offset)>>,
+    pub(super) states: state::Memo,
 }
 
 impl Pdus {
+    /// Remembers so many bytes.
+    pub(super) fn new(bytes: usize) -> Self {
+        let weigh_pdu = |_: &Offset, pdu: &Arc<Pdu>| pdu.json().len() + size_of::<Pdu>() + 256;
+        Self {
+            parsed: RefCell::new(Recent::new(bytes / 3, weigh_pdu)),
+            places: RefCell::new(Recent::new(bytes / 6, |id, _| 64 + id.len())),
+            states: state::Memo::new(bytes / 2),
+        }
+    }
+
     /// The event at a position.
     pub(super) fn at(&self, view: &dyn Read, room: RoomNumber, offset: Offset) -> Result<Arc<Pdu>, ViewError> {
-        if let Some(pdu) = self.parsed.borrow().events.get(&offset) {
-            return Ok(Arc::clone(pdu));
+        if let Some(pdu) = self.parsed.borrow_mut().get(&offset) {
+            return Ok(pdu);
         }
         let mut pdu = query::pdu(view, offset)?;
         let meta = query::meta(view, room, offset)?;
@@ -45,12 +47,24 @@ impl Pdus {
 
     /// Remembers an event that is in the tables and was not rejected.
     pub(super) fn keep(&self, offset: Offset, pdu: &Arc<Pdu>) {
-        let mut parsed = self.parsed.borrow_mut();
-        if parsed.bytes > BYTES_MAX {
-            *parsed = Parsed::default();
+        self.parsed.borrow_mut().put(offset, Arc::clone(pdu));
+    }
+
+    /// [`query::locate`].
+    pub(super) fn locate(&self, view: &dyn Read, event_id: &str) -> Result<Option<(RoomNumber, Offset)>, ViewError> {
+        if let Some(place) = self.places.borrow_mut().get(event_id) {
+            return Ok(Some(place));
         }
-        parsed.bytes += pdu.json().len() + size_of::<Pdu>();
-        parsed.events.insert(offset, Arc::clone(pdu));
+        let found = query::locate(view, event_id)?;
+        if let Some((room, offset)) = found {
+            self.place(event_id, room, offset);
+        }
+        Ok(found)
+    }
+
+    /// Remembers where an event is now.
+    pub(super) fn place(&self, event_id: &str, room: RoomNumber, offset: Offset) {
+        self.places.borrow_mut().put(event_id.into(), (room, offset));
     }
 }
 
@@ -75,7 +89,7 @@ impl<'a> Lookup<'a> {
     /// An event by its ID, with its position.
     pub(super) fn located(&self, event_id: &str) -> Option<(Offset, Arc<Pdu>)> {
         let find = || {
-            let Some((room, offset)) = query::locate(self.view, event_id)? else { return Ok(None) };
+            let Some((room, offset)) = self.pdus.locate(self.view, event_id)? else { return Ok(None) };
             Ok(Some((offset, self.pdus.at(self.view, room, offset)?)))
         };
         self.noted(find())
@@ -88,7 +102,12 @@ impl<'a> Lookup<'a> {
 
     /// The position of a state entry.
     pub(super) fn entry(&self, root: Root, event_type: &str, state_key: &str) -> Option<Offset> {
-        self.noted(query::state_entry(self.view, root, event_type, state_key))
+        self.noted(self.states().entry(root, event_type, state_key))
+    }
+
+    /// The states of the room.
+    pub(super) fn states(&self) -> Remembering<'a> {
+        Remembering::new(self.view, &self.pdus.states)
     }
 
     /// Whether everything could be read: an answer that was given before this is not to be used otherwise.

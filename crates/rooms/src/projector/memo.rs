@@ -6,32 +6,102 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use engram_log::Offset;
+use engram_matrix::OwnedEventId;
 use engram_matrix::auth::{Creation, PowerLevels};
 use engram_views::{Read, ViewError};
 
 use super::lookup::Pdus;
+use crate::codec::room_name_key;
+use crate::limits::ROOM_MEMOS_MAX;
 use crate::query::{self, EventMeta, Head, RoomInfo, Verdict};
-use crate::state::Root;
-use crate::types::Membership;
-
-/// Rooms that are remembered.
-const ROOMS_MAX: usize = 4096;
-/// Members of a room that are remembered.
-const MEMBERS_MAX: usize = 256;
-/// Combinations of sender and auth events of a room that are remembered to be in order.
-const APPROVED_MAX: usize = 256;
+use crate::recent::Recent;
+use crate::state::{Remembering, Root};
+use crate::types::{Membership, RoomNumber};
 
 /// All memos.
-#[derive(Default)]
 pub(super) struct Memo {
     rooms: HashMap<Box<str>, RoomMemo>,
-    /// Parsed events.
+    rooms_max: usize,
+    /// Parsed events, and states.
     pub(super) pdus: Pdus,
+    /// By the key of the row.
+    members: Recent<Vec<u8>, Option<Arc<Member>>>,
+    /// The states after events.
+    tips: Recent<Box<str>, (RoomNumber, Tip)>,
     /// Whether any redaction waits for its target; none if not looked up yet.
     pub(super) pending_redactions: Option<bool>,
 }
 
+/// A member of the current state of a room.
+pub(super) struct Member {
+    pub(super) membership: Membership,
+    pub(super) event_id: Box<str>,
+}
+
 impl Memo {
+    /// Remembers so many bytes, and rooms in proportion.
+    pub(super) fn new(bytes: usize) -> Self {
+        Self {
+            rooms: HashMap::new(),
+            rooms_max: ROOM_MEMOS_MAX.min(bytes / 1024),
+            pdus: Pdus::new(bytes / 2),
+            members: Recent::new(bytes / 4, |key, member| {
+                128 + key.len() + member.as_ref().map_or(0, |member| 48 + member.event_id.len())
+            }),
+            tips: Recent::new(bytes / 4, |id, _| 128 + id.len()),
+            pending_redactions: None,
+        }
+    }
+
+    /// A user's membership in the current state.
+    pub(super) fn member(
+        &mut self,
+        view: &dyn Read,
+        room: RoomNumber,
+        user_id: &str,
+    ) -> Result<Option<Arc<Member>>, ViewError> {
+        let key = room_name_key(room, user_id);
+        if let Some(known) = self.members.get(key.as_slice()) {
+            return Ok(known);
+        }
+        let mut member = None;
+        if let Some((membership, event)) = query::membership(view, room, user_id)? {
+            member = Some(Arc::new(Member { membership, event_id: query::event_id(view, event)? }));
+        }
+        self.members.put(key, member.clone());
+        Ok(member)
+    }
+
+    /// Remembers a member of the current state.
+    pub(super) fn set_member(&mut self, room: RoomNumber, user_id: &str, member: Option<Member>) {
+        self.members.put(room_name_key(room, user_id), member.map(Arc::new));
+    }
+
+    /// The state after an event of a room; none if it has no place in the graph, or is not known.
+    pub(super) fn tip(&mut self, view: &dyn Read, room: &RoomMemo, event_id: &str) -> Result<Option<Tip>, ViewError> {
+        let number = room.info.number;
+        let known = room.head.extremities.iter().zip(&room.tips);
+        if let Some((_, tip)) = known.into_iter().find(|(extremity, _)| extremity.event_id == event_id) {
+            return Ok(Some(*tip));
+        }
+        if let Some((known, tip)) = self.tips.get(event_id) {
+            return Ok((known == number).then_some(tip));
+        }
+        let tip = match self.pdus.locate(view, event_id)? {
+            Some((room, offset)) if room == number => stored_tip(view, number, offset)?,
+            _ => None,
+        };
+        if let Some(tip) = tip {
+            self.keep_tip(event_id, number, tip);
+        }
+        Ok(tip)
+    }
+
+    /// Remembers the state after an event.
+    pub(super) fn keep_tip(&mut self, event_id: &str, room: RoomNumber, tip: Tip) {
+        self.tips.put(event_id.into(), (room, tip));
+    }
+
     /// Takes a room out, loading it if need be; none if there is no such room. To be given back with [`Memo::keep`].
     pub(super) fn take_room(&mut self, view: &dyn Read, room_id: &str) -> Result<Option<RoomMemo>, ViewError> {
         if let Some(room) = self.rooms.remove(room_id) {
@@ -43,8 +113,11 @@ impl Memo {
 
     /// Gives a room back.
     pub(super) fn keep(&mut self, room: RoomMemo) {
-        if self.rooms.len() >= ROOMS_MAX {
+        if self.rooms.len() >= self.rooms_max {
             self.rooms.clear();
+        }
+        if self.rooms_max == 0 {
+            return;
         }
         self.rooms.insert(room.room_id.as_ref().into(), room);
     }
@@ -58,8 +131,6 @@ pub(super) struct RoomMemo {
     /// For each forward extremity of the head, the state after it.
     pub(super) tips: Vec<Tip>,
     auth: AuthMemo,
-    members: HashMap<Box<str>, Option<(Membership, Offset)>>,
-    approved: HashMap<[u8; 16], ApprovedAuth>,
     /// The last resolution: of which states, and its result.
     pub(super) resolved: Option<(Vec<Root>, Root)>,
 }
@@ -81,18 +152,10 @@ pub(super) struct Tip {
 
 /// What the current state says about power, parsed.
 pub(super) struct AuthValues {
-    pub(super) create: Offset,
-    pub(super) power: Option<Offset>,
+    pub(super) create: OwnedEventId,
+    pub(super) power: Option<OwnedEventId>,
     pub(super) creation: Creation,
     pub(super) levels: PowerLevels,
-}
-
-/// What a list of auth events that passed the state-independent rules names.
-#[derive(Clone, Copy, Debug, Default)]
-pub(super) struct ApprovedAuth {
-    pub(super) create: Option<Offset>,
-    pub(super) power: Option<Offset>,
-    pub(super) member: Option<Offset>,
 }
 
 impl RoomMemo {
@@ -112,8 +175,6 @@ impl RoomMemo {
             head,
             tips: Vec::new(),
             auth: AuthMemo::Unread,
-            members: HashMap::new(),
-            approved: HashMap::new(),
             resolved: None,
         }
     }
@@ -122,20 +183,12 @@ impl RoomMemo {
         let head = query::head(view, info.number)?;
         let mut room = Self::new(info);
         for extremity in &head.extremities {
-            room.tips.push(room.tip(view, extremity.offset)?.expect("an extremity is an event of the room"));
+            room.tips.push(
+                stored_tip(view, room.info.number, extremity.offset)?.expect("an extremity is an event of the room"),
+            );
         }
         room.head = head;
         Ok(room)
-    }
-
-    /// The state after an event of this room; none if it has no place in the graph.
-    pub(super) fn tip(&self, view: &dyn Read, offset: Offset) -> Result<Option<Tip>, ViewError> {
-        let Some(meta) = query::meta(view, self.info.number, offset)? else { return Ok(None) };
-        if meta.verdict == Verdict::Outlier {
-            return Ok(None);
-        }
-        let position = position_after(offset, &meta);
-        Ok(Some(Tip { position, root: query::root_at(view, self.info.number, position)? }))
     }
 
     /// What the current state says about power; none if its events cannot be read, and the full rules have to judge.
@@ -154,47 +207,31 @@ impl RoomMemo {
     pub(super) fn forget_auth(&mut self) {
         self.auth = AuthMemo::Unread;
     }
-
-    /// A user's membership in the current state.
-    pub(super) fn member(&mut self, view: &dyn Read, user_id: &str) -> Result<Option<(Membership, Offset)>, ViewError> {
-        if let Some(known) = self.members.get(user_id) {
-            return Ok(*known);
-        }
-        let member = query::membership(view, self.info.number, user_id)?;
-        self.set_member(user_id, member);
-        Ok(member)
-    }
-
-    /// Remembers a member of the current state.
-    pub(super) fn set_member(&mut self, user_id: &str, member: Option<(Membership, Offset)>) {
-        if self.members.len() >= MEMBERS_MAX {
-            self.members.clear();
-        }
-        self.members.insert(user_id.into(), member);
-    }
-
-    pub(super) fn approved(&self, key: &[u8; 16]) -> Option<ApprovedAuth> {
-        self.approved.get(key).copied()
-    }
-
-    pub(super) fn approve(&mut self, key: [u8; 16], auth: ApprovedAuth) {
-        if self.approved.len() >= APPROVED_MAX {
-            self.approved.clear();
-        }
-        self.approved.insert(key, auth);
-    }
 }
 
 impl AuthValues {
     /// The values in any state.
     pub(super) fn load(view: &dyn Read, pdus: &Pdus, room: &RoomInfo, root: Root) -> Result<Option<Self>, ViewError> {
-        let Some(create) = query::state_entry(view, root, "m.room.create", "")? else { return Ok(None) };
-        let power = query::state_entry(view, root, "m.room.power_levels", "")?;
-        let Ok(creation) = Creation::parse(&*pdus.at(view, room.number, create)?) else { return Ok(None) };
-        let power_event = power.map(|offset| pdus.at(view, room.number, offset)).transpose()?;
-        let levels = PowerLevels::parse(room.version, power_event.as_deref(), &creation);
-        Ok(levels.ok().map(|levels| Self { create, power, creation, levels }))
+        let states = Remembering::new(view, &pdus.states);
+        let Some(create) = states.entry(root, "m.room.create", "")? else { return Ok(None) };
+        let create = pdus.at(view, room.number, create)?;
+        let power = states.entry(root, "m.room.power_levels", "")?;
+        let power = power.map(|offset| pdus.at(view, room.number, offset)).transpose()?;
+        let Ok(creation) = Creation::parse(&create) else { return Ok(None) };
+        let Ok(levels) = PowerLevels::parse(room.version, power.as_deref(), &creation) else { return Ok(None) };
+        let (create, power) = (create.event_id.clone(), power.map(|power| power.event_id.clone()));
+        Ok(Some(Self { create, power, creation, levels }))
     }
+}
+
+/// The state after an event of a room; none if it has no place in the graph.
+fn stored_tip(view: &dyn Read, room: RoomNumber, offset: Offset) -> Result<Option<Tip>, ViewError> {
+    let Some(meta) = query::meta(view, room, offset)? else { return Ok(None) };
+    if meta.verdict == Verdict::Outlier {
+        return Ok(None);
+    }
+    let position = position_after(offset, &meta);
+    Ok(Some(Tip { position, root: query::root_at(view, room, position)? }))
 }
 
 /// Where the table of roots has the state after an event.

@@ -17,7 +17,7 @@ use super::auth_difference::{Common, Located};
 use super::lookup::{Lookup, Pdus};
 use crate::counters;
 use crate::query::RoomInfo;
-use crate::state::{self, Pair, Root};
+use crate::state::{self, Pair, Remembering, Root};
 
 /// The resolution of states, in any order.
 pub(super) fn resolve(
@@ -29,26 +29,22 @@ pub(super) fn resolve(
     roots.sort_unstable();
     roots.dedup();
     let [first, _, ..] = roots[..] else { return Ok(roots.first().copied().unwrap_or(Root::EMPTY)) };
-    let conflict = Conflict::between(view, &roots)?;
-    let outcome = {
+    let (conflict, outcome) = {
         let lookup = Lookup::new(view, pdus, room.number);
+        let conflict = Conflict::between(lookup.states(), &roots)?;
         let outcome = conflict.resolve(&lookup, view, room, first);
         lookup.finish()?;
-        outcome?
+        (conflict, outcome?)
     };
     let Ok(outcome) = outcome else {
         // Only events that do not hold together get here: one that a state names is not to be had.
         counters::next(view, "unresolved")?;
         return Ok(first);
     };
-    let mut root = first;
-    for pair in conflict.entries.keys().filter(|pair| !outcome.contains_key(*pair)) {
-        root = state::set(view, root, *pair, None)?;
-    }
-    for (pair, offset) in outcome {
-        root = state::set(view, root, pair, Some(offset))?;
-    }
-    Ok(root)
+    let mut changes: BTreeMap<Pair, Option<Offset>> = conflict.entries.into_keys().map(|pair| (pair, None)).collect();
+    changes.extend(outcome.into_iter().map(|(pair, offset)| (pair, Some(offset))));
+    let changes: Vec<_> = changes.into_iter().collect();
+    state::update(view, &pdus.states, first, &changes, None)
 }
 
 /// The entries in which states differ, with each state's value.
@@ -61,16 +57,16 @@ struct Conflict {
 type Outcome = BTreeMap<Pair, Offset>;
 
 impl Conflict {
-    fn between(view: &dyn Read, roots: &[Root]) -> Result<Self, ViewError> {
+    fn between(states: Remembering<'_>, roots: &[Root]) -> Result<Self, ViewError> {
         let mut entries = BTreeMap::new();
         for root in &roots[1..] {
-            for change in state::diff(view, roots[0], *root)? {
+            for change in states.diff(roots[0], *root)? {
                 entries.insert(change.pair, Vec::new());
             }
         }
         for (pair, values) in &mut entries {
             for root in roots {
-                values.push(state::get(view, *root, *pair)?);
+                values.push(states.get(*root, *pair)?);
             }
         }
         Ok(Self { entries, states: roots.len() })
@@ -94,13 +90,13 @@ impl Conflict {
         };
         let fetch = |id: &EventId| located(id).map(|(_, pdu)| pdu);
 
-        let mut states = self.conflicted_states(lookup, view)?;
+        let mut states = self.conflicted_states(lookup)?;
         let chains: Vec<AuthChain> = states.iter().map(|state| resolve::auth_chain(state.values(), &fetch)).collect();
         let conflicted: BTreeSet<OwnedEventId> = states.iter().flat_map(State::values).cloned().collect();
         let is_conflicted = |pair: Pair| self.entries.contains_key(&pair);
         let common = Common { view, lookup, base, is_conflicted: &is_conflicted, fetch: &located };
         let difference = common.difference(&chains, &conflicted)?;
-        let judged_by = self.unconflicted(lookup, view, base, difference.iter().chain(&conflicted), &fetch)?;
+        let judged_by = self.unconflicted(lookup, base, difference.iter().chain(&conflicted), &fetch)?;
         for state in &mut states {
             state.extend(judged_by.iter().map(|(key, id)| (key.clone(), id.clone())));
         }
@@ -113,9 +109,9 @@ impl Conflict {
         };
         let mut outcome = Outcome::new();
         for ((event_type, state_key), id) in resolved {
-            let Some(pair) = state::pair(view, &event_type, &state_key)? else { continue };
+            let Some(pair) = lookup.states().pair(&event_type, &state_key)? else { continue };
             // Unconflicted entries stay what they are.
-            if !self.entries.contains_key(&pair) && state::get(view, base, pair)?.is_some() {
+            if !self.entries.contains_key(&pair) && lookup.states().get(base, pair)?.is_some() {
                 continue;
             }
             outcome.extend(located(&id).map(|(offset, _)| (pair, offset)));
@@ -124,13 +120,13 @@ impl Conflict {
     }
 
     /// Each state's conflicted entries.
-    fn conflicted_states(&self, lookup: &Lookup<'_>, view: &dyn Read) -> Result<Vec<State>, ViewError> {
+    fn conflicted_states(&self, lookup: &Lookup<'_>) -> Result<Vec<State>, ViewError> {
         let mut states = vec![State::new(); self.states];
         for (pair, values) in &self.entries {
-            let key = state::pair_name(view, *pair)?;
+            let key = lookup.states().pair_name(*pair)?;
             for (state, value) in states.iter_mut().zip(values) {
                 if let Some(event) = value.and_then(|offset| lookup.at(offset)) {
-                    state.insert(key.clone(), event.event_id.clone());
+                    state.insert((*key).clone(), event.event_id.clone());
                 }
             }
         }
@@ -141,7 +137,6 @@ impl Conflict {
     fn unconflicted<'e>(
         &self,
         lookup: &Lookup<'_>,
-        view: &dyn Read,
         base: Root,
         events: impl Iterator<Item = &'e OwnedEventId>,
         fetch: &resolve::Fetch<'_>,
@@ -156,11 +151,11 @@ impl Conflict {
         }
         let mut state = State::new();
         for (event_type, state_key) in keys {
-            let Some(pair) = state::pair(view, &event_type, &state_key)? else { continue };
+            let Some(pair) = lookup.states().pair(&event_type, &state_key)? else { continue };
             if self.entries.contains_key(&pair) {
                 continue;
             }
-            if let Some(event) = state::get(view, base, pair)?.and_then(|offset| lookup.at(offset)) {
+            if let Some(event) = lookup.states().get(base, pair)?.and_then(|offset| lookup.at(offset)) {
                 state.insert((event_type, state_key), event.event_id.clone());
             }
         }

@@ -20,11 +20,25 @@ use engram_log::{InputRef, Record};
 use engram_views::{Apply, ProjectError, Projector, Table};
 
 use self::memo::Memo;
+use crate::limits::MEMO_BYTES_MAX;
 
 /// The projector. Its fields are memos of what the tables hold.
-#[derive(Default)]
 pub struct RoomsProjector {
     memo: Memo,
+    memo_bytes: usize,
+}
+
+impl Default for RoomsProjector {
+    fn default() -> Self {
+        Self::with_memo_bytes(MEMO_BYTES_MAX)
+    }
+}
+
+impl RoomsProjector {
+    /// A projector that remembers so many bytes of what it reads, possibly none. What it decides is the same.
+    pub fn with_memo_bytes(memo_bytes: usize) -> Self {
+        Self { memo: Memo::new(memo_bytes), memo_bytes }
+    }
 }
 
 impl Projector for RoomsProjector {
@@ -33,7 +47,7 @@ impl Projector for RoomsProjector {
     }
 
     fn version(&self) -> u32 {
-        2
+        3
     }
 
     fn tables(&self) -> &'static [&'static Table] {
@@ -54,6 +68,6 @@ impl Projector for RoomsProjector {
     }
 
     fn reset(&mut self) {
-        self.memo = Memo::default();
+        self.memo = Memo::new(self.memo_bytes);
     }
 }

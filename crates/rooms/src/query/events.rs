@@ -60,6 +60,11 @@ pub fn pdu(reader: &dyn Read, offset: Offset) -> Result<Arc<Pdu>, ViewError> {
     parse(archived(&record)?).map(Arc::new).map_err(|error| damaged(offset, &error))
 }
 
+/// The ID of the event at an offset, without parsing it.
+pub(crate) fn event_id(reader: &dyn Read, offset: Offset) -> Result<Box<str>, ViewError> {
+    Ok(archived(&reader.record(offset)?)?.event_id.as_str().into())
+}
+
 /// The event that a transaction of a device made.
 pub fn transaction(
     reader: &dyn Read,

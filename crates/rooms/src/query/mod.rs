@@ -23,8 +23,8 @@ use engram_views::{Read, ViewError};
 
 pub use self::arrivals::arrivals;
 pub use self::directory::{alias, alias_creator, aliases, is_published, published};
-pub(crate) use self::events::parse;
 pub use self::events::{event, is_redacted, locate, meta, pdu, reason, transaction};
+pub(crate) use self::events::{event_id, parse};
 pub use self::members::{has_forgotten, members, membership, rooms_of};
 pub use self::render::{presented, presented_at, presented_to, redacted, render, stripped_state};
 pub(crate) use self::rooms::malformed;

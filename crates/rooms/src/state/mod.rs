@@ -4,21 +4,30 @@
 //! two tries share what they have in common, and a comparison stops where the numbers are equal. A root is the BLAKE3
 //! hash of its node's bytes, hence equal for equal states within one log's views.
 //!
-//! Nodes are not collected. The root after every state event is kept, since history is judged and shown by it, so every node of those
-//! stays reachable; what does not are the steps on the way to a resolved state, a path of nodes for each entry but the last that resolution sets. A
-//! rebuild of the view writes them again: they are a cost of forks, not a leak.
+//! There is nothing to collect: a change stores the nodes of its result only, and the projector keeps every root that it stores, since history
+//! is judged and shown by them. `garbage` checks just that. A room's nodes are its own, since they hold offsets of its events; so when a
+//! room is removed its nodes go with it, and nobody else's. Readers hold snapshots, in which they stay.
 
+mod garbage;
+mod memo;
 mod node;
 mod pairs;
 mod trie;
+mod update;
+
+use std::sync::Arc;
 
 use engram_log::Offset;
 use engram_views::{Apply, Read, ViewError};
 
-use self::node::{Node, NodeNumber};
+pub use self::garbage::{Nodes, count_nodes, remove_room};
+pub(crate) use self::memo::Memo;
+use self::memo::Remembered;
+use self::node::{Entry, Node, NodeNumber};
 pub(crate) use self::pairs::intern;
 pub use self::pairs::{pair, pair_name};
-use self::trie::{Source, Store};
+use self::trie::Source;
+use self::update::Store;
 use crate::codec::{Reader, put_varint};
 use crate::counters;
 use crate::tables::TRIE;
@@ -56,8 +65,21 @@ pub fn get(reader: &dyn Read, root: Root, pair: Pair) -> Result<Option<Offset>, 
 /// All entries, in the order of their pairs.
 pub fn entries(reader: &dyn Read, root: Root) -> Result<Vec<(Pair, Offset)>, ViewError> {
     let mut entries = Vec::new();
-    trie::collect(&Stored(reader), number_of(reader, root)?, &mut entries)?;
+    collect(reader, number_of(reader, root)?, &mut entries)?;
     Ok(entries.into_iter().map(|(pair, offset)| (Pair(pair), Offset(offset))).collect())
+}
+
+/// [`trie::collect`] from the bytes in the tables: a large state has thousands of leaves.
+fn collect(reader: &dyn Read, number: NodeNumber, out: &mut Vec<Entry>) -> Result<(), ViewError> {
+    if number == 0 {
+        return Ok(());
+    }
+    if let Some(inner) = Node::decode_into(&node_bytes(reader, number)?, out)? {
+        for child in inner.children {
+            collect(reader, child, out)?;
+        }
+    }
+    Ok(())
 }
 
 /// What differs, at a cost that follows the number of differences.
@@ -65,8 +87,12 @@ pub fn diff(reader: &dyn Read, before: Root, after: Root) -> Result<Vec<Change>,
     if before == after {
         return Ok(Vec::new());
     }
+    diff_in(&Stored(reader), number_of(reader, before)?, number_of(reader, after)?)
+}
+
+fn diff_in(source: &dyn Source, before: NodeNumber, after: NodeNumber) -> Result<Vec<Change>, ViewError> {
     let mut differences = Vec::new();
-    trie::diff(&Stored(reader), number_of(reader, before)?, number_of(reader, after)?, &mut differences)?;
+    trie::diff(source, before, after, &mut differences)?;
     let change = |(pair, before, after): trie::Difference| Change {
         pair: Pair(pair),
         before: before.map(Offset),
@@ -75,23 +101,84 @@ pub fn diff(reader: &dyn Read, before: Root, after: Root) -> Result<Vec<Change>,
     Ok(differences.into_iter().map(change).collect())
 }
 
-/// Sets or removes one entry; writes the new nodes.
-pub fn set(view: &mut Apply<'_>, root: Root, pair: Pair, value: Option<Offset>) -> Result<Root, ViewError> {
-    let number = number_of(view, root)?;
-    let mut store = Writing { view, last: None };
-    let after = match value {
-        Some(offset) => trie::insert(&mut store, number, pair.0, offset.0)?,
-        None => trie::remove(&mut store, number, pair.0)?,
-    };
+/// States as the projector reads them.
+#[derive(Clone, Copy)]
+pub(crate) struct Remembering<'a> {
+    reader: &'a dyn Read,
+    memo: &'a Memo,
+}
+
+impl<'a> Remembering<'a> {
+    pub(crate) fn new(reader: &'a dyn Read, memo: &'a Memo) -> Self {
+        Self { reader, memo }
+    }
+
+    /// [`get`].
+    pub(crate) fn get(&self, root: Root, pair: Pair) -> Result<Option<Offset>, ViewError> {
+        Ok(trie::get(&self.nodes(), self.number_of(root)?, pair.0)?.map(Offset))
+    }
+
+    /// The event that holds an entry by its name.
+    pub(crate) fn entry(&self, root: Root, event_type: &str, state_key: &str) -> Result<Option<Offset>, ViewError> {
+        match self.pair(event_type, state_key)? {
+            Some(pair) => self.get(root, pair),
+            None => Ok(None),
+        }
+    }
+
+    /// [`entries`].
+    pub(crate) fn entries(&self, root: Root) -> Result<Vec<(Pair, Offset)>, ViewError> {
+        let mut entries = Vec::new();
+        trie::collect(&self.nodes(), self.number_of(root)?, &mut entries)?;
+        Ok(entries.into_iter().map(|(pair, offset)| (Pair(pair), Offset(offset))).collect())
+    }
+
+    /// [`diff`].
+    pub(crate) fn diff(&self, before: Root, after: Root) -> Result<Vec<Change>, ViewError> {
+        if before == after {
+            return Ok(Vec::new());
+        }
+        diff_in(&self.nodes(), self.number_of(before)?, self.number_of(after)?)
+    }
+
+    fn nodes(&self) -> Remembered<'a> {
+        Remembered { reader: self.reader, memo: self.memo }
+    }
+
+    fn number_of(&self, root: Root) -> Result<NodeNumber, ViewError> {
+        if let Some(number) = self.memo.roots.borrow_mut().get(&root) {
+            return Ok(number);
+        }
+        let number = number_of(self.reader, root)?;
+        self.memo.roots.borrow_mut().put(root, number);
+        Ok(number)
+    }
+}
+
+/// Sets or removes entries, ascending by pair, and stores the nodes of the new state that are not there yet. `fresh` is a position that no state
+/// holds so far: of what holds it nobody has to ask whether it is there.
+pub(crate) fn update(
+    view: &mut Apply<'_>,
+    memo: &Memo,
+    root: Root,
+    changes: &[(Pair, Option<Offset>)],
+    fresh: Option<Offset>,
+) -> Result<Root, ViewError> {
+    let number = Remembering::new(view, memo).number_of(root)?;
+    let changes: Vec<_> = changes.iter().map(|(pair, value)| (pair.0, value.map(|offset| offset.0))).collect();
+    let mut store = Writing { view, memo, last: None };
+    let after = update::update(&mut store, number, &changes, fresh.map(|offset| offset.0))?;
     if after == number {
         return Ok(root);
     }
     // The root is written last, unless a removal left a node that existed before.
-    match store.last {
-        Some((last, root)) if last == after => Ok(root),
-        _ if after == 0 => Ok(Root::EMPTY),
-        _ => Ok(root_of(&node_bytes(view, after)?)),
-    }
+    let root = match store.last {
+        Some((last, root)) if last == after => root,
+        _ if after == 0 => Root::EMPTY,
+        _ => root_of(&node_bytes(view, after)?),
+    };
+    memo.roots.borrow_mut().put(root, after);
+    Ok(root)
 }
 
 /// Key of a node by its number: 0x00, u32.
@@ -116,44 +203,48 @@ fn number_of(reader: &dyn Read, root: Root) -> Result<NodeNumber, ViewError> {
     if root == Root::EMPTY {
         return Ok(0);
     }
-    let missing = ViewError::Row { table: TRIE.name, what: "a root is missing" };
-    let row = reader.get(&TRIE, &hash_key(root))?.ok_or(missing)?;
+    let row = reader.get(&TRIE, &hash_key(root))?.ok_or_else(|| missing("a root is missing"))?;
     Reader::new(TRIE.name, &row).varint32()
 }
 
 fn node_bytes(reader: &dyn Read, number: NodeNumber) -> Result<engram_views::Value, ViewError> {
-    let missing = ViewError::Row { table: TRIE.name, what: "a node is missing" };
-    reader.get(&TRIE, &node_key(number))?.ok_or(missing)
+    reader.get(&TRIE, &node_key(number))?.ok_or_else(|| missing("a node is missing"))
+}
+
+fn missing(what: &'static str) -> ViewError {
+    ViewError::Row { table: TRIE.name, what }
 }
 
 /// The nodes in the tables.
 struct Stored<'a>(&'a dyn Read);
 
 impl Source for Stored<'_> {
-    fn node(&self, number: NodeNumber) -> Result<Node, ViewError> {
-        Node::decode(&node_bytes(self.0, number)?)
+    fn node(&self, number: NodeNumber) -> Result<Arc<Node>, ViewError> {
+        Node::decode(&node_bytes(self.0, number)?).map(Arc::new)
     }
 }
 
 /// The nodes in the tables, and new ones.
 struct Writing<'a, 'b> {
     view: &'a mut Apply<'b>,
+    memo: &'a Memo,
     /// The node that was interned last.
     last: Option<(NodeNumber, Root)>,
 }
 
 impl Source for Writing<'_, '_> {
-    fn node(&self, number: NodeNumber) -> Result<Node, ViewError> {
-        Stored(self.view).node(number)
+    fn node(&self, number: NodeNumber) -> Result<Arc<Node>, ViewError> {
+        Remembered { reader: self.view, memo: self.memo }.node(number)
     }
 }
 
 impl Store for Writing<'_, '_> {
-    fn intern(&mut self, node: &Node) -> Result<NodeNumber, ViewError> {
+    fn intern(&mut self, node: Node, is_new: bool) -> Result<(NodeNumber, bool), ViewError> {
         let bytes = node.encode();
         let root = root_of(&bytes);
         let key = hash_key(root);
-        let known = self.view.get(&TRIE, &key)?;
+        let known = if is_new { None } else { self.view.get(&TRIE, &key)? };
+        let is_new = known.is_none();
         let number = if let Some(row) = known {
             Reader::new(TRIE.name, &row).varint32()?
         } else {
@@ -162,9 +253,10 @@ impl Store for Writing<'_, '_> {
             put_varint(&mut row, u64::from(number));
             self.view.put(&TRIE, &key, &row);
             self.view.put(&TRIE, &node_key(number), &bytes);
+            self.memo.keep_node(number, node);
             number
         };
         self.last = Some((number, root));
-        Ok(number)
+        Ok((number, is_new))
     }
 }

@@ -53,6 +53,11 @@ impl Inner {
         prefix_above(pair, self.digit) == self.prefix
     }
 
+    /// Some pair that the node covers.
+    pub(super) fn any_pair(&self) -> u32 {
+        self.prefix.checked_shl(4 * (u32::from(self.digit) + 1)).unwrap_or(0)
+    }
+
     /// The child that a pair belongs to.
     pub(super) fn slot(&self, pair: u32) -> usize {
         digit_of(pair, self.digit)
@@ -106,23 +111,29 @@ impl Node {
     }
 
     pub(super) fn decode(bytes: &[u8]) -> Result<Self, ViewError> {
+        let mut entries = Vec::with_capacity(LEAF_ENTRIES_MAX);
+        Ok(Self::decode_into(bytes, &mut entries)?.map_or(Self::Leaf(entries), Self::Inner))
+    }
+
+    /// Appends the entries of a leaf to a list that is there already, or gives the inner node.
+    pub(super) fn decode_into(bytes: &[u8], entries: &mut Vec<Entry>) -> Result<Option<Inner>, ViewError> {
         let mut reader = Reader::new(tables::TRIE.name, bytes);
         let tag = reader.byte()?;
         if tag > 0 {
-            return Self::decode_inner(tag - 1, &mut reader);
+            return Self::decode_inner(tag - 1, &mut reader).map(Some);
         }
-        let mut entries = Vec::with_capacity(LEAF_ENTRIES_MAX);
         let mut before = (0u32, 0u64);
         while !reader.is_empty() {
-            let pair = before.0.checked_add(reader.varint32()?).ok_or(reader.error("pairs overflow"))?;
+            let distance = reader.varint32()?;
+            let pair = before.0.checked_add(distance).ok_or_else(|| reader.error("pairs overflow"))?;
             let offset = before.1.wrapping_add(unzigzag(reader.varint()?).cast_unsigned());
             before = (pair, offset);
             entries.push(before);
         }
-        Ok(Self::Leaf(entries))
+        Ok(None)
     }
 
-    fn decode_inner(digit: u8, reader: &mut Reader<'_>) -> Result<Self, ViewError> {
+    fn decode_inner(digit: u8, reader: &mut Reader<'_>) -> Result<Inner, ViewError> {
         let prefix = reader.varint32()?;
         let count = reader.varint32()?;
         let bitmap = u16::from_le_bytes(reader.array()?);
@@ -132,6 +143,6 @@ impl Node {
                 *child = reader.varint32()?;
             }
         }
-        Ok(Self::Inner(Inner { digit, prefix, count, children }))
+        Ok(Inner { digit, prefix, count, children })
     }
 }

@@ -1,11 +1,12 @@
 //! The trie against a `BTreeMap`: same content, same root, whatever the history.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use proptest::collection::vec;
 use proptest::prelude::*;
 
 use super::*;
+use crate::state::update::{Store, built, update};
 
 #[derive(Default)]
 struct Memory {
@@ -14,20 +15,33 @@ struct Memory {
 }
 
 impl Source for Memory {
-    fn node(&self, number: NodeNumber) -> Result<Node, ViewError> {
-        Node::decode(&self.nodes[number as usize - 1])
+    fn node(&self, number: NodeNumber) -> Result<Arc<Node>, ViewError> {
+        Node::decode(&self.nodes[number as usize - 1]).map(Arc::new)
     }
 }
 
 impl Store for Memory {
-    fn intern(&mut self, node: &Node) -> Result<NodeNumber, ViewError> {
+    fn intern(&mut self, node: Node, is_new: bool) -> Result<(NodeNumber, bool), ViewError> {
         let bytes = node.encode();
+        assert_eq!(Node::decode(&bytes).unwrap(), node);
         let next = self.nodes.len() as u32 + 1;
         let number = *self.numbers.entry(bytes.clone()).or_insert(next);
+        assert!(number == next || !is_new, "what is there already is said to be new");
         if number == next {
             self.nodes.push(bytes);
         }
-        Ok(number)
+        Ok((number, number == next))
+    }
+}
+
+impl Memory {
+    fn reached(&self, root: NodeNumber, into: &mut BTreeSet<NodeNumber>) {
+        if root == 0 || !into.insert(root) {
+            return;
+        }
+        if let Node::Inner(inner) = &*self.node(root).unwrap() {
+            inner.children.iter().for_each(|child| self.reached(*child, into));
+        }
     }
 }
 
@@ -46,10 +60,10 @@ fn play(store: &mut Memory, root: NodeNumber, model: &mut Model, steps: &[(u32, 
     steps.iter().fold(root, |root, &(pair, value)| {
         if let Some(offset) = value {
             model.insert(pair, offset);
-            insert(store, root, pair, offset).unwrap()
+            update(store, root, &[(pair, Some(offset))], None).unwrap()
         } else {
             model.remove(&pair);
-            remove(store, root, pair).unwrap()
+            update(store, root, &[(pair, None)], None).unwrap()
         }
     })
 }
@@ -76,7 +90,37 @@ proptest! {
         let again = play(&mut store, 0, &mut Model::new(), &shuffled);
         prop_assert_eq!(again, root);
         let ascending: Vec<_> = model.into_iter().collect();
-        prop_assert_eq!(build(&mut store, &ascending).unwrap(), root);
+        prop_assert_eq!(built(&mut store, &ascending).unwrap(), root);
+    }
+
+    /// Any number of changes at once are the same as one after another; and nothing is stored that is not reached.
+    #[test]
+    fn changes_at_once_are_changes_one_by_one(first in steps(120), second in steps(120)) {
+        let at_once = |steps: &[(u32, Option<u64>)]| -> Vec<_> {
+            steps.iter().copied().collect::<BTreeMap<_, _>>().into_iter().collect()
+        };
+        let (mut store, mut model) = (Memory::default(), Model::new());
+        let one = update(&mut store, 0, &at_once(&first), None).unwrap();
+        let two = update(&mut store, one, &at_once(&second), None).unwrap();
+        let mut reached = BTreeSet::new();
+        store.reached(one, &mut reached);
+        store.reached(two, &mut reached);
+        prop_assert_eq!(reached.len(), store.nodes.len());
+        let slowly = play(&mut store, 0, &mut model, &first);
+        prop_assert_eq!(slowly, one);
+        let slowly = play(&mut store, slowly, &mut model, &second);
+        prop_assert_eq!(slowly, two);
+    }
+
+    /// What is known to be new by an offset that nothing holds yet is new.
+    #[test]
+    fn a_fresh_offset_makes_new_nodes(steps in steps(160), last in pair()) {
+        let (mut store, mut model) = (Memory::default(), Model::new());
+        let root = play(&mut store, 0, &mut model, &steps);
+        let before = store.nodes.len();
+        let root = update(&mut store, root, &[(last, Some(1 << 41))], Some(1 << 41)).unwrap();
+        prop_assert_eq!(get(&store, root, last).unwrap(), Some(1 << 41));
+        prop_assert!(store.nodes.len() > before);
     }
 
     #[test]
@@ -103,10 +147,11 @@ proptest! {
 fn a_change_in_a_large_room_writes_few_bytes() {
     let mut store = Memory::default();
     let all: Vec<Entry> = (100..50_100).map(|pair| (pair, 1_000_000 + u64::from(pair))).collect();
-    let mut root = build(&mut store, &all).unwrap();
+    let mut root = built(&mut store, &all).unwrap();
     let before = store.nodes.len();
     for change in 0..1000u32 {
-        root = insert(&mut store, root, 100 + change * 47 % 50_000, 2_000_000 + u64::from(change)).unwrap();
+        let pair = 100 + change * 47 % 50_000;
+        root = update(&mut store, root, &[(pair, Some(2_000_000 + u64::from(change)))], None).unwrap();
     }
     // Each node costs its bytes, its key (5), and the row that finds it by its hash (17 + 4).
     let written: usize = store.nodes[before..].iter().map(|node| node.len() + 5 + 21).sum();

@@ -1,0 +1,59 @@
+//! What the projector remembers of nodes, roots and pairs. Dropping any of it changes nothing: all three never change once
+//! they are written, while their room is there.
+
+use std::cell::RefCell;
+use std::sync::Arc;
+
+use engram_views::{Read, ViewError};
+
+use super::node::{Node, NodeNumber};
+use super::trie::Source;
+use super::{Pair, Root, node_bytes};
+use crate::recent::Recent;
+
+/// An event type and a state key.
+pub(crate) type PairName = Arc<(String, String)>;
+
+/// The memory. Interior mutability, since look-ups go through it while the tables are borrowed; never shared between threads.
+pub(crate) struct Memo {
+    nodes: RefCell<Recent<NodeNumber, Arc<Node>>>,
+    pub(super) roots: RefCell<Recent<Root, NodeNumber>>,
+    pub(super) pairs: RefCell<Recent<Vec<u8>, Pair>>,
+    pub(super) names: RefCell<Recent<Pair, PairName>>,
+}
+
+impl Memo {
+    /// Remembers so many bytes, half of them nodes.
+    pub(crate) fn new(bytes: usize) -> Self {
+        Self {
+            nodes: RefCell::new(Recent::new(bytes / 2, |_, node| match &**node {
+                Node::Leaf(entries) => 96 + entries.len() * 16,
+                Node::Inner(_) => 192,
+            })),
+            roots: RefCell::new(Recent::new(bytes / 8, |_, _| 64)),
+            pairs: RefCell::new(Recent::new(bytes / 8, |name, _| 64 + name.len())),
+            names: RefCell::new(Recent::new(bytes / 4, |_, name| 128 + name.0.len() + name.1.len())),
+        }
+    }
+
+    pub(super) fn keep_node(&self, number: NodeNumber, node: Node) {
+        self.nodes.borrow_mut().put(number, Arc::new(node));
+    }
+}
+
+/// The nodes in the tables, by way of the memory.
+pub(super) struct Remembered<'a> {
+    pub(super) reader: &'a dyn Read,
+    pub(super) memo: &'a Memo,
+}
+
+impl Source for Remembered<'_> {
+    fn node(&self, number: NodeNumber) -> Result<Arc<Node>, ViewError> {
+        if let Some(node) = self.memo.nodes.borrow_mut().get(&number) {
+            return Ok(node);
+        }
+        let node = Arc::new(Node::decode(&node_bytes(self.reader, number)?)?);
+        self.memo.nodes.borrow_mut().put(number, Arc::clone(&node));
+        Ok(node)
+    }
+}
