@@ -1,11 +1,13 @@
 //! Verifies a whole log, every byte of it, and says where it is damaged. Changes nothing.
 
+mod erasures;
+
 use std::io;
 use std::sync::Arc;
 
 use engram_log_format::frame::{self, FrameError, FrameRecord};
 use engram_log_format::input::{DecodeError, InputRef};
-use engram_log_format::record::{Chain, HEADER_BYTES, Stored};
+use engram_log_format::record::{Chain, Stored};
 use engram_log_format::segment::{Footer, IndexEntry, SEGMENT_HEADER_BYTES, SegmentHeader, decode_index};
 use engram_log_format::{Lane, Offset};
 
@@ -14,6 +16,8 @@ use crate::embedded::recover::{Opened, list, read_footer, read_header};
 use crate::embedded::scan::{Totals, look_ahead};
 use crate::embedded::writer::path;
 use crate::storage::{File, Storage};
+
+use self::erasures::Erasures;
 
 /// Something that does not verify.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -39,6 +43,10 @@ pub struct Report {
     pub records: u64,
     /// How many of them have lost their payload to an erasure.
     pub erased: u64,
+    /// How many of them have another payload in the place of the one that was written.
+    pub replaced: u64,
+    /// Payloads that were given up and are still there, or have an older replacement: whoever gave them up has to ask again.
+    pub erasures_pending: u64,
     /// Bytes that were read.
     pub bytes: u64,
     /// The last record that verifies.
@@ -85,14 +93,24 @@ fn run(storage: &Arc<dyn Storage>, progress: &mut dyn FnMut(Progress), deep: boo
         }
     }
     let mut report = Report::default();
+    let mut erasures = Erasures::default();
     for lane in lanes {
         let (paths, _) = list(storage, lane)?;
-        let mut verifier =
-            LaneVerifier { storage, lane, report: &mut report, progress, bytes_total, before: None, deep };
+        let mut verifier = LaneVerifier {
+            storage,
+            lane,
+            report: &mut report,
+            erasures: &mut erasures,
+            progress,
+            bytes_total,
+            before: None,
+            deep,
+        };
         for (number, path) in paths.iter().enumerate() {
             verifier.segment(path, number + 1 == paths.len())?;
         }
     }
+    erasures.finish(&mut report);
     Ok(report)
 }
 
@@ -109,6 +127,7 @@ struct LaneVerifier<'a> {
     storage: &'a Arc<dyn Storage>,
     lane: Lane,
     report: &'a mut Report,
+    erasures: &'a mut Erasures,
     progress: &'a mut dyn FnMut(Progress),
     bytes_total: u64,
     /// Whether payloads are validated.
@@ -234,6 +253,10 @@ impl LaneVerifier<'_> {
                 Ok(Some((buffer, at))) => {
                     let verified =
                         frame::verify(&buffer[at..], &key, current.chain.as_mut(), |record| records.push(record));
+                    if verified.is_ok() {
+                        let before = after.max(current.totals.last);
+                        self.erasures.note(current.name, position, &buffer[at..], &records, before);
+                    }
                     if self.deep && verified.is_ok() {
                         invalid = records.iter().find_map(|record| check_payload(&buffer[at..], record));
                     }
@@ -281,7 +304,10 @@ impl LaneVerifier<'_> {
     fn note(&mut self, records: &[FrameRecord], bytes: u64) {
         self.report.frames += 1;
         self.report.records += records.len() as u64;
-        self.report.erased += records.iter().filter(|record| record.header.stored == Stored::Erased).count() as u64;
+        for record in records {
+            self.report.erased += u64::from(record.header.stored == Stored::Erased);
+            self.report.replaced += u64::from(matches!(record.header.stored, Stored::Replaced(_)));
+        }
         if self.report.frames.is_multiple_of(256) {
             (self.progress)(Progress { bytes, bytes_total: self.bytes_total });
         }
@@ -319,11 +345,10 @@ impl LaneVerifier<'_> {
 /// What is wrong with the payload of a record whose digest matches, and where it is.
 fn check_payload(frame: &[u8], record: &FrameRecord) -> Option<(usize, String)> {
     let header = &record.header;
-    let start = record.position + HEADER_BYTES;
     if header.stored == Stored::Erased {
         return None;
     }
-    match InputRef::decode(header.kind, header.schema, &frame[start..start + header.stored_bytes()]) {
+    match InputRef::decode(header.kind, header.schema, &frame[record.position..][header.payload_range()]) {
         Ok(_) | Err(DecodeError::Unknown { .. }) => None,
         Err(error) => Some((record.position, format!("record {}: {error}", header.offset))),
     }

@@ -43,6 +43,8 @@ fn document(report: &Report) -> Value {
         "frames": report.frames,
         "records": report.records,
         "erased": report.erased,
+        "replaced": report.replaced,
+        "erasures_pending": report.erasures_pending,
         "bytes": report.bytes,
         "last": report.last.0,
         "damage": report.damage.iter().map(damage).collect::<Vec<_>>(),
@@ -61,6 +63,16 @@ fn print(report: &Report, output: &mut Output) -> Result<()> {
     ))?;
     if *erased > 0 {
         output.line(format_args!("{} of the records have lost their payload to an erasure", output::count(*erased)))?;
+    }
+    if report.replaced > 0 {
+        let replaced = output::count(report.replaced);
+        output.line(format_args!("{replaced} of the records have another payload in the place of what was erased"))?;
+    }
+    if report.erasures_pending > 0 {
+        let pending = output::count(report.erasures_pending);
+        output.line(format_args!(
+            "{pending} payloads were given up and are still there: the server erases them when it runs"
+        ))?;
     }
     for Damage { segment, position, after, reason } in &report.torn_tails {
         let what = "unfinished write at the end, which the next start cuts off: nothing of it was ever acknowledged";
