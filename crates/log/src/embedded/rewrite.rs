@@ -67,6 +67,7 @@ fn copy(eraser: &Eraser, segment: &Segment, outcomes: &Outcomes, path: &str) -> 
     let file = eraser.catalog.storage().create(path)?;
     // Before anything is read: a disk that is too full says so at once.
     file.allocate(opened.length)?;
+    let mut unpaced = 0;
     let mut reader = FrameReader::new(opened.file, SEGMENT_HEADER_BYTES as u64);
     let mut writer = Writer {
         base: header.base,
@@ -91,9 +92,13 @@ fn copy(eraser: &Eraser, segment: &Segment, outcomes: &Outcomes, path: &str) -> 
         writer.push(&frame, chain);
         if writer.buffer.len() >= WRITE_BYTES {
             writer.flush()?;
-            eraser.pace(old.max(WRITE_BYTES) as u64)?;
+        }
+        unpaced += old as u64;
+        if unpaced >= WRITE_BYTES as u64 {
+            eraser.pace(std::mem::take(&mut unpaced))?;
         }
     }
+    eraser.pace(unpaced)?;
     writer.flush()?;
     writer.finish(segment, &footer)
 }
