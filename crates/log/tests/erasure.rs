@@ -283,11 +283,11 @@ fn fail_one_call(call: u64, fault: Fault) -> bool {
     check(&log, &place);
     // Only what concerns the log itself, its commit and the end of its segment, stops it.
     match (&taken, log.append(Lane::Journal, &[redacted(0)], TimestampMs(0))) {
-        (Err(EraseError::Append(AppendError::Stopped(_))), Err(AppendError::Stopped(_))) => {}
+        (Err(EraseError::Append(AppendError::Stopped(_))), Err(AppendError::Stopped(_)))
+        | (Err(EraseError::Append(AppendError::DiskFull)), Err(AppendError::DiskFull)) => {}
         (Ok(Some(_)) | Err(EraseError::Append(AppendError::DiskFull)), Ok(appended)) => {
             log.wait_durable(appended.last).unwrap_or_else(|error| panic!("{place}: {error}"));
         }
-        (Err(EraseError::Append(AppendError::DiskFull)), Err(AppendError::DiskFull)) => {}
         other => panic!("{place}: {other:?}, {waited:?}"),
     }
     drop(log);

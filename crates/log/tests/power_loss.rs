@@ -122,7 +122,7 @@ fn one_seed(seed: u64, seen: &mut Seen, wanted: usize, samples: usize) {
         let recovered = check(&image, &done, promised, &place);
         checked += 1;
         if checked.is_multiple_of(7) {
-            check_again(&recovered, &place);
+            check_again(&recovered, &done, &place);
         }
     });
 }

@@ -8,14 +8,15 @@ use engram_log::storage::Storage;
 use engram_log::storage::sim::{Image, Op, SimStorage};
 use engram_log::verify::verify;
 use engram_log::{
-    AppendError, EmbeddedLog, FollowError, Input, InputRef, Kind, Lane, Lanes, Log, Offset, Options, Record,
-    TimestampMs,
+    AppendError, EmbeddedLog, Erasure, FollowError, Input, InputRef, Kind, Lane, Lanes, Log, Offset, Options,
+    PayloadState, Record, TimestampMs,
 };
 use engram_log_format::v1;
 
-/// Marks in the trace: an offset was handed out, or acknowledged as durable.
+/// Marks in the trace: an offset was handed out, or acknowledged as durable; or so many erasures are complete.
 const HANDED_OUT: u64 = 1 << 40;
 const ACKNOWLEDGED: u64 = 2 << 40;
+const ERASED: u64 = 4 << 40;
 
 pub(crate) fn options() -> Options {
     Options {
@@ -26,6 +27,7 @@ pub(crate) fn options() -> Options {
         tail_bytes_max: 1500,
         ephemeral_retention_ms: 1000,
         reserve_bytes: 4096,
+        erase_bytes_per_second: u64::MAX,
         ..Options::default()
     }
 }
@@ -47,22 +49,35 @@ pub(crate) struct Done {
     first: Offset,
     last: Offset,
     lane: Lane,
+    /// For each record the erasures of its payload, in order.
+    erasures: Vec<Vec<Outcome>>,
+}
+
+/// An erasure that was asked for.
+struct Outcome {
+    /// Its number, from one.
+    number: u64,
+    /// What is there of the payload after it.
+    left: Option<Vec<u8>>,
 }
 
 pub(crate) struct Workload {
     storage: Arc<SimStorage>,
     log: Arc<EmbeddedLog>,
     done: Vec<Done>,
+    erasures: u64,
     now: u64,
     choices: Choices,
 }
 
 impl Workload {
     /// Every operation: single and multiple appends, group commits, ephemeral records and their retention,
-    /// rotation of both lanes, an oversize append, leases, a clean close, a stop without one. The seed varies sizes.
+    /// rotation of both lanes, an oversize append, leases, erasures in sealed segments and in the one that is being written, of some
+    /// records twice, a clean close, a stop without one in the middle of an erasure. The seed varies sizes and what is erased.
     pub(crate) fn run(storage: &Arc<SimStorage>, seed: u64) -> Vec<Done> {
         let log = EmbeddedLog::open(storage.clone(), options()).expect("the log opens");
-        let mut work = Self { storage: storage.clone(), log, done: Vec::new(), now: 0, choices: Choices(seed) };
+        let mut work =
+            Self { storage: storage.clone(), log, done: Vec::new(), erasures: 0, now: 0, choices: Choices(seed) };
         for round in 0..3 {
             work.round(round);
             match round {
@@ -96,8 +111,38 @@ impl Workload {
         }
         let bytes = vary(&mut self.choices, 1500);
         self.append_and_wait(Lane::Ephemeral, 1, bytes);
+        self.erase(1, true);
         let bytes = vary(&mut self.choices, if round == 1 { 6000 } else { 1000 });
         self.append_and_wait(Lane::Journal, 2, bytes);
+        if round > 0 {
+            // The last one is still on its way when the next records are written, and when the process dies.
+            self.erase(3, round == 1);
+            self.append_and_wait(Lane::Journal, 1, 100);
+        }
+    }
+
+    /// Erases records of some of the appends that are durable; sometimes one that was erased before.
+    fn erase(&mut self, appends: usize, wait: bool) {
+        self.erasures += 1;
+        let mut erasures = Vec::new();
+        let journal: Vec<usize> = (0..self.done.len()).filter(|at| self.done[*at].lane == Lane::Journal).collect();
+        for _ in 0..appends {
+            let done = &mut self.done[journal[self.choices.next(journal.len())]];
+            let at = self.choices.next(done.inputs.len());
+            let replaced = self.choices.next(2) == 0 && done.erasures[at].iter().all(|before| before.left.is_some());
+            let replacement = replaced.then(|| account_data(b"-".to_vec()).encode().to_vec());
+            let left = Some(replacement.clone().unwrap_or_default());
+            done.erasures[at].push(Outcome { number: self.erasures, left: left.filter(|_| replaced) });
+            erasures.push(Erasure { offset: Offset(done.first.0 + at as u64), replacement });
+        }
+        if let Some(appended) = self.log.erase(&erasures, "test", TimestampMs(self.now)).expect("it is taken") {
+            self.storage.mark(HANDED_OUT | appended.last.0);
+            self.storage.mark(ACKNOWLEDGED | appended.last.0);
+        }
+        if wait {
+            assert!(self.log.wait_erased(Duration::from_secs(60)).expect("nothing is given up"), "it comes to an end");
+            self.storage.mark(ERASED | self.erasures);
+        }
     }
 
     /// Appends `count` records without waiting. The lease may be on its way to the disk: then it is tried again.
@@ -105,12 +150,7 @@ impl Workload {
         let number = self.done.len();
         let content = |part| format!("{number} {part} {count} {}", "x".repeat(bytes)).into_bytes();
         let input = |part| match lane {
-            Lane::Journal => Input::from(v1::AccountDataSet {
-                user_id: "@a:b".to_owned(),
-                room_id: None,
-                event_type: "t".to_owned(),
-                content: content(part),
-            }),
+            Lane::Journal => account_data(content(part)),
             Lane::Ephemeral => Input::from(v1::TypingSet {
                 room_id: String::from_utf8(content(part)).expect("text"),
                 user_id: "@a:b".to_owned(),
@@ -132,7 +172,8 @@ impl Workload {
         };
         self.storage.mark(HANDED_OUT | appended.last.0);
         let payloads = inputs.iter().map(|input| input.encode().to_vec()).collect();
-        self.done.push(Done { inputs, payloads, first: appended.first, last: appended.last, lane });
+        let erasures = inputs.iter().map(|_| Vec::new()).collect();
+        self.done.push(Done { inputs, payloads, first: appended.first, last: appended.last, lane, erasures });
         appended.last
     }
 
@@ -147,11 +188,38 @@ impl Workload {
     }
 }
 
+fn account_data(content: Vec<u8>) -> Input {
+    let (user_id, event_type) = ("@a:b".to_owned(), "t".to_owned());
+    Input::from(v1::AccountDataSet { user_id, room_id: None, event_type, content })
+}
+
+impl Done {
+    /// Whether the record is the one that was written, with a payload that it may have by now.
+    fn is(&self, at: usize, record: &Record, promised: Promised) -> bool {
+        let complete = self.erasures[at].iter().rfind(|erasure| erasure.number <= promised.erased);
+        let open = self.erasures[at].iter().filter(|erasure| erasure.number > promised.erased);
+        let whole =
+            complete.is_none() && record.state() == PayloadState::Whole && record.payload() == self.payloads[at];
+        let mut outcomes = complete.into_iter().chain(open);
+        record.kind == self.inputs[at].kind() && (whole || outcomes.any(|outcome| outcome.is(record)))
+    }
+}
+
+impl Outcome {
+    fn is(&self, record: &Record) -> bool {
+        match &self.left {
+            Some(left) => record.state() == PayloadState::Replaced && record.payload() == left,
+            None => record.state() == PayloadState::Gone && record.payload().is_empty(),
+        }
+    }
+}
+
 /// What had been promised at a point of the trace.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub(crate) struct Promised {
     handed_out: u64,
     acknowledged: u64,
+    erased: u64,
 }
 
 impl Promised {
@@ -160,6 +228,7 @@ impl Promised {
             Op::Mark(mark) if mark & ACKNOWLEDGED != 0 => {
                 self.acknowledged = self.acknowledged.max(mark & !ACKNOWLEDGED);
             }
+            Op::Mark(mark) if mark & ERASED != 0 => self.erased = mark & !ERASED,
             Op::Mark(mark) => self.handed_out = self.handed_out.max(mark & !HANDED_OUT),
             _ => {}
         }
@@ -203,11 +272,11 @@ fn check_appends(records: &[Record], done: &[Done], promised: Promised, place: &
     let mut known = 0;
     for append in done {
         // An offset that nobody had seen may carry something else after a recovery: what counts is the content.
-        let is_there = |(number, payload): (usize, &Vec<u8>)| {
-            let record = by_offset.get(&Offset(append.first.0 + number as u64));
-            record.is_some_and(|record| record.kind == append.inputs[number].kind() && record.payload() == payload)
+        let is_there = |number: &usize| {
+            let record = by_offset.get(&Offset(append.first.0 + *number as u64));
+            record.is_some_and(|record| append.is(*number, record, promised))
         };
-        let present = append.payloads.iter().enumerate().filter(|each| is_there(*each)).count();
+        let present = (0..append.inputs.len()).filter(is_there).count();
         known += present;
         let whole = present == 0 || present == append.inputs.len();
         assert!(whole, "{place}: part of the append at {} is there", append.first);
@@ -221,12 +290,14 @@ fn check_appends(records: &[Record], done: &[Done], promised: Promised, place: &
     assert!(inputs.count() <= known + own, "{place}: a record came from nowhere");
 }
 
-/// Recovery is idempotent: opened again, the log has the same records and some more of its own.
-pub(crate) fn check_again(storage: &Arc<SimStorage>, place: &str) {
+/// Recovery is idempotent: opened again, the log has the same records and some more of its own. And erasures that a
+/// crash has interrupted are completed by asking again.
+pub(crate) fn check_again(storage: &Arc<SimStorage>, done: &[Done], place: &str) {
     let reader = EmbeddedLog::open_read_only(storage.clone()).expect("it opens to read");
     let before: BTreeSet<Offset> = read_all(&reader).iter().map(|record| record.offset).collect();
     drop(reader);
     let log = EmbeddedLog::open(storage.clone(), options()).expect("it opens again");
+    erase_again(&log, done, place);
     let after = read_all(&log);
     log.close().expect("it closes");
     let offsets: BTreeSet<Offset> = after.iter().map(|record| record.offset).collect();
@@ -236,4 +307,28 @@ pub(crate) fn check_again(storage: &Arc<SimStorage>, place: &str) {
     let storage: Arc<dyn Storage> = storage.clone();
     let report = verify(&storage, &mut |_| {}).expect("it can be read");
     assert!(report.is_good() && report.torn_tails.is_empty(), "{place}: {report:?}");
+    assert_eq!(report.erasures_pending, 0, "{place}: what was announced is done");
+}
+
+/// Asks again for all erasures of records that are there.
+fn erase_again(log: &EmbeddedLog, done: &[Done], place: &str) {
+    let mut erasures = Vec::new();
+    let everything = Promised { erased: u64::MAX, ..Promised::default() };
+    for append in done {
+        for (at, outcomes) in append.erasures.iter().enumerate() {
+            let offset = Offset(append.first.0 + at as u64);
+            let Some(last) = outcomes.last() else { continue };
+            let is_there = |record: Record| append.is(at, &record, Promised::default());
+            if log.read(offset).is_ok_and(is_there) {
+                erasures.push((append, at, Erasure { offset, replacement: last.left.clone() }));
+            }
+        }
+    }
+    let wanted: Vec<Erasure> = erasures.iter().map(|(_, _, erasure)| erasure.clone()).collect();
+    log.erase(&wanted, "test", TimestampMs(0)).unwrap_or_else(|error| panic!("{place}: {error}"));
+    assert!(log.wait_erased(Duration::from_secs(60)).expect("nothing is given up"), "{place}: it comes to an end");
+    for (append, at, erasure) in erasures {
+        let record = log.read(erasure.offset).expect("it is there");
+        assert!(append.is(at, &record, everything), "{place}: {record:?} is as it was asked for");
+    }
 }
