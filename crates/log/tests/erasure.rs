@@ -116,7 +116,7 @@ fn follow(log: &EmbeddedLog) -> BTreeMap<Offset, Record> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(48))]
+    #![proptest_config(ProptestConfig { cases: 48, failure_persistence: None, ..ProptestConfig::default() })]
 
     /// Any subset, in any order, in any number of steps, some records more than once, with restarts in between.
     #[test]

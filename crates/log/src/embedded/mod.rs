@@ -43,7 +43,8 @@ use self::tail::Tail;
 use crate::interface::{AppendError, Appended, EraseError, Erasure, FollowError, Follower, Lanes, Log, ReadError};
 use crate::record::{PayloadState, Record};
 use crate::storage::Lock;
-use crate::sync::{Mutex, thread::JoinHandle};
+use crate::sync::Mutex;
+use crate::sync::thread::{self, JoinHandle};
 
 /// The log in files of this machine.
 pub struct EmbeddedLog {
@@ -67,11 +68,21 @@ impl EmbeddedLog {
         if reason == appender::CLOSED { Ok(()) } else { Err(AppendError::Stopped(reason)) }
     }
 
+    /// Starts the erasing thread, if it does not run: most logs never need it.
+    fn start_erasing(&self) -> std::io::Result<()> {
+        let mut erasing = self.erasing.lock();
+        if erasing.is_none() {
+            let eraser = self.eraser.clone();
+            let thread = thread::Builder::new().name("engram-erase".to_owned()).spawn(move || eraser.run())?;
+            *erasing = Some(thread);
+        }
+        Ok(())
+    }
+
     /// Ends the threads and waits for them. Returns why the log has stopped.
     fn join(&self, end: End) -> String {
-        let mut erasing = self.erasing.lock();
-        if let Some(thread) = erasing.take() {
-            self.eraser.end();
+        self.eraser.end();
+        if let Some(thread) = self.erasing.lock().take() {
             let _ = thread.join();
         }
         let mut appender = self.appender.lock();
@@ -130,7 +141,9 @@ impl Log for EmbeddedLog {
     }
 
     fn erase(&self, erasures: &[Erasure], reason: &str, now: TimestampMs) -> Result<Option<Appended>, EraseError> {
-        self.eraser.take(&self.sequencer, erasures, reason, now)
+        let appended = self.eraser.take(&self.sequencer, erasures, reason, now)?;
+        self.start_erasing().map_err(|error| EraseError::GivenUp(format!("cannot start its thread: {error}")))?;
+        Ok(appended)
     }
 
     fn wait_erased(&self, timeout: Duration) -> Result<bool, EraseError> {

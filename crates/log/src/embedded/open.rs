@@ -238,8 +238,7 @@ impl EmbeddedLog {
         };
         let thread = thread::Builder::new().name("engram-log".to_owned()).spawn(move || appender.run());
         let appender = thread.map_err(OpenError::io("start the log's thread"))?;
-        let erasing = eraser.clone();
-        let log = Arc::new(Self {
+        Ok(Arc::new(Self {
             sequencer,
             tail,
             catalog,
@@ -248,10 +247,7 @@ impl EmbeddedLog {
             appender: Mutex::new(Some(appender)),
             erasing: Mutex::new(None),
             lock: Mutex::new(Some(lock)),
-        });
-        let thread = thread::Builder::new().name("engram-erase".to_owned()).spawn(move || erasing.run());
-        *log.erasing.lock() = Some(thread.map_err(OpenError::io("start the log's thread"))?);
-        Ok(log)
+        }))
     }
 
     /// Says in the log whose it is, that a process has begun to write, and how far offsets may be shown.
