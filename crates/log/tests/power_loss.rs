@@ -121,7 +121,7 @@ fn one_seed(seed: u64, seen: &mut Seen, wanted: usize, samples: usize) {
         let place = format!("seed {seed}, {place}");
         let recovered = check(&image, &done, promised, &place);
         checked += 1;
-        if checked.is_multiple_of(7) {
+        if checked.is_multiple_of(11) {
             check_again(&recovered, &done, &place);
         }
     });
