@@ -126,6 +126,8 @@ inputs! {
     Erased = 5, "erased", Keep;
 
     Pdu = 16, "pdu", Keep;
+    StateGiven = 17, "state-given", Keep;
+    RoomsRejudged = 18, "rooms-rejudged", Keep;
 
     AccountCreated = 32, "account-created", Keep;
     PasswordSet = 33, "password-set", Keep;

@@ -153,6 +153,15 @@ fn rooms() -> Vec<Input> {
             verified_keys: vec![text("example.org ed25519:1")],
         }
         .into(),
+        v1::StateGiven {
+            room_id: room_id(),
+            event_id: text("$0123456789012345678901234567890123456789012"),
+            state: vec![text("$create"), text("$power")],
+            server: text("example.org"),
+            anew: true,
+        }
+        .into(),
+        v1::RoomsRejudged { room_ids: vec![room_id()], view_version: 3 }.into(),
         v1::RoomForgotten { user_id: user_id(), room_id: room_id() }.into(),
         v1::RoomAliasSet { alias: text("#a:example.org"), room_id: Some(room_id()), user_id: user_id() }.into(),
         v1::RoomPublished { room_id: room_id(), published: true }.into(),

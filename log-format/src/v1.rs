@@ -83,6 +83,29 @@ records! {
         /// Key IDs (`server ed25519:id`) whose signatures the writer has verified. Empty for a local event.
         pub verified_keys: Vec<String>,
     }
+    /// The state before an event, as other servers gave it: of what comes before the event not everything is known here.
+    ///
+    /// Comes before the event, and after the events of the state.
+    pub struct StateGiven {
+        /// The room.
+        pub room_id: String,
+        /// The event.
+        pub event_id: String,
+        /// The IDs of the events that the state consists of.
+        pub state: Vec<String>,
+        /// The server that gave the state.
+        pub server: String,
+        /// Whether the room begins anew with the event, as it does for a server that joins: what was known of the room's
+        /// head and current state is history.
+        pub anew: bool,
+    }
+    /// After a rebuild with other rules, verdicts or states of rooms are not what clients were shown.
+    pub struct RoomsRejudged {
+        /// The rooms.
+        pub room_ids: Vec<String>,
+        /// The version of the rooms' view that judged anew.
+        pub view_version: u32,
+    }
     /// A client's transaction: its scope is (user, device, endpoint).
     pub struct Transaction {
         /// The user; for application services not necessarily the sender.

@@ -21,6 +21,7 @@ pub mod membership;
 pub mod pdu;
 pub mod power;
 pub mod push;
+pub mod received;
 pub mod redact;
 pub mod resolve;
 pub mod room_version;

@@ -3,7 +3,7 @@
 //! Events of room versions 1 to 5 may hold any numbers (SIG-02). They are hashed in the form that their servers gave them; only of integers
 //! beyond 64 bits that form is lost, so that such an event verifies no better than one whose content was changed.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use base64::Engine as _;
 use ruma::{
@@ -20,9 +20,46 @@ use crate::{
     redact,
 };
 
+/// How far into the future a server's word on the validity of its keys counts, in milliseconds: seven days (SIG-13).
+pub const KEY_VALIDITY_MS_MAX: u64 = 7 * 24 * 60 * 60 * 1000;
+
+/// The key with which policy servers sign: it vouches for no event (SIG-12).
+const POLICY_SERVER_KEY: &str = "ed25519:policy_server";
+
+/// Which events a key vouches for, by their `origin_server_ts` in milliseconds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum KeyValidity {
+    /// All: this server's own key, or one whose validity is not known.
+    Always,
+    /// From room version 5 on those up to this time; in versions before, all.
+    Until(u64),
+    /// The server has stopped to use it: those up to this time, in every version.
+    Expired(u64),
+}
+
+impl KeyValidity {
+    /// Of a key in use, by `valid_until_ts` in the server's answer, which was received at `now_ms` (SIG-13).
+    pub fn until(valid_until_ts: u64, now_ms: u64) -> Self {
+        Self::Until(valid_until_ts.min(now_ms.saturating_add(KEY_VALIDITY_MS_MAX)))
+    }
+
+    /// Whether a key of this validity vouches for an event.
+    pub fn covers(self, version: &RoomVersion, origin_server_ts: u64) -> bool {
+        match self {
+            Self::Always => true,
+            Self::Until(_) if !version.rules().enforce_key_validity => true,
+            Self::Until(last) | Self::Expired(last) => origin_server_ts <= last,
+        }
+    }
+}
+
 /// Public keys by server name and key ID.
 #[derive(Debug, Clone, Default)]
-pub struct PublicKeys(PublicKeyMap);
+pub struct PublicKeys {
+    keys: PublicKeyMap,
+    /// Where it is not [`KeyValidity::Always`].
+    validity: BTreeMap<(String, String), KeyValidity>,
+}
 
 impl PublicKeys {
     /// No keys.
@@ -32,11 +69,28 @@ impl PublicKeys {
 
     /// Adds a key in base64, padded or not; `false` if it is not base64.
     pub fn insert(&mut self, server_name: &str, key_id: &str, public_base64: &str) -> bool {
+        self.insert_valid(server_name, key_id, public_base64, KeyValidity::Always)
+    }
+
+    /// Adds a key that vouches for some events only.
+    pub fn insert_valid(
+        &mut self,
+        server_name: &str,
+        key_id: &str,
+        public_base64: &str,
+        validity: KeyValidity,
+    ) -> bool {
         let Ok(key) = Base64::parse(public_base64) else {
             return false;
         };
-        self.0.entry(server_name.to_owned()).or_default().insert(key_id.to_owned(), key);
+        self.keys.entry(server_name.to_owned()).or_default().insert(key_id.to_owned(), key);
+        self.validity.insert((server_name.to_owned(), key_id.to_owned()), validity);
         true
+    }
+
+    fn covers(&self, server_name: &str, key_id: &str, version: &RoomVersion, origin_server_ts: u64) -> bool {
+        let validity = self.validity.get(&(server_name.to_owned(), key_id.to_owned()));
+        key_id != POLICY_SERVER_KEY && validity.is_none_or(|validity| validity.covers(version, origin_server_ts))
     }
 }
 
@@ -81,15 +135,25 @@ fn hash_matches(event: &Object<'_>) -> bool {
 
 /// Verifies the signatures that the room version requires of the event, and its content hash.
 pub fn verify_event(version: &RoomVersion, json: &[u8], keys: &PublicKeys) -> Result<Verified, VerifyError> {
+    verify_event_by(version, json, keys).map(|(verified, _)| verified)
+}
+
+/// [`verify_event`], with the keys that vouched, as `server ed25519:id`.
+pub fn verify_event_by(
+    version: &RoomVersion,
+    json: &[u8],
+    keys: &PublicKeys,
+) -> Result<(Verified, Vec<String>), VerifyError> {
     let event = hash::parse_event(version, json)?;
     let mut redacted = event.clone();
     redact::redact_object(version, &mut redacted);
     let mut signed = String::with_capacity(json.len());
     redacted.write_without(&mut signed, &["signatures", "unsigned"]);
+    let mut vouched = Vec::new();
     for server in signers(version, &event)? {
-        verify_signatures(&event, &server, signed.as_bytes(), keys)?;
+        verify_signatures(version, &event, &server, signed.as_bytes(), keys, &mut vouched)?;
     }
-    Ok(if hash_matches(&event) { Verified::Whole } else { Verified::RedactedOnly })
+    Ok((if hash_matches(&event) { Verified::Whole } else { Verified::RedactedOnly }, vouched))
 }
 
 /// The servers whose signatures the room version requires of the event.
@@ -128,17 +192,32 @@ fn signers(version: &RoomVersion, event: &Object<'_>) -> Result<BTreeSet<String>
     Ok(servers)
 }
 
-/// Every signature of a server by a known key has to be right, and there has to be one.
-fn verify_signatures(event: &Object<'_>, server: &str, signed: &[u8], keys: &PublicKeys) -> Result<(), VerifyError> {
+/// Every signature of a server by a known key that covers the event has to be right, and there has to be one.
+fn verify_signatures(
+    version: &RoomVersion,
+    event: &Object<'_>,
+    server: &str,
+    signed: &[u8],
+    keys: &PublicKeys,
+    vouched: &mut Vec<String>,
+) -> Result<(), VerifyError> {
     let missing = || VerifyError::Unsigned(server.to_owned());
     let signatures = event.get("signatures").and_then(|all| all.as_object()?.get(server)?.as_object());
-    let known = keys.0.get(server).ok_or_else(missing)?;
+    let known = keys.keys.get(server).ok_or_else(missing)?;
+    let origin_server_ts = match event.get("origin_server_ts") {
+        Some(Tree::Integer(ts)) => u64::try_from(*ts).unwrap_or_default(),
+        _ => return Err(VerifyError::Field("origin_server_ts")),
+    };
     let mut checked = 0;
     for (key_id, signature) in signatures.ok_or_else(missing)?.iter().filter(|(id, _)| id.starts_with("ed25519:")) {
         let Some(key) = known.get(key_id) else { continue };
+        if !keys.covers(server, key_id, version, origin_server_ts) {
+            continue;
+        }
         let signature = signature.as_str().and_then(|text| BASE64.decode(text).ok());
         let signature = signature.ok_or(VerifyError::Field("signatures"))?;
         signatures::verify_canonical_json_bytes(&SigningKeyAlgorithm::Ed25519, key.as_bytes(), &signature, signed)?;
+        vouched.push(format!("{server} {key_id}"));
         checked += 1;
     }
     if checked > 0 { Ok(()) } else { Err(missing()) }
@@ -151,7 +230,7 @@ fn string<'e>(object: &'e Object<'_>, key: &str) -> Option<&'e str> {
 /// Verifies that every entity of `keys` has signed a JSON object.
 pub fn verify_json(json: &[u8], keys: &PublicKeys) -> Result<(), VerifyError> {
     let object: CanonicalJsonObject = serde_json::from_slice(json)?;
-    Ok(signatures::verify_json(&keys.0, &object)?)
+    Ok(signatures::verify_json(&keys.keys, &object)?)
 }
 
 #[cfg(test)]
@@ -196,7 +275,7 @@ mod tests {
             let text = String::from_utf8(json).expect("UTF-8");
             for text in [text.clone(), text.replace("join", "knock"), text.replace("ed25519:a_", "ed25519:b_")] {
                 let object = serde_json::from_str(&text).expect("an object");
-                let theirs = ruma::signatures::verify_event(&public_keys().0, &object, version.rules());
+                let theirs = ruma::signatures::verify_event(&public_keys().keys, &object, version.rules());
                 let ours = verify_event(version, text.as_bytes(), &public_keys());
                 let whole = |verified| {
                     if matches!(verified, ruma::signatures::Verified::All) {
@@ -245,6 +324,51 @@ mod tests {
                 Pdu::parse(version, &id, event["room_id"].as_str().expect("a room"), resigned.into_bytes())
                     .expect("parses");
             }
+        }
+    }
+
+    /// SIG-12, SIG-13: keys that do not cover the event are passed over, and another may still vouch.
+    #[test]
+    fn keys_vouch_for_events_of_their_time() {
+        use super::{KEY_VALIDITY_MS_MAX, KeyValidity, verify_event_by};
+        let public = key().public_base64().to_owned();
+        let check = |id: &str, validity: KeyValidity, good: bool| {
+            let draft =
+                Draft { sender: ALICE, event_type: "m.room.message", state_key: None, content: "{}", redacts: None };
+            let json = TestRoom::new(id).build(&draft).json;
+            let mut keys = PublicKeys::new();
+            assert!(keys.insert_valid(SERVER, "ed25519:a_test", &public, validity));
+            let vouched = verify_event_by(crate::testing::version(id), &json, &keys);
+            assert_eq!(vouched.is_ok(), good, "version {id}, {validity:?}: {vouched:?}");
+            if let Ok((_, vouched)) = vouched {
+                assert_eq!(vouched, [format!("{SERVER} ed25519:a_test")]);
+            }
+        };
+        let draft =
+            Draft { sender: ALICE, event_type: "m.room.message", state_key: None, content: "{}", redacts: None };
+        let event: serde_json::Value = serde_json::from_slice(&TestRoom::new("11").build(&draft).json).expect("JSON");
+        let sent = event["origin_server_ts"].as_u64().expect("a time");
+        for (id, enforced) in [("4", false), ("5", true), ("11", true)] {
+            check(id, KeyValidity::Until(u64::MAX), true);
+            check(id, KeyValidity::Until(0), !enforced);
+            check(id, KeyValidity::Expired(0), false);
+            check(id, KeyValidity::Expired(u64::MAX), true);
+        }
+        assert!(KeyValidity::Until(sent).covers(crate::testing::version("11"), sent));
+        assert!(!KeyValidity::Until(sent - 1).covers(crate::testing::version("11"), sent));
+        assert_eq!(KeyValidity::until(u64::MAX, 1000), KeyValidity::Until(1000 + KEY_VALIDITY_MS_MAX));
+        assert_eq!(KeyValidity::until(5, 1000), KeyValidity::Until(5));
+    }
+
+    #[test]
+    fn signatures_by_unknown_algorithms_and_of_policy_servers_count_for_nothing() {
+        let version = crate::testing::version("11");
+        let text = String::from_utf8(built("m.room.message", None, "{}")).expect("UTF-8");
+        for other in ["ed25519:policy_server", "rsa:a_test"] {
+            let text = text.replace("ed25519:a_test", other);
+            let mut keys = public_keys();
+            assert!(keys.insert(SERVER, other, key().public_base64()));
+            verify_event(version, text.as_bytes(), &keys).expect_err(other);
         }
     }
 

@@ -17,6 +17,7 @@ pub mod tables;
 #[cfg(test)]
 mod tests;
 pub mod types;
+pub mod verdicts;
 pub mod writer;
 
 pub use delta::RoomDelta;

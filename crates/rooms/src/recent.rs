@@ -35,6 +35,15 @@ impl<K: Eq + Hash, V: Clone> Recent<K, V> {
         Some(value)
     }
 
+    /// Forgets an entry, whose value is about to be another. What it weighed counts on until the generation is full.
+    pub(crate) fn forget<Q: Eq + Hash + ?Sized>(&mut self, key: &Q)
+    where
+        K: Borrow<Q>,
+    {
+        self.young.remove(key);
+        self.old.remove(key);
+    }
+
     pub(crate) fn put(&mut self, key: K, value: V) {
         if self.weight_max == 0 {
             return;
@@ -72,6 +81,8 @@ mod tests {
             recent.put(number + 100, 0);
             assert_eq!(recent.get(&7), Some(number));
         }
+        recent.forget(&7);
+        assert_eq!(recent.get(&7), None, "of neither generation");
     }
 
     #[test]

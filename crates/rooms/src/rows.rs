@@ -6,7 +6,7 @@ use engram_log::Offset;
 use engram_views::ViewError;
 
 use crate::codec::{Reader, put_bytes, put_varint};
-use crate::query::{EventMeta, Extremity, Head, Verdict};
+use crate::query::{EventMeta, Extremity, Head, Place, Verdict};
 use crate::state::Root;
 use crate::tables;
 use crate::types::{Membership, RoomNumber};
@@ -105,8 +105,12 @@ const IS_STATE: u8 = 1 << 2;
 const IS_REDACTED: u8 = 1 << 3;
 const IS_WITHHELD: u8 = 1 << 4;
 const STATE_IS_RESOLVED: u8 = 1 << 5;
+const IS_PAST: u8 = 1 << 6;
+const IS_APART: u8 = 1 << 7;
+/// All flags at once, which no event has: the event has a place now, under another offset.
+const IS_MOVED: u8 = u8::MAX;
 
-/// Flags, depth, distance back to `state_before`, then the redaction if there is one.
+/// Flags, depth, distance back to `state_before`, then the redaction if there is one, and the anchor of an event of the past.
 pub(crate) fn encode_meta(offset: Offset, meta: &EventMeta) -> Vec<u8> {
     assert!(meta.state_before <= offset, "the state before an event comes from before it");
     let flag = |on: bool, bit: u8| if on { bit } else { 0 };
@@ -116,23 +120,46 @@ pub(crate) fn encode_meta(offset: Offset, meta: &EventMeta) -> Vec<u8> {
             | flag(meta.is_state, IS_STATE)
             | flag(meta.redacted_by.is_some(), IS_REDACTED)
             | flag(meta.is_withheld, IS_WITHHELD)
-            | flag(meta.state_is_resolved, STATE_IS_RESOLVED),
+            | flag(meta.state_is_resolved, STATE_IS_RESOLVED)
+            | flag(matches!(meta.place, Place::Past(_)), IS_PAST)
+            | flag(meta.place == Place::Apart, IS_APART),
     );
+    assert!(row[0] != IS_MOVED, "no event is everything at once");
     put_varint(&mut row, meta.depth);
     put_varint(&mut row, offset.0 - meta.state_before.0);
     if let Some(redaction) = meta.redacted_by {
         put_varint(&mut row, redaction.0);
     }
+    if let Place::Past(anchor) = meta.place {
+        put_varint(&mut row, anchor.unwrap_or(Offset::ZERO).0);
+    }
     row
 }
 
-pub(crate) fn decode_meta(offset: Offset, row: &[u8]) -> Result<EventMeta, ViewError> {
+/// The row in the place of an event that was kept apart, and has its place under a later offset now.
+pub(crate) fn encode_moved(to: Offset) -> Vec<u8> {
+    let mut row = vec![IS_MOVED];
+    put_varint(&mut row, to.0);
+    row
+}
+
+/// Where the event of this row has its place, if that is elsewhere.
+pub(crate) fn decode_moved(row: &[u8]) -> Result<Option<Offset>, ViewError> {
+    let mut reader = Reader::new(tables::EVENTS.name, row);
+    if reader.byte()? == IS_MOVED { reader.offset().map(Some) } else { Ok(None) }
+}
+
+/// The row of an event; none if it has its place elsewhere.
+pub(crate) fn decode_meta(offset: Offset, row: &[u8]) -> Result<Option<EventMeta>, ViewError> {
     let mut reader = Reader::new(tables::EVENTS.name, row);
     let flags = reader.byte()?;
+    if flags == IS_MOVED {
+        return Ok(None);
+    }
     let depth = reader.varint()?;
     let distance = reader.varint()?;
     let state_before = offset.0.checked_sub(distance).ok_or(reader.error("a distance exceeds the offset"))?;
-    Ok(EventMeta {
+    let mut meta = EventMeta {
         verdict: match flags & 3 {
             0 => Verdict::Accepted,
             1 => Verdict::SoftFailed,
@@ -145,7 +172,13 @@ pub(crate) fn decode_meta(offset: Offset, row: &[u8]) -> Result<EventMeta, ViewE
         state_is_resolved: flags & STATE_IS_RESOLVED != 0,
         redacted_by: if flags & IS_REDACTED == 0 { None } else { Some(reader.offset()?) },
         is_withheld: flags & IS_WITHHELD != 0,
-    })
+        place: if flags & IS_APART == 0 { Place::Live } else { Place::Apart },
+    };
+    if flags & IS_PAST != 0 {
+        let anchor = reader.offset()?;
+        meta.place = Place::Past((anchor != Offset::ZERO).then_some(anchor));
+    }
+    Ok(Some(meta))
 }
 
 /// Room number and offset: where an event is.
@@ -159,6 +192,39 @@ pub(crate) fn encode_place(room: RoomNumber, offset: Offset) -> Vec<u8> {
 pub(crate) fn decode_place(table: &'static str, row: &[u8]) -> Result<(RoomNumber, Offset), ViewError> {
     let mut reader = Reader::new(table, row);
     Ok((RoomNumber(reader.varint32()?), reader.offset()?))
+}
+
+/// Room number and an event's ID: missing events, states that were given.
+pub(crate) fn room_event_key(room: RoomNumber, event_id: &str) -> Vec<u8> {
+    let mut key = room.0.to_be_bytes().to_vec();
+    key.extend_from_slice(&event_id_key(event_id));
+    key
+}
+
+/// The anchor of a missing event.
+pub(crate) fn encode_anchor(anchor: Offset) -> Vec<u8> {
+    let mut row = Vec::with_capacity(5);
+    put_varint(&mut row, anchor.0);
+    row
+}
+
+/// A missing event and its anchor.
+pub(crate) fn decode_missing(key: &[u8], row: &[u8]) -> Result<(String, Offset), ViewError> {
+    let mut reader = Reader::new(tables::MISSING.name, row);
+    let event = key.get(4..).ok_or(reader.error("the key is too short"))?;
+    Ok((event_id_of_key(&reader, event)?, reader.offset()?))
+}
+
+/// A state that was given, and whether the room begins anew with it.
+pub(crate) fn encode_given(root: Root, anew: bool) -> Vec<u8> {
+    let mut row = root.0.to_vec();
+    row.push(u8::from(anew));
+    row
+}
+
+pub(crate) fn decode_given(row: &[u8]) -> Result<(Root, bool), ViewError> {
+    let mut reader = Reader::new(tables::GIVEN_STATES.name, row);
+    Ok((Root(reader.array()?), reader.byte()? != 0))
 }
 
 /// Membership, the mark of a forgotten room if the table has one, and the member event.
@@ -231,7 +297,7 @@ mod tests {
         #[test]
         fn rows_of_events_round_trip(
             offset in 1u64..1 << 50, back: u64, depth: u64, flags in 0u8..4, marks: (bool, bool, bool),
-            redaction: Option<u64>,
+            redaction: Option<u64>, place in 0u8..4, anchor in 1u64..,
         ) {
             let verdicts = [Verdict::Accepted, Verdict::SoftFailed, Verdict::Rejected, Verdict::Outlier];
             let meta = EventMeta {
@@ -242,9 +308,19 @@ mod tests {
                 state_is_resolved: marks.1,
                 redacted_by: redaction.map(Offset),
                 is_withheld: marks.2,
+                place: match place {
+                    0 => Place::Live,
+                    1 => Place::Past(None),
+                    2 => Place::Past(Some(Offset(anchor))),
+                    _ => Place::Apart,
+                },
             };
             let row = encode_meta(Offset(offset), &meta);
-            prop_assert_eq!(decode_meta(Offset(offset), &row).unwrap(), meta);
+            prop_assert_eq!(decode_moved(&row).unwrap(), None);
+            prop_assert_eq!(decode_meta(Offset(offset), &row).unwrap(), Some(meta));
+            let moved = encode_moved(Offset(anchor));
+            prop_assert_eq!(decode_moved(&moved).unwrap(), Some(Offset(anchor)));
+            prop_assert_eq!(decode_meta(Offset(offset), &moved).unwrap(), None);
         }
     }
 }

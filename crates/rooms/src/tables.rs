@@ -13,7 +13,8 @@ pub static IDS: Table = Table::new(1, "rooms.ids", Tuning::Misses);
 pub static INFO: Table = Table::new(2, "rooms.info", Tuning::Points);
 /// room number → [`crate::query::Head`].
 pub static HEADS: Table = Table::new(3, "rooms.heads", Tuning::Points);
-/// room number, offset → [`crate::query::EventMeta`]. The timeline in arrival order, with events that are not shown.
+/// room number, offset → [`crate::query::EventMeta`], or where the event is now. The timeline in arrival order, with events that are
+/// not shown.
 pub static EVENTS: Table = Table::new(4, "rooms.events", Tuning::Scans);
 /// event ID (0x00 and 32 hash bytes, or 0x01 and the text) → room number, offset.
 pub static EVENT_IDS: Table = Table::new(5, "rooms.event_ids", Tuning::Misses);
@@ -48,6 +49,19 @@ pub static REASONS: Table = Table::new(18, "rooms.reasons", Tuning::Points);
 /// [`crate::rows::event_id_mark`] of an event's ID, offset → nothing: the state event at that offset names the event among its
 /// `auth_events`. Marks may coincide; who looks here looks at the event too.
 pub static AUTH_CHILDREN: Table = Table::new(19, "rooms.auth_children", Tuning::Scans);
+/// room number, anchor, depth, offset (u64 each) → nothing: an event from before the room was known here, in the order of the timeline. It
+/// comes before the live event that is its anchor, and after every live event before that.
+pub static PAST: Table = Table::new(24, "rooms.past", Tuning::Scans);
+/// room number, event ID (as in `event_ids`) → the anchor: events in the graph follow this one, which is not there.
+pub static MISSING: Table = Table::new(25, "rooms.missing", Tuning::Misses);
+/// room number, event ID (as in `event_ids`) → root (32 bytes), whether the room begins anew (u8): the state before
+/// the event, as another server gave it.
+pub static GIVEN_STATES: Table = Table::new(26, "rooms.given_states", Tuning::Misses);
+/// room ID → digests of all verdicts and of the current state, 16 bytes each; see [`crate::verdicts`]. Key and value are the
+/// same in every version of the view: a later version compares its own with them.
+pub static VERDICTS: Table = Table::new(27, "rooms.verdicts", Tuning::Points);
+/// room number → offset of the record that says that verdicts have changed.
+pub static REJUDGED: Table = Table::new(28, "rooms.rejudged", Tuning::Misses);
 
 /// All of them.
 pub static ALL: &[&Table] = &[
@@ -71,4 +85,9 @@ pub static ALL: &[&Table] = &[
     &STATE_CHANGES,
     &REASONS,
     &AUTH_CHILDREN,
+    &PAST,
+    &MISSING,
+    &GIVEN_STATES,
+    &VERDICTS,
+    &REJUDGED,
 ];

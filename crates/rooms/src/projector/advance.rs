@@ -23,6 +23,8 @@ pub(super) struct Step<'a> {
     pub(super) meta: &'a EventMeta,
     pub(super) before: Root,
     pub(super) after: Tip,
+    /// The room begins anew with the event: nothing from before is a branch of it any more.
+    pub(super) begins_anew: bool,
 }
 
 /// A change of somebody's membership: (user, before, after).
@@ -47,6 +49,7 @@ pub(super) fn advance(
     }
     let mut membership = None;
     for change in &changes {
+        room.decided.state_changed(change.before, change.after);
         let changed = apply_change(memo, view, room, step, change)?;
         if change.after == Some(step.offset) {
             membership = changed;
@@ -65,13 +68,18 @@ pub(super) fn advance(
     Ok(())
 }
 
+/// Notes that an event of the past has changed nothing.
+pub(super) fn pass_by(view: &mut Apply<'_>, room: &RoomMemo, step: &Step<'_>) {
+    note_unexplained(view, room, step, room.head.state, &[]);
+}
+
 /// The event takes the place of its parents among the forward extremities.
 fn extend_graph(room: &mut RoomMemo, step: &Step<'_>) {
     let extremities = std::mem::take(&mut room.head.extremities);
     let tips = std::mem::take(&mut room.tips);
     let is_parent = |extremity: &Extremity| step.event.prev_events.iter().any(|id| id.as_str() == extremity.event_id);
     for (extremity, tip) in extremities.into_iter().zip(tips) {
-        if !is_parent(&extremity) {
+        if !step.begins_anew && !is_parent(&extremity) {
             room.head.extremities.push(extremity);
             room.tips.push(tip);
         }
@@ -94,7 +102,7 @@ fn current_state(memo: &Memo, view: &mut Apply<'_>, room: &mut RoomMemo) -> Resu
     {
         return Ok(*root);
     }
-    let root = merge::resolve(view, &memo.pdus, &room.info, roots.clone())?;
+    let root = merge::resolve(view, &memo.pdus, &memo.rules.applied_to(&room.info), roots.clone())?;
     room.resolved = Some((roots, root));
     Ok(root)
 }
@@ -187,7 +195,11 @@ fn set_member(
         view.remove(&USER_ROOMS, &user_room);
     }
     let now = member.as_ref().map(|(membership, ..)| *membership);
-    let known = member.map(|(membership, _, event)| Member { membership, event_id: event.event_id.as_str().into() });
+    let known = member.map(|(membership, _, event)| Member {
+        membership,
+        event_id: event.event_id.as_str().into(),
+        is_rejected: event.rejected,
+    });
     memo.set_member(number, user_id, known);
     recount(&mut room.head.joined, former, now, Membership::Join);
     recount(&mut room.head.invited, former, now, Membership::Invite);

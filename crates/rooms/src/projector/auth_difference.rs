@@ -95,7 +95,12 @@ impl Common<'_> {
         let Some(state_key) = &event.state_key else { return Ok(false) };
         let states = self.lookup.states();
         match states.pair(&event.event_type, state_key)? {
-            Some(pair) if !(self.is_conflicted)(pair) => Ok(states.get(self.base, pair)? == Some(offset)),
+            Some(pair) if !(self.is_conflicted)(pair) => {
+                let entry = states.get(self.base, pair)?;
+                // A state that was given names an event that has its place since where it was before.
+                Ok(entry
+                    .is_some_and(|at| at == offset || self.lookup.at(at).is_some_and(|entry| entry.event_id == *id)))
+            }
             _ => Ok(false),
         }
     }

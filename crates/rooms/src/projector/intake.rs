@@ -5,29 +5,46 @@ use std::sync::Arc;
 use engram_log::Offset;
 use engram_log_format::v1::{self, ArchivedPduSource};
 use engram_matrix::pdu::Pdu;
-use engram_views::{Apply, ViewError};
+use engram_views::{Apply, Read, ViewError};
 
 use super::advance::{self, Step};
 use super::judge::{self, Judgement};
 use super::memo::{Memo, RoomMemo, Tip};
-use super::{auth_difference, merge, redactions};
+use super::{auth_difference, merge, past, redactions};
 use crate::codec::{names_key, put_bytes, put_varint, room_offset_key};
 use crate::counters;
-use crate::query::{self, EventMeta, RoomInfo, Verdict};
+use crate::query::{self, EventMeta, Place, RoomInfo, Verdict};
 use crate::rows;
 use crate::state::{self, Root};
-use crate::tables::{AUTH_CHILDREN, EVENT_IDS, EVENTS, HEADS, IDS, INFO, REASONS, ROOTS, TRANSACTIONS};
+use crate::tables::{AUTH_CHILDREN, EVENT_IDS, EVENTS, HEADS, IDS, INFO, REASONS, ROOTS, TRANSACTIONS, VERDICTS};
 use crate::types::RoomNumber;
 
 type Archived = v1::ArchivedInput<v1::Pdu>;
 
+/// The longest key of a transaction: far more than this server's clients may choose, and what the store takes.
+const NAMES_BYTES_MAX: usize = 4096;
+
+/// Takes the state before an event in, as another server gave it.
+pub(super) fn given_state(
+    memo: &mut Memo,
+    view: &mut Apply<'_>,
+    offset: Offset,
+    given: &v1::ArchivedInput<v1::StateGiven>,
+) -> Result<(), ViewError> {
+    match query::room(view, &given.room_id)? {
+        Some(room) if given.event_id.len() <= engram_matrix::limits::ID_BYTES_MAX => {
+            past::take_state(view, &memo.pdus, room.number, given)
+        }
+        _ => pass_over(view, offset, &"a state is of an unknown room"),
+    }
+}
+
 /// Applies one PDU record.
 pub(super) fn pdu(memo: &mut Memo, view: &mut Apply<'_>, offset: Offset, archived: &Archived) -> Result<(), ViewError> {
-    let redacted_by = match take_former(view, archived)? {
-        Former::Placed => return Ok(()),
-        Former::Outlier { redacted_by } => redacted_by,
-        Former::None => None,
-    };
+    let former = former(view, archived)?;
+    if former.as_ref().is_some_and(|former| former.is_settled) {
+        return Ok(());
+    }
     let event = match query::parse(archived) {
         Ok(event) => Arc::new(event),
         Err(error) => return pass_over(view, offset, &error),
@@ -41,34 +58,27 @@ pub(super) fn pdu(memo: &mut Memo, view: &mut Apply<'_>, offset: Offset, archive
         memo.keep(room);
         return pass_over(view, offset, &"the record names another version than the room's");
     }
-    let mut arrival = Arrival { memo, room, offset, event, redacted_by };
+    let mut arrival = Arrival { memo, room, offset, event, former };
     let stored = arrival.place(view, archived);
     arrival.memo.keep(arrival.room);
     stored
 }
 
 /// What is known of an event before its record is applied.
-enum Former {
-    None,
-    /// It was kept apart. That row is gone now: the event may get its place.
-    Outlier {
-        redacted_by: Option<Offset>,
-    },
-    /// It was applied before; once is enough.
-    Placed,
+struct Former {
+    offset: Offset,
+    /// It has its place, or the record gives it none either.
+    is_settled: bool,
+    /// The redaction that took effect while the event was apart.
+    redacted_by: Option<Offset>,
 }
 
-fn take_former(view: &mut Apply<'_>, archived: &Archived) -> Result<Former, ViewError> {
-    let Some((room, offset)) = query::locate(view, &archived.event_id)? else { return Ok(Former::None) };
-    let apart = matches!(archived.source, ArchivedPduSource::Backfill | ArchivedPduSource::Outlier);
-    match query::meta(view, room, offset)? {
-        Some(meta) if meta.verdict == Verdict::Outlier && !apart => {
-            view.remove(&EVENTS, &room_offset_key(room, offset));
-            view.remove(&REASONS, &room_offset_key(room, offset));
-            Ok(Former::Outlier { redacted_by: meta.redacted_by })
-        }
-        _ => Ok(Former::Placed),
-    }
+fn former(view: &dyn Read, archived: &Archived) -> Result<Option<Former>, ViewError> {
+    let Some((room, offset)) = query::locate(view, &archived.event_id)? else { return Ok(None) };
+    let Some(meta) = query::meta(view, room, offset)? else { return Ok(None) };
+    let gets_place = meta.place == Place::Apart && !matches!(archived.source, ArchivedPduSource::Outlier);
+    let is_settled = !gets_place || archived.room_id.as_str() != query::room_by_number(view, room)?.room_id;
+    Ok(Some(Former { offset, is_settled, redacted_by: meta.redacted_by }))
 }
 
 /// Counts what cannot be an event of a room here.
@@ -81,15 +91,19 @@ fn create_room(view: &mut Apply<'_>, offset: Offset, create: &Pdu) -> Result<Roo
     let number = RoomNumber(counters::next(view, "room")?);
     let room_id = create.room_id.as_str();
     view.put(&IDS, room_id.as_bytes(), &number.0.to_be_bytes());
-    let mut row = Vec::with_capacity(room_id.len() + 16);
-    put_varint(&mut row, offset.0);
-    put_bytes(&mut row, create.version().id().as_bytes());
-    put_bytes(&mut row, room_id.as_bytes());
-    view.put(&INFO, &number.0.to_be_bytes(), &row);
     let info = RoomInfo { number, room_id: room_id.to_owned(), version: create.version(), create: offset };
+    put_info(view, &info);
     let room = RoomMemo::new(info);
     view.put(&HEADS, &number.0.to_be_bytes(), &rows::encode_head(&room.head));
     Ok(room)
+}
+
+fn put_info(view: &mut Apply<'_>, info: &RoomInfo) {
+    let mut row = Vec::with_capacity(info.room_id.len() + 16);
+    put_varint(&mut row, info.create.0);
+    put_bytes(&mut row, info.version.id().as_bytes());
+    put_bytes(&mut row, info.room_id.as_bytes());
+    view.put(&INFO, &info.number.0.to_be_bytes(), &row);
 }
 
 /// An event on its way into its room.
@@ -98,62 +112,136 @@ struct Arrival<'a> {
     room: RoomMemo,
     offset: Offset,
     event: Arc<Pdu>,
-    /// The redaction that took effect while the event was an outlier.
-    redacted_by: Option<Offset>,
+    /// The event as it was kept apart until now.
+    former: Option<Former>,
 }
 
 /// The state before an event.
 struct Before {
     tip: Tip,
-    /// The event joins branches; the state is stored under its own position.
+    /// The event joins branches, or its state was given; the state is stored under its own position.
     is_joined: bool,
+    /// The state was given, since not every event before is there; and whether the room begins anew here.
+    given: Option<bool>,
 }
 
 impl Arrival<'_> {
     /// Finds the state before the event, judges the event and stores both.
     fn place(&mut self, view: &mut Apply<'_>, archived: &Archived) -> Result<(), ViewError> {
-        let before = match archived.source {
-            ArchivedPduSource::Backfill | ArchivedPduSource::Outlier => None,
-            ArchivedPduSource::Local | ArchivedPduSource::Federation => self.state_before(view)?,
+        let place = match archived.source {
+            ArchivedPduSource::Local | ArchivedPduSource::Federation => Place::Live,
+            ArchivedPduSource::Backfill => Place::Past(None),
+            ArchivedPduSource::Outlier => Place::Apart,
         };
-        let Some(before) = before else {
-            let (verdict, why) = judge::judge_outlier(view, &self.memo.pdus, &self.room, &self.event)?;
-            let why = why.unwrap_or_else(|| "an event before it is not known".to_owned());
-            self.store(view, None, &(verdict, Some(why)))?;
-            return Ok(());
-        };
-        let judgement = judge::judge(view, self.memo, &mut self.room, &self.event, before.tip.root)?;
+        let before = if place == Place::Apart { None } else { self.state_before(view)? };
+        let Some(before) = before else { return self.keep_apart(view) };
+        self.leave_former_place(view);
+        // What is past is not judged by the present, nor is that by which the present begins.
+        let is_judged_by_current = place == Place::Live && before.given != Some(true) && !self.room.tips.is_empty();
+        let current = is_judged_by_current.then_some(self.room.head.state);
+        let judgement = judge::judge(view, self.memo, &mut self.room, &self.event, before.tip.root, current)?;
         let after = self.state_after(view, &before, judgement.0)?;
-        let meta = self.store(view, Some(&before), &judgement)?;
-        if let Some(transaction) = archived.transaction.as_ref() {
-            let key = names_key(&[&transaction.user_id, &transaction.device_id, &transaction.transaction_id]);
-            view.put(&TRANSACTIONS, &key, &rows::encode_place(self.room.info.number, self.offset));
+        let meta = self.store(view, Some(&before), place, &judgement)?;
+        self.room.decided.judged(self.offset, meta.verdict);
+        if self.former.is_some() && meta.verdict == Verdict::Rejected {
+            self.forget_rejected();
         }
-        let step = Step { offset: self.offset, event: &self.event, meta: &meta, before: before.tip.root, after };
-        advance::advance(self.memo, view, &mut self.room, &step)
+        if let Some(transaction) = archived.transaction.as_ref() {
+            self.note_transaction(view, transaction);
+        }
+        if self.event.is_state_of("m.room.create", "") && meta.verdict == Verdict::Accepted {
+            self.correct_create(view)?;
+        }
+        if place != Place::Live || before.given.is_some() || self.room.has_missing(view)? {
+            past::settle(view, &self.memo.pdus, &mut self.room, self.offset, &self.event, place)?;
+        }
+        let begins_anew = before.given == Some(true);
+        let step =
+            Step { offset: self.offset, event: &self.event, meta: &meta, before: before.tip.root, after, begins_anew };
+        if place == Place::Live {
+            advance::advance(self.memo, view, &mut self.room, &step)?;
+        } else {
+            advance::pass_by(view, &self.room, &step);
+        }
+        view.put(&VERDICTS, self.room.info.room_id.as_bytes(), &self.room.decided.encode());
+        Ok(())
     }
 
-    /// The state before the event; none if an event before it has no known state.
+    /// The event has no place: it was sent as such, or what comes before it is not known.
+    fn keep_apart(&mut self, view: &mut Apply<'_>) -> Result<(), ViewError> {
+        if self.former.is_some() {
+            return Ok(());
+        }
+        let judgement = judge::judge_outlier(view, self.memo, &self.room, &self.event)?;
+        let why = judgement.1.unwrap_or_else(|| "an event before it is not known".to_owned());
+        self.store(view, None, Place::Apart, &(judgement.0, Some(why))).map(drop)
+    }
+
+    /// States from before name the event where it was.
+    fn leave_former_place(&self, view: &mut Apply<'_>) {
+        if let Some(former) = &self.former {
+            let key = room_offset_key(self.room.info.number, former.offset);
+            view.put(&EVENTS, &key, &rows::encode_moved(self.offset));
+            view.remove(&REASONS, &key);
+            self.memo.pdus.forget(former.offset);
+        }
+    }
+
+    /// A state that was given may name the event: what is remembered of it says that it was not rejected.
+    fn forget_rejected(&mut self) {
+        self.room.forget_auth();
+        if let Some(state_key) = &self.event.state_key {
+            self.memo.forget_member(self.room.info.number, state_key);
+        }
+    }
+
+    /// What clients name is theirs to choose; what is no key belongs to no client that could ask for it.
+    fn note_transaction(&self, view: &mut Apply<'_>, transaction: &v1::ArchivedInput<v1::Transaction>) {
+        let key = names_key(&[&transaction.user_id, &transaction.device_id, &transaction.transaction_id]);
+        if key.len() <= NAMES_BYTES_MAX {
+            view.put(&TRANSACTIONS, &key, &rows::encode_place(self.room.info.number, self.offset));
+        }
+    }
+
+    /// The room may have become known by a create event that its own rules reject.
+    fn correct_create(&mut self, view: &mut Apply<'_>) -> Result<(), ViewError> {
+        let known = self.memo.pdus.at(view, self.room.info.number, self.room.info.create)?;
+        if known.event_id != self.event.event_id {
+            self.room.info.create = self.offset;
+            self.room.forget_auth();
+            put_info(view, &self.room.info);
+        }
+        Ok(())
+    }
+
+    /// The state before the event; none if an event before it has no known state, and none was given.
     fn state_before(&mut self, view: &mut Apply<'_>) -> Result<Option<Before>, ViewError> {
         let parents = &self.event.prev_events;
         if parents.is_empty() {
             // A create event. Anything else will be denied for want of one.
             let tip = Tip { position: Offset::ZERO, root: Root::EMPTY };
-            return Ok(Some(Before { tip, is_joined: false }));
+            return Ok(Some(Before { tip, is_joined: false, given: None }));
         }
         let mut tips = Vec::with_capacity(parents.len());
         for parent in parents {
-            match self.memo.tip(view, &self.room, parent.as_str())? {
-                Some(tip) => tips.push(tip),
-                None => return Ok(None),
+            tips.extend(self.memo.tip(view, &self.room, parent.as_str())?);
+        }
+        let mut roots: Vec<Root> = tips.iter().map(|tip| tip.root).collect();
+        let mut given = None;
+        if tips.len() < parents.len() {
+            let state = past::given_state(view, self.room.info.number, self.event.event_id.as_str())?;
+            let Some((root, anew)) = state else { return Ok(None) };
+            if anew {
+                roots.clear();
             }
+            roots.push(root);
+            given = Some(anew);
+        } else if let [tip] = tips[..] {
+            return Ok(Some(Before { tip, is_joined: false, given: None }));
         }
-        if let [tip] = tips[..] {
-            return Ok(Some(Before { tip, is_joined: false }));
-        }
-        let roots = tips.iter().map(|tip| tip.root).collect();
-        let root = merge::resolve(view, &self.memo.pdus, &self.room.info, roots)?;
-        Ok(Some(Before { tip: Tip { position: self.offset, root }, is_joined: true }))
+        let info = self.memo.rules.applied_to(&self.room.info);
+        let root = merge::resolve(view, &self.memo.pdus, &info, roots)?;
+        Ok(Some(Before { tip: Tip { position: self.offset, root }, is_joined: true, given }))
     }
 
     /// Writes the state after the event, where it differs from the one before or has no other place.
@@ -183,6 +271,7 @@ impl Arrival<'_> {
         &mut self,
         view: &mut Apply<'_>,
         before: Option<&Before>,
+        place: Place,
         judgement: &Judgement,
     ) -> Result<EventMeta, ViewError> {
         let (verdict, why) = judgement;
@@ -193,8 +282,9 @@ impl Arrival<'_> {
             depth: self.event.depth,
             state_before: before.map_or(Offset::ZERO, |before| before.tip.position),
             state_is_resolved: before.is_some_and(|before| before.is_joined),
-            redacted_by: self.redacted_by,
+            redacted_by: self.former.as_ref().and_then(|former| former.redacted_by),
             is_withheld: false,
+            place,
         };
         view.put(
             &EVENT_IDS,

@@ -45,6 +45,11 @@ impl Pdus {
         Ok(pdu)
     }
 
+    /// Forgets an event that is about to be judged again.
+    pub(super) fn forget(&self, offset: Offset) {
+        self.parsed.borrow_mut().forget(&offset);
+    }
+
     /// Remembers an event that is in the tables and was not rejected.
     pub(super) fn keep(&self, offset: Offset, pdu: &Arc<Pdu>) {
         self.parsed.borrow_mut().put(offset, Arc::clone(pdu));

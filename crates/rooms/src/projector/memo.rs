@@ -3,20 +3,24 @@
 //! Every field can be dropped at any time without changing a result. Everything is bounded; what is full is emptied.
 
 use std::collections::HashMap;
+use std::ops::ControlFlow;
 use std::sync::Arc;
 
 use engram_log::Offset;
 use engram_matrix::OwnedEventId;
 use engram_matrix::auth::{Creation, PowerLevels};
-use engram_views::{Read, ViewError};
+use engram_views::{Read, ReadExt as _, ViewError};
 
 use super::lookup::Pdus;
+use super::rules::Rules;
 use crate::codec::room_name_key;
 use crate::limits::ROOM_MEMOS_MAX;
-use crate::query::{self, EventMeta, Head, RoomInfo, Verdict};
+use crate::query::{self, EventMeta, Head, Place, RoomInfo, Verdict};
 use crate::recent::Recent;
 use crate::state::{Remembering, Root};
+use crate::tables::{MISSING, VERDICTS};
 use crate::types::{Membership, RoomNumber};
+use crate::verdicts::Decided;
 
 /// All memos.
 pub(super) struct Memo {
@@ -28,6 +32,8 @@ pub(super) struct Memo {
     members: Recent<Vec<u8>, Option<Arc<Member>>>,
     /// The states after events.
     tips: Recent<Box<str>, (RoomNumber, Tip)>,
+    /// By which rules events are judged.
+    pub(super) rules: Rules,
     /// Whether any redaction waits for its target; none if not looked up yet.
     pub(super) pending_redactions: Option<bool>,
 }
@@ -36,6 +42,8 @@ pub(super) struct Memo {
 pub(super) struct Member {
     pub(super) membership: Membership,
     pub(super) event_id: Box<str>,
+    /// A state that was given names it, and what came before it has shown since that it should not.
+    pub(super) is_rejected: bool,
 }
 
 impl Memo {
@@ -49,6 +57,7 @@ impl Memo {
                 128 + key.len() + member.as_ref().map_or(0, |member| 48 + member.event_id.len())
             }),
             tips: Recent::new(bytes / 4, |id, _| 128 + id.len()),
+            rules: Rules::default(),
             pending_redactions: None,
         }
     }
@@ -66,10 +75,17 @@ impl Memo {
         }
         let mut member = None;
         if let Some((membership, event)) = query::membership(view, room, user_id)? {
-            member = Some(Arc::new(Member { membership, event_id: query::event_id(view, event)? }));
+            let meta = query::meta(view, room, event)?;
+            let is_rejected = meta.is_some_and(|meta| meta.verdict == Verdict::Rejected);
+            member = Some(Arc::new(Member { membership, event_id: query::event_id(view, event)?, is_rejected }));
         }
         self.members.put(key, member.clone());
         Ok(member)
+    }
+
+    /// Forgets a member of the current state.
+    pub(super) fn forget_member(&mut self, room: RoomNumber, user_id: &str) {
+        self.members.forget(room_name_key(room, user_id).as_slice());
     }
 
     /// Remembers a member of the current state.
@@ -131,6 +147,10 @@ pub(super) struct RoomMemo {
     /// For each forward extremity of the head, the state after it.
     pub(super) tips: Vec<Tip>,
     auth: AuthMemo,
+    /// What was decided so far, as a digest.
+    pub(super) decided: Decided,
+    /// Whether events are missing from the graph; none if not looked up yet.
+    has_missing: Option<bool>,
     /// The last resolution: of which states, and its result.
     pub(super) resolved: Option<(Vec<Root>, Root)>,
 }
@@ -175,6 +195,8 @@ impl RoomMemo {
             head,
             tips: Vec::new(),
             auth: AuthMemo::Unread,
+            decided: Decided::default(),
+            has_missing: None,
             resolved: None,
         }
     }
@@ -188,7 +210,29 @@ impl RoomMemo {
             );
         }
         room.head = head;
+        let decided = view.get(&VERDICTS, room.info.room_id.as_bytes())?;
+        room.decided = decided.and_then(|row| Decided::decode(&row)).unwrap_or_default();
         Ok(room)
+    }
+
+    /// Whether events are missing from the room's graph.
+    pub(super) fn has_missing(&mut self, view: &dyn Read) -> Result<bool, ViewError> {
+        if let Some(has_missing) = self.has_missing {
+            return Ok(has_missing);
+        }
+        let mut has_missing = false;
+        let mut visit = |_: &[u8], _: &[u8]| {
+            has_missing = true;
+            ControlFlow::Break(())
+        };
+        view.scan_prefix(&MISSING, &self.info.number.0.to_be_bytes(), &mut visit)?;
+        self.has_missing = Some(has_missing);
+        Ok(has_missing)
+    }
+
+    /// Events that were missing have come, or others are missing.
+    pub(super) fn forget_missing(&mut self) {
+        self.has_missing = None;
     }
 
     /// What the current state says about power; none if its events cannot be read, and the full rules have to judge.
@@ -217,6 +261,9 @@ impl AuthValues {
         let create = pdus.at(view, room.number, create)?;
         let power = states.entry(root, "m.room.power_levels", "")?;
         let power = power.map(|offset| pdus.at(view, room.number, offset)).transpose()?;
+        if create.rejected || power.as_ref().is_some_and(|power| power.rejected) {
+            return Ok(None);
+        }
         let Ok(creation) = Creation::parse(&create) else { return Ok(None) };
         let Ok(levels) = PowerLevels::parse(room.version, power.as_deref(), &creation) else { return Ok(None) };
         let (create, power) = (create.event_id.clone(), power.map(|power| power.event_id.clone()));
@@ -227,7 +274,7 @@ impl AuthValues {
 /// The state after an event of a room; none if it has no place in the graph.
 fn stored_tip(view: &dyn Read, room: RoomNumber, offset: Offset) -> Result<Option<Tip>, ViewError> {
     let Some(meta) = query::meta(view, room, offset)? else { return Ok(None) };
-    if meta.verdict == Verdict::Outlier {
+    if meta.place == Place::Apart {
         return Ok(None);
     }
     let position = position_after(offset, &meta);

@@ -2,7 +2,8 @@
 //!
 //! One event passes through `intake` (is it new, where does it belong, what is the state before it), `judge` (the
 //! authorization rules), `merge` (state resolution, where branches meet) and `advance` (the room's head, current
-//! state and members). `redactions` and `directory` stand beside that way; `memo` keeps what the next event will ask for.
+//! state and members). `past` is for what arrives after those that follow it. `redactions` and `directory` stand beside that way; `memo`
+//! keeps what the next event will ask for.
 //!
 //! Bad input is counted and passed over: nothing that a peer sends stops the projector.
 
@@ -14,7 +15,10 @@ mod judge;
 mod lookup;
 mod memo;
 mod merge;
+mod past;
 mod redactions;
+mod rejudged;
+mod rules;
 
 use engram_log::{InputRef, Record};
 use engram_views::{Apply, ProjectError, Projector, Table};
@@ -22,7 +26,9 @@ use engram_views::{Apply, ProjectError, Projector, Table};
 use self::memo::Memo;
 use crate::limits::MEMO_BYTES_MAX;
 
-/// The projector. Its fields are memos of what the tables hold.
+pub use self::rules::{Check, Rules};
+
+/// The projector. Its fields are memos of what the tables hold, and the rules.
 pub struct RoomsProjector {
     memo: Memo,
     memo_bytes: usize,
@@ -39,6 +45,13 @@ impl RoomsProjector {
     pub fn with_memo_bytes(memo_bytes: usize) -> Self {
         Self { memo: Memo::new(memo_bytes), memo_bytes }
     }
+
+    /// A projector by other rules than those of the specification: what it builds is to be looked at, and is no server's view.
+    pub fn by_rules(rules: Rules) -> Self {
+        let mut projector = Self::default();
+        projector.memo.rules = rules;
+        projector
+    }
 }
 
 impl Projector for RoomsProjector {
@@ -47,7 +60,7 @@ impl Projector for RoomsProjector {
     }
 
     fn version(&self) -> u32 {
-        3
+        4
     }
 
     fn tables(&self) -> &'static [&'static Table] {
@@ -57,6 +70,8 @@ impl Projector for RoomsProjector {
     fn apply(&mut self, record: &Record, input: InputRef<'_>, view: &mut Apply<'_>) -> Result<(), ProjectError> {
         match input {
             InputRef::Pdu(pdu) => intake::pdu(&mut self.memo, view, record.offset, pdu)?,
+            InputRef::StateGiven(given) => intake::given_state(&mut self.memo, view, record.offset, given)?,
+            InputRef::RoomsRejudged(rejudged) => rejudged::apply(view, record.offset, rejudged)?,
             InputRef::RoomForgotten(forgotten) => directory::forget(view, &forgotten.user_id, &forgotten.room_id)?,
             InputRef::RoomAliasSet(set) => {
                 directory::set_alias(view, &set.alias, set.room_id.as_deref(), &set.user_id)?;
@@ -68,6 +83,8 @@ impl Projector for RoomsProjector {
     }
 
     fn reset(&mut self) {
+        let rules = std::mem::take(&mut self.memo.rules);
         self.memo = Memo::new(self.memo_bytes);
+        self.memo.rules = rules;
     }
 }

@@ -16,14 +16,14 @@ pub fn arrivals(reader: &dyn Read, room: RoomNumber, limit: usize) -> Result<Vec
     let (from, to) = (room_offset_key(room, Offset::ZERO), room_offset_key(room, Offset(u64::MAX)));
     let decode = |key: &[u8], row: &[u8]| {
         let offset = offset_in_key(EVENTS.name, key)?;
-        Ok((offset, rows::decode_meta(offset, row)?))
+        Ok(rows::decode_meta(offset, row)?.map(|meta| (offset, meta)))
     };
     let mut events = Vec::new();
     let mut visit = |key: &[u8], row: &[u8]| {
         if events.len() == limit {
             return ControlFlow::Break(());
         }
-        events.push(decode(key, row));
+        events.extend(decode(key, row).transpose());
         ControlFlow::Continue(())
     };
     reader.scan(&EVENTS, Bound::Included(&from), Bound::Included(&to), true, &mut visit)?;

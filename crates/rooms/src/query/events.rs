@@ -22,8 +22,19 @@ pub fn locate(reader: &dyn Read, event_id: &str) -> Result<Option<(RoomNumber, O
 
 /// The row of an event.
 pub fn meta(reader: &dyn Read, room: RoomNumber, offset: Offset) -> Result<Option<EventMeta>, ViewError> {
-    let row = reader.get(&EVENTS, &room_offset_key(room, offset))?;
-    row.map(|row| rows::decode_meta(offset, &row)).transpose()
+    Ok(placed(reader, room, offset)?.map(|(_, meta)| meta))
+}
+
+/// The row of an event with the position that is the event's now: one that was kept apart first may have another than it had. States from
+/// that time name the first.
+pub fn placed(reader: &dyn Read, room: RoomNumber, offset: Offset) -> Result<Option<(Offset, EventMeta)>, ViewError> {
+    let Some(row) = reader.get(&EVENTS, &room_offset_key(room, offset))? else { return Ok(None) };
+    if let Some(meta) = rows::decode_meta(offset, &row)? {
+        return Ok(Some((offset, meta)));
+    }
+    let Some(now) = rows::decode_moved(&row)? else { return Ok(None) };
+    let Some(row) = reader.get(&EVENTS, &room_offset_key(room, now))? else { return Ok(None) };
+    Ok(rows::decode_meta(now, &row)?.map(|meta| (now, meta)))
 }
 
 /// Whether a redaction has taken an event's content away.
@@ -40,7 +51,7 @@ pub fn reason(reader: &dyn Read, room: RoomNumber, offset: Offset) -> Result<Opt
 
 /// An event with its body.
 pub fn event(reader: &dyn Read, room: RoomNumber, offset: Offset) -> Result<Option<StoredEvent>, ViewError> {
-    let Some(meta) = meta(reader, room, offset)? else { return Ok(None) };
+    let Some((offset, meta)) = placed(reader, room, offset)? else { return Ok(None) };
     let record = reader.record(offset)?;
     let archived = archived(&record)?;
     let transaction = archived.transaction.as_ref().map(|transaction| {

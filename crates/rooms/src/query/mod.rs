@@ -7,9 +7,12 @@
 mod arrivals;
 mod directory;
 mod events;
+mod graph;
+mod history;
 mod members;
 mod render;
 mod rooms;
+mod servers;
 mod states;
 mod timeline;
 mod visibility;
@@ -23,12 +26,18 @@ use engram_views::{Read, ViewError};
 
 pub use self::arrivals::arrivals;
 pub use self::directory::{alias, alias_creator, aliases, is_published, published};
-pub use self::events::{event, is_redacted, locate, meta, pdu, reason, transaction};
+pub use self::events::{event, is_redacted, locate, meta, pdu, placed, reason, transaction};
 pub(crate) use self::events::{event_id, parse};
+pub use self::graph::{
+    Events, StateBefore, Unknown, auth_chain, auth_difference, backfill_page, is_placed, missing_events,
+    state_ids_before, unknown,
+};
+pub use self::history::{Missing, Position, backward_extremities, history};
 pub use self::members::{has_forgotten, members, membership, rooms_of};
 pub use self::render::{presented, presented_at, presented_to, redacted, render, stripped_state};
 pub(crate) use self::rooms::malformed;
-pub use self::rooms::{head, room, room_by_number};
+pub use self::rooms::{head, rejudged, room, room_by_number};
+pub use self::servers::ServerSight;
 pub(crate) use self::states::{resolved_root_key, root_at};
 pub use self::states::{state_after, state_at, state_before, state_entry};
 pub use self::timeline::timeline;
@@ -107,12 +116,38 @@ pub struct EventMeta {
     pub redacted_by: Option<Offset>,
     /// A redaction that is not shown, since its target is not known or not the sender's to redact (AUTH-19).
     pub is_withheld: bool,
+    /// Where the event is in the order of the room.
+    pub place: Place,
+}
+
+/// Where an event is in the order of its room.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Place {
+    /// In the live order, at its offset.
+    Live,
+    /// In the past that was fetched: before the live event at the anchor, by depth. Without an anchor no event that follows it is known.
+    Past(Option<Offset>),
+    /// Nowhere: it is known as part of a state, or what comes before it is not known.
+    Apart,
 }
 
 impl EventMeta {
-    /// Whether the event is part of the timeline that clients see.
+    /// Whether clients get to see the event.
     pub fn is_shown(&self) -> bool {
         self.verdict == Verdict::Accepted && !self.is_withheld
+    }
+
+    /// Whether the event is part of the live timeline that clients see.
+    pub fn is_shown_live(&self) -> bool {
+        self.is_shown() && self.place == Place::Live
+    }
+
+    /// The position in the live order that stands for that of the event at `offset`.
+    pub fn live_position(&self, offset: Offset) -> Offset {
+        match self.place {
+            Place::Past(Some(anchor)) => anchor,
+            _ => offset,
+        }
     }
 }
 

@@ -1,12 +1,13 @@
 //! A room and where it stands.
 
+use engram_log::Offset;
 use engram_matrix::room_version::RoomVersion;
 use engram_views::{Read, Table, ViewError};
 
 use super::{Head, RoomInfo};
 use crate::codec::Reader;
 use crate::rows;
-use crate::tables::{HEADS, IDS, INFO};
+use crate::tables::{HEADS, IDS, INFO, REJUDGED};
 use crate::types::RoomNumber;
 
 /// A room by its ID.
@@ -33,6 +34,14 @@ pub fn room_by_number(reader: &dyn Read, room: RoomNumber) -> Result<RoomInfo, V
 pub fn head(reader: &dyn Read, room: RoomNumber) -> Result<Head, ViewError> {
     let row = reader.get(&HEADS, &room.0.to_be_bytes())?.ok_or(malformed(&HEADS, "a room has no head"))?;
     rows::decode_head(&row)
+}
+
+/// Since when a room's verdicts or state are other ones than clients have been shown before; zero if they never changed.
+pub fn rejudged(reader: &dyn Read, room: RoomNumber) -> Result<Offset, ViewError> {
+    match reader.get(&REJUDGED, &room.0.to_be_bytes())? {
+        Some(row) => Ok(Offset::from_be_bytes(Reader::new(REJUDGED.name, &row).array()?)),
+        None => Ok(Offset::ZERO),
+    }
 }
 
 /// A row that is not what this crate writes.

@@ -26,8 +26,8 @@ pub fn timeline(
     let (from, to) = (room_offset_key(room, after), room_offset_key(room, through));
     let decode = |key: &[u8], row: &[u8]| {
         let offset = offset_in_key(EVENTS.name, key)?;
-        let meta = rows::decode_meta(offset, row)?;
-        Ok(meta.is_shown().then_some((offset, meta)))
+        let Some(meta) = rows::decode_meta(offset, row)? else { return Ok(None) };
+        Ok(meta.is_shown_live().then_some((offset, meta)))
     };
     let mut shown = Vec::new();
     let mut visit = |key: &[u8], row: &[u8]| {

@@ -68,7 +68,9 @@ fn state_allows(
     };
     match visibility {
         HistoryVisibility::WorldReadable => Ok(true),
-        HistoryVisibility::Shared => has_joined_since(reader, event.room, user_id, event.offset),
+        HistoryVisibility::Shared => {
+            has_joined_since(reader, event.room, user_id, event.meta.live_position(event.offset))
+        }
         HistoryVisibility::Invited => Ok(at_event == Some(Membership::Invite)),
         HistoryVisibility::Joined => Ok(false),
     }

@@ -4,6 +4,7 @@ mod dag;
 mod directory;
 mod forks;
 mod membership;
+mod received;
 mod redactions;
 mod replay;
 mod resolution;

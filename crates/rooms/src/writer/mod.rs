@@ -20,6 +20,7 @@ mod error;
 mod head;
 mod membership;
 mod power;
+mod receive;
 mod restricted;
 mod send;
 mod upgrade;
@@ -27,6 +28,7 @@ mod upgrade;
 pub use create::{CreateRoom, Created, InitialEvent, Preset};
 pub use error::RoomError;
 pub use membership::{Change, MembershipRequest, Profile};
+pub use receive::{GivenState, Order, Outcome, Outcomes, Received};
 pub use send::{SendRequest, Sent, TransactionScope};
 pub use upgrade::UpgradeRoom;
 

@@ -72,6 +72,8 @@ fields! {
     CleanShutdown { next }
     Erased { reason, records }
     Pdu { room_id, event_id, room_version, source, json, transaction, verified_keys }
+    StateGiven { room_id, event_id, state, server, anew }
+    RoomsRejudged { room_ids, view_version }
     AccountCreated { user_id, password_hash: secret, admin, guest, registration_token: secret, appservice_id }
     PasswordSet { user_id, password_hash: secret }
     AccountDeactivated { user_id, erase }
