@@ -4,7 +4,7 @@
 
 use engram_log::Offset;
 use engram_matrix::history::HistoryVisibility;
-use engram_rooms::query::{self, StoredEvent, Viewer};
+use engram_rooms::query::{self, Position, StoredEvent, Viewer};
 use engram_rooms::{Membership, RoomNumber};
 use engram_views::{Read, ViewError};
 
@@ -88,33 +88,29 @@ pub fn messages(reader: &dyn Read, request: PageRequest<'_>) -> Result<Page, His
 pub(crate) fn page(reader: &dyn Read, request: PageRequest<'_>, format: &Format<'_>) -> Result<Page, HistoryError> {
     let PageRequest { viewer, room, backwards, filter, .. } = request;
     let sight = Sight::of(reader, room, viewer.user_id)?;
-    let position = |token: Option<Token>| token.map(|token| token.after.min(sight.end));
-    let (from, to) = (position(request.from), position(request.to));
-    let (after, through) = if backwards {
-        (to.unwrap_or(Offset::ZERO), from.unwrap_or(sight.end))
-    } else {
-        (from.unwrap_or(Offset::ZERO), to.unwrap_or(sight.end))
-    };
+    let all = sight.all(room, backwards);
+    let cut = |token: Option<Token>| token.map(|token| token.cut().min(all.to));
+    let (start, stop) = (cut(request.from), cut(request.to));
+    let (from, to) = if backwards { (stop, start) } else { (start, stop) };
     let limit = limit(request.limit, limits::PAGE_DEFAULT);
-    let stretch = Stretch { room, after, through, backwards };
+    let stretch = Stretch { from: from.unwrap_or(all.from), to: to.unwrap_or(all.to), ..all };
     let found = timeline::read(reader, stretch, limit, filter, &sight.eyes(viewer.user_id))?;
     let mut chunk = Vec::with_capacity(found.events.len());
     for event in &found.events {
         chunk.push(format.render(reader, event)?);
     }
-    let start = Token::timeline(if backwards { through } else { after });
+    let start = Token::at(if backwards { stretch.to } else { stretch.from });
     let state = if filter.lazy_load_members { senders(reader, room, format, &found.events)? } else { Vec::new() };
-    Ok(Page { chunk, start, end: end(&found, backwards), state })
+    Ok(Page { chunk, start, end: end(&found, &stretch), state })
 }
 
 /// Where to go on: what comes after the last event may still come, forwards with time, backwards from other servers. Only a page
 /// with nothing in it is the end.
-fn end(found: &Timeline, backwards: bool) -> Option<Token> {
+fn end(found: &Timeline, stretch: &Stretch) -> Option<Token> {
     if found.limited {
-        return Some(Token::timeline(found.reached));
+        return Some(Token::at(found.reached));
     }
-    let last = found.events.last()?;
-    Some(if backwards { Token::before(last.offset) } else { Token::timeline(last.offset) })
+    found.events.last().map(|last| token_past(stretch, last))
 }
 
 /// An event and what is round it: `limit` events in all, half of them before.
@@ -136,9 +132,10 @@ pub fn context(
     }
     let limit = limit(wanted, limits::PAGE_DEFAULT);
     let eyes = sight.eyes(viewer.user_id);
-    let earlier = Stretch { room, after: Offset::ZERO, through: Offset(offset.0.saturating_sub(1)), backwards: true };
+    let position = Position::of(offset, &event.meta).ok_or(HistoryError::NotFound)?;
+    let earlier = Stretch { to: position, ..sight.all(room, true) };
     let before = timeline::read(reader, earlier, limit / 2, filter, &eyes)?;
-    let later = Stretch { room, after: offset, through: sight.end, backwards: false };
+    let later = Stretch { from: position.next(), ..sight.all(room, false) };
     let after = timeline::read(reader, later, limit - limit / 2, filter, &eyes)?;
 
     let format = Format::of_history(viewer);
@@ -149,13 +146,19 @@ pub fn context(
     let first = before.events.last().unwrap_or(&event);
     let all: Vec<&StoredEvent> = before.events.iter().chain([&event]).chain(&after.events).collect();
     Ok(EventContext {
-        start: if before.limited { Token::timeline(before.reached) } else { Token::before(first.offset) },
-        end: Token::timeline(last.offset),
+        start: if before.limited { Token::at(before.reached) } else { token_past(&earlier, first) },
+        end: token_past(&later, last),
         state: state_at(reader, room, &format, last, filter, &all)?,
         event: format.render(reader, &event)?,
         before: render(&before.events)?,
         after: render(&after.events)?,
     })
+}
+
+/// The token beyond an event of a stretch, in the direction of reading.
+fn token_past(stretch: &Stretch, event: &StoredEvent) -> Token {
+    let position = Position::of(event.offset, &event.meta).expect("what was found in a stretch has its place there");
+    Token::at(stretch.cut_past(position))
 }
 
 /// The state after an event; with lazy loading, of the members only the senders.
@@ -231,6 +234,12 @@ impl Sight {
             Some((Membership::Leave | Membership::Ban, end)) => Ok(Self { end, joined_since: None, ignored }),
             _ => Err(HistoryError::Forbidden),
         }
+    }
+
+    /// All of the timeline that there may be something to see of.
+    fn all(&self, room: RoomNumber, backwards: bool) -> Stretch {
+        let to = Position::live(Offset(self.end.0.saturating_add(1)));
+        Stretch { room, from: Position::live(Offset::ZERO), to, backwards, with_past: true }
     }
 
     fn eyes<'a>(&'a self, user_id: &'a str) -> Eyes<'a> {

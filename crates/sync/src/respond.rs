@@ -74,7 +74,7 @@ fn rooms(context: &Context<'_>, entries: &[Entry], account_data: &mut AccountDat
     let mut rooms = Rooms::default();
     let filter = &context.filter.room;
     for entry in entries.iter().filter(|entry| filter.room(&entry.room.id)) {
-        let is_new = context.is_new(entry.event);
+        let is_new = context.is_new(entry.event) || room::is_rejudged(context, entry)?;
         let (section, content) = match entry.membership {
             Membership::Join => (&mut rooms.join, room::joined(context, entry, account_data)?),
             Membership::Invite if is_new => (&mut rooms.invite, room::pending(context, entry)?),

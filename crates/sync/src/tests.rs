@@ -2,6 +2,7 @@
 
 mod devices;
 mod history;
+mod past;
 mod rig;
 mod rooms;
 mod waiting;

@@ -52,6 +52,20 @@ impl Position {
         }
     }
 
+    /// The cut after the event at this position.
+    #[must_use]
+    pub fn next(self) -> Self {
+        if self.is_live() {
+            return Self { anchor: self.anchor.next(), past: (0, Offset::ZERO) };
+        }
+        Self { past: (self.past.0, self.past.1.next()), ..self }
+    }
+
+    /// The last offset whose live event lies before the cut.
+    pub fn live_before(self) -> Offset {
+        Offset(self.anchor.0.saturating_sub(1))
+    }
+
     /// Whether it is that of a live event.
     pub fn is_live(self) -> bool {
         self == Self::live(self.anchor)
@@ -85,8 +99,7 @@ pub fn history(
     if limit == 0 || from >= to {
         return Ok(Vec::new());
     }
-    let (after, through) = (Offset(from.anchor.0.saturating_sub(1)), Offset(to.anchor.0.saturating_sub(1)));
-    let live = timeline(reader, room, after, through, backwards, limit)?;
+    let live = timeline(reader, room, from.live_before(), to.live_before(), backwards, limit)?;
     let mut events: Vec<_> = live.into_iter().map(|(at, meta)| (Position::live(at), at, meta)).collect();
     let past = past(reader, room, from, to, backwards, limit)?;
     if !past.is_empty() {
@@ -122,6 +135,22 @@ fn past(
     let (from, to) = (from.past_key(room), to.past_key(room));
     reader.scan(&PAST, Bound::Included(&from), Bound::Excluded(&to), backwards, &mut visit)?;
     events.into_iter().collect()
+}
+
+/// Whether a room has, or may get, a past that was not seen live.
+pub fn has_past(reader: &dyn Read, room: RoomNumber) -> Result<bool, ViewError> {
+    for table in [&MISSING, &PAST] {
+        let mut any = false;
+        let mut visit = |_: &[u8], _: &[u8]| {
+            any = true;
+            ControlFlow::Break(())
+        };
+        reader.scan_prefix(table, &room.0.to_be_bytes(), &mut visit)?;
+        if any {
+            return Ok(true);
+        }
+    }
+    Ok(false)
 }
 
 /// The backward extremities of a room: the events that are missing from its graph. Fetching what is known of them elsewhere extends

@@ -32,7 +32,7 @@ pub use self::graph::{
     Events, StateBefore, Unknown, auth_chain, auth_difference, backfill_page, is_placed, missing_events,
     state_ids_before, unknown,
 };
-pub use self::history::{Missing, Position, backward_extremities, history};
+pub use self::history::{Missing, Position, backward_extremities, has_past, history};
 pub use self::members::{has_forgotten, members, membership, rooms_of};
 pub use self::render::{presented, presented_at, presented_to, redacted, render, stripped_state};
 pub(crate) use self::rooms::malformed;

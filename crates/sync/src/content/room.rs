@@ -2,7 +2,7 @@
 
 use engram_log::Offset;
 use engram_rooms::Membership;
-use engram_rooms::query;
+use engram_rooms::query::{self, Position};
 use engram_rooms::state::Root;
 use engram_views::ViewError;
 
@@ -44,7 +44,7 @@ pub(crate) fn joined(
     }
     let mut timeline =
         if new_events { read_timeline(context, entry, since, context.position)? } else { Timeline::empty(since.after) };
-    let is_whole = since.fresh && new_events && !timeline.limited;
+    let is_whole = since.fresh && new_events && is_whole(context, entry, &timeline)?;
     // Whatever the client still has from an earlier stay does not join on to what it gets now.
     timeline.limited |= since.fresh && context.since.is_some();
     let end = query::state_at(context.reader(), room.number, context.position)?;
@@ -92,13 +92,14 @@ pub(crate) fn left(
         let end = query::state_after(reader, room.number, entry.event, &leave.meta)?;
         let around = around(context, entry, since, &timeline, end)?;
         let state = state::section(context, room.number, &room.id, around, &timeline, &[])?;
-        push_timeline(&mut out, context, &timeline, since.fresh && !timeline.limited)?;
+        let is_whole = since.fresh && is_whole(context, entry, &timeline)?;
+        push_timeline(&mut out, context, &timeline, is_whole)?;
         push_state(&mut out, context, &state);
     } else {
         // An invitation that was declined or withdrawn, a knock, a ban from outside: of the room itself there is nothing to show.
         let shown = context.filter.room.timeline.event(&leave.pdu);
         let events = if shown { vec![leave] } else { Vec::new() };
-        push_timeline(&mut out, context, &Timeline { events, limited: false, reached: entry.event }, false)?;
+        push_timeline(&mut out, context, &Timeline { events, ..Timeline::empty(entry.event) }, false)?;
         push_state(&mut out, context, &[]);
     }
     push_key(&mut out, "account_data");
@@ -130,10 +131,24 @@ fn since(context: &Context<'_>, entry: &Entry) -> Result<Since, ViewError> {
     // With a membership from before, the client has the room already; with a later one, it depends on the one before that.
     let had =
         (entry.event <= since && entry.membership == Membership::Join) || is_joined(reader, before, context.user_id())?;
-    if !had {
+    if !had || is_rejudged(context, entry)? {
         return Ok(Since { after: Offset::ZERO, known: None, fresh: true });
     }
     Ok(Since { after: since, known: (!context.full_state).then_some(before), fresh: false })
+}
+
+/// Whether a timeline from the beginning leaves nothing out: neither for its length, nor what lies before what was seen live.
+fn is_whole(context: &Context<'_>, entry: &Entry, timeline: &Timeline) -> Result<bool, ViewError> {
+    Ok(!timeline.limited && !query::has_past(context.reader(), entry.room.number)?)
+}
+
+/// Whether the room was judged anew since, with another outcome: what the client has of it is void (the tokens are not).
+pub(crate) fn is_rejudged(context: &Context<'_>, entry: &Entry) -> Result<bool, ViewError> {
+    // The hub knows when that cannot be.
+    if !context.is_new(entry.room.state_changed.get()) {
+        return Ok(false);
+    }
+    Ok(context.is_new(query::rejudged(context.reader(), entry.room.number)?))
 }
 
 fn read_timeline(context: &Context<'_>, entry: &Entry, since: Since, through: Offset) -> Result<Timeline, ViewError> {
@@ -143,7 +158,7 @@ fn read_timeline(context: &Context<'_>, entry: &Entry, since: Since, through: Of
     }
     let default = if context.since.is_none() { limits::TIMELINE_INITIAL } else { limits::TIMELINE_INCREMENTAL };
     let limit = filter.event.limit(default, limits::TIMELINE_MAX);
-    let stretch = Stretch { room: entry.room.number, after: since.after, through, backwards: true };
+    let stretch = Stretch::live(entry.room.number, since.after, through, true);
     let mut eyes = Eyes::of(context.user_id(), &context.ignored, entry);
     if entry.membership == Membership::Join {
         eyes.current = Some(query::state_at(context.reader(), entry.room.number, through)?);
@@ -182,7 +197,7 @@ fn push_timeline(
         // empty page: that is what clients are used to.
         _ if is_whole => Token::timeline(context.position),
         Some(event) => Token::before(event.offset),
-        None => Token::timeline(timeline.reached),
+        None => Token::at(timeline.reached),
     };
     push_key(out, "timeline");
     out.push_str("{\"events\":[");
@@ -201,6 +216,6 @@ fn push_state(out: &mut String, context: &Context<'_>, events: &[String]) {
 
 impl Timeline {
     fn empty(at: Offset) -> Self {
-        Self { events: Vec::new(), limited: false, reached: at }
+        Self { events: Vec::new(), limited: false, reached: Position::live(at.next()) }
     }
 }

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use engram_log::Offset;
-use engram_rooms::query::{self, StoredEvent};
+use engram_rooms::query::{self, Place, Position, StoredEvent};
 use engram_rooms::state::Root;
 use engram_rooms::{Membership, RoomNumber};
 use engram_views::{Read, ViewError};
@@ -31,17 +31,47 @@ pub(crate) struct Timeline {
     pub(crate) events: Vec<StoredEvent>,
     /// Whether there are more that would pass, or might.
     pub(crate) limited: bool,
-    /// The last position that was looked at: everything up to it, in the direction of reading, was returned or does not pass.
-    pub(crate) reached: Offset,
+    /// The cut up to which everything, in the direction of reading, was returned or does not pass.
+    pub(crate) reached: Position,
 }
 
-/// A stretch of a timeline: what is after `after`, up to and including `through`.
+/// A stretch of a timeline, between two cuts.
 #[derive(Clone, Copy)]
 pub(crate) struct Stretch {
     pub(crate) room: RoomNumber,
-    pub(crate) after: Offset,
-    pub(crate) through: Offset,
+    pub(crate) from: Position,
+    pub(crate) to: Position,
     pub(crate) backwards: bool,
+    /// Whether the past that was fetched from other servers belongs to it: for whoever pages, and never for /sync.
+    pub(crate) with_past: bool,
+}
+
+impl Stretch {
+    /// What arrived live after `after`, up to and including `through`.
+    pub(crate) fn live(room: RoomNumber, after: Offset, through: Offset, backwards: bool) -> Self {
+        let cut = |after: Offset| Position::live(Offset(after.0.saturating_add(1)));
+        Self { room, from: cut(after), to: cut(through), backwards, with_past: false }
+    }
+
+    /// The cut beyond an event, in the direction of reading.
+    pub(crate) fn cut_past(&self, event: Position) -> Position {
+        match event {
+            event if self.backwards => event,
+            event if event.is_live() => Position::live(event.anchor.next()),
+            event => event.next(),
+        }
+    }
+
+    /// The next rows, each with its position.
+    fn rows(&self, reader: &dyn Read) -> Result<Vec<(Position, Offset)>, ViewError> {
+        let Self { room, from, to, backwards, with_past } = *self;
+        if with_past {
+            let rows = query::history(reader, room, from, to, backwards, ROWS)?;
+            return Ok(rows.into_iter().map(|(position, offset, _)| (position, offset)).collect());
+        }
+        let rows = query::timeline(reader, room, from.live_before(), to.live_before(), backwards, ROWS)?;
+        Ok(rows.into_iter().map(|(offset, _)| (Position::live(offset), offset)).collect())
+    }
 }
 
 impl<'a> Eyes<'a> {
@@ -58,7 +88,8 @@ impl<'a> Eyes<'a> {
         }
         // Events of this server are made on the room's head, so who is joined since before was joined at the event. Events
         // of others may hang on an older branch.
-        let present = self.joined_since.is_some_and(|joined| joined <= event.offset);
+        let is_live = event.meta.place == Place::Live;
+        let present = is_live && self.joined_since.is_some_and(|joined| joined <= event.offset);
         if present && same_server(self.user_id, sender) {
             return Ok(true);
         }
@@ -91,37 +122,38 @@ pub(crate) fn read(
     filter: &RoomEventFilter,
     eyes: &Eyes<'_>,
 ) -> Result<Timeline, ViewError> {
-    let Stretch { room, mut after, mut through, backwards } = stretch;
-    let mut found = Timeline { events: Vec::new(), limited: false, reached: if backwards { after } else { through } };
+    let mut rest = stretch;
+    let end = if stretch.backwards { stretch.from } else { stretch.to };
+    let mut found = Timeline { events: Vec::new(), limited: false, reached: end };
+    let mut last = None;
     for _ in 0..limits::TIMELINE_SCAN_MAX / ROWS {
-        let rows = query::timeline(reader, room, after, through, backwards, ROWS)?;
-        for (offset, _) in &rows {
-            let Some(event) = query::event(reader, room, *offset)? else { continue };
+        let rows = rest.rows(reader)?;
+        for (position, offset) in &rows {
+            let Some(event) = query::event(reader, stretch.room, *offset)? else { continue };
             if !filter.event(&*query::presented(&event)?) || !eyes.see(reader, &event)? {
                 continue;
             }
             if found.events.len() == limit {
-                let last = found.events.last().map(|event| event.offset);
                 found.reached = match last {
-                    Some(last) if backwards => Offset(last.0.saturating_sub(1)),
-                    Some(last) => last,
-                    None if backwards => through,
-                    None => after,
+                    Some(last) => rest.cut_past(last),
+                    None if stretch.backwards => rest.to,
+                    None => rest.from,
                 };
                 found.limited = true;
                 return Ok(found);
             }
+            last = Some(*position);
             found.events.push(event);
         }
         let Some((last, _)) = rows.last().filter(|_| rows.len() == ROWS) else { return Ok(found) };
-        if backwards {
-            through = Offset(last.0.saturating_sub(1));
+        if stretch.backwards {
+            rest.to = *last;
         } else {
-            after = *last;
+            rest.from = last.next();
         }
     }
     found.limited = true;
-    found.reached = if backwards { through } else { after };
+    found.reached = if stretch.backwards { rest.to } else { rest.from };
     Ok(found)
 }
 

@@ -137,12 +137,12 @@ fn room_events(context: &mut Context<'_>, entries: &[Entry]) -> Result<Vec<(Offs
     let mut reached = context.position;
     for entry in entries.iter().filter(|entry| context.is_new(entry.room.latest.get().max(entry.event))) {
         let Some((after, through)) = stretch(context, entry)? else { continue };
-        let stretch = Stretch { room: entry.room.number, after, through, backwards: false };
+        let stretch = Stretch::live(entry.room.number, after, through, false);
         let eyes = Eyes::of(context.user_id(), &context.ignored, entry);
         let filter = &context.filter.room.timeline;
         let timeline = timeline::read(context.reader(), stretch, limits::TIMELINE_MAX, filter, &eyes)?;
         if timeline.limited {
-            reached = reached.min(timeline.reached);
+            reached = reached.min(timeline.reached.live_before());
         }
         for event in timeline.events {
             let is_invite = entry.membership == Membership::Invite && event.offset == entry.event;

@@ -119,6 +119,12 @@ impl From<u64> for Field {
     }
 }
 
+impl From<u32> for Field {
+    fn from(number: u32) -> Self {
+        Self::Number(number.into())
+    }
+}
+
 impl From<String> for Field {
     fn from(text: String) -> Self {
         Self::Text(text)
