@@ -56,6 +56,9 @@ pub enum NodeError {
     /// There is no signing key.
     #[error(transparent)]
     Key(#[from] SigningKeyError),
+    /// Rooms that are judged otherwise than before could not be recorded.
+    #[error("cannot record which rooms are judged otherwise than by the version before: {0}")]
+    Rejudged(#[from] engram_rooms::writer::RoomError),
     /// The first registration token could not be recorded.
     #[error("cannot record the first registration token: {0}")]
     Token(#[from] engram_users::writer::RegisterError),
@@ -118,6 +121,13 @@ impl Node {
             clock: clock.clone(),
             entropy: random.clone(),
         });
+        let rejudged = rooms.tell_of_rejudged()?;
+        if rejudged > 0 {
+            tracing::warn!(
+                rooms = rejudged,
+                "this version judges rooms otherwise than the last: clients are shown them anew"
+            );
+        }
         let ephemeral = Arc::new(ephemeral);
         let effects = Arc::new(SyncEffects { users: users.clone(), ephemeral: ephemeral.clone() });
         let (sync, hub) = SyncServer::new(views.clone(), live.clone(), effects, clock.clone());

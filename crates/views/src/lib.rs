@@ -9,6 +9,7 @@
 pub mod digest;
 mod engine;
 pub mod error;
+mod former;
 mod key;
 mod layout;
 pub mod list;
@@ -31,6 +32,7 @@ mod waiters;
 
 pub use digest::{TableDigest, ViewDigest};
 pub use error::{ProjectError, Stopped, ViewError};
+pub use former::Rows as FormerRows;
 pub use list::{TableInfo, ViewInfo, list};
 pub use projector::{Apply, Observer, Projector};
 pub use read::{Read, ReadExt, Value, Visit};

@@ -9,6 +9,7 @@ use fjall::Keyspace;
 
 use crate::engine::{Engine, View};
 use crate::error::{ProjectError, ViewError};
+use crate::former;
 use crate::key::CURSOR_KEY;
 use crate::layout::{self, CURSORS, Entry, LAYOUT};
 use crate::projector::Projector;
@@ -74,6 +75,11 @@ pub(crate) fn assemble(
             Err(reason) => {
                 if !entries.is_empty() {
                     tracing::warn!(view = projector.name(), reason, "rebuilding a view from the log");
+                }
+                if let Some((entry, table)) = entry.zip(projector.compared())
+                    && entry.version != projector.version()
+                {
+                    former::keep(dir, &store, entry, table)?;
                 }
                 fresh(&store, &**projector, entry.map_or(0, |entry| entry.generation))?
             }

@@ -30,6 +30,12 @@ pub trait Projector: Send + 'static {
     /// The tables that belong to this projector; it writes no other.
     fn tables(&self) -> &'static [&'static Table];
 
+    /// A table of which the rows of a former version are kept until they have been compared with this one's: see
+    /// [`crate::Views::former`]. Its name and encoding are the same in every version that has it.
+    fn compared(&self) -> Option<&'static Table> {
+        None
+    }
+
     /// Applies one journal record. Called once per record, in order.
     fn apply(&mut self, record: &Record, input: InputRef<'_>, view: &mut Apply<'_>) -> Result<(), ProjectError>;
 

@@ -1,6 +1,6 @@
 //! The set of all views of a server: opened, caught up, kept at one common offset, read through snapshots.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::{self, JoinHandle};
@@ -10,7 +10,8 @@ use engram_log::{Lanes, Log, Offset};
 use parking_lot::Mutex;
 
 use crate::engine::Engine;
-use crate::error::{ProjectError, Stopped};
+use crate::error::{ProjectError, Stopped, ViewError};
+use crate::former::{self, Rows};
 use crate::open;
 use crate::pipeline::{self, Pipeline, Shared};
 use crate::projector::{Observer, Projector};
@@ -27,6 +28,7 @@ pub struct Options {
 
 /// All views of one server. Shared as `Arc<Views>`.
 pub struct Views {
+    dir: PathBuf,
     shared: Arc<Shared>,
     /// The engine, until the pipeline takes it.
     engine: Mutex<Option<Engine>>,
@@ -47,6 +49,7 @@ impl Views {
         let waiters = Arc::new(Waiters::default());
         waiters.advance(end);
         Ok(Arc::new(Self {
+            dir: dir.to_owned(),
             shared: Arc::new(Shared {
                 current: ArcSwap::from_pointee(snapshot),
                 waiters,
@@ -55,6 +58,17 @@ impl Views {
             engine: Mutex::new(Some(engine)),
             pipeline: Mutex::new(None),
         }))
+    }
+
+    /// What a former version of a view had in the table that its projector compares ([`Projector::compared`]); none if no version has
+    /// changed since [`Views::forget_former`].
+    pub fn former(&self, view: &str) -> Result<Option<Rows>, ViewError> {
+        former::read(&self.dir, view)
+    }
+
+    /// The former rows have been compared, and what follows from that is on stable storage.
+    pub fn forget_former(&self, view: &str) -> Result<(), ViewError> {
+        former::remove(&self.dir, view)
     }
 
     /// Starts to follow the log live, on a thread of its own. Called once, after the observers have loaded

@@ -67,6 +67,10 @@ impl Projector for RoomsProjector {
         crate::tables::ALL
     }
 
+    fn compared(&self) -> Option<&'static Table> {
+        Some(&crate::tables::VERDICTS)
+    }
+
     fn apply(&mut self, record: &Record, input: InputRef<'_>, view: &mut Apply<'_>) -> Result<(), ProjectError> {
         match input {
             InputRef::Pdu(pdu) => intake::pdu(&mut self.memo, view, record.offset, pdu)?,

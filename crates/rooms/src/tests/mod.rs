@@ -6,6 +6,7 @@ mod forks;
 mod membership;
 mod received;
 mod redactions;
+mod rejudged;
 mod replay;
 mod resolution;
 mod rig;

@@ -21,6 +21,7 @@ mod head;
 mod membership;
 mod power;
 mod receive;
+mod rejudged;
 mod restricted;
 mod send;
 mod upgrade;
