@@ -106,7 +106,7 @@ fn render(room: &Room, members: usize) {
     let rounds = 100_000 / members;
     let start = Instant::now();
     for user_id in (0..rounds).flat_map(|_| &viewers) {
-        let viewer = Viewer { user_id, device_id: None, now_ms: 2_000_000 };
+        let viewer = Viewer { user_id, device_id: None, now_ms: 2_000_000, is_erased: |_, _| Ok(false) };
         assert!(query::may_see(snapshot, &event, user_id).expect("readable"));
         std::hint::black_box(query::render(snapshot, &event, viewer, false).expect("readable"));
     }

@@ -8,7 +8,7 @@ use engram_views::{Apply, Read, ReadExt as _, Table, ViewError};
 use super::node::{Node, NodeNumber};
 use super::{Root, hash_key, node_bytes, node_key, number_of, root_of};
 use crate::codec::Reader;
-use crate::tables::{HEADS, ROOTS, STATE_CHANGES, TRIE};
+use crate::tables::{GIVEN_STATES, HEADS, ROOTS, STATE_CHANGES, TRIE};
 use crate::types::RoomNumber;
 
 /// How many nodes there are.
@@ -41,14 +41,16 @@ pub fn remove_room(view: &mut Apply<'_>, room: RoomNumber) -> Result<(), ViewErr
         view.remove(&TRIE, &hash);
         view.remove(&TRIE, &node_key(number));
     }
-    for table in [&ROOTS, &STATE_CHANGES, &HEADS] {
+    for table in [&ROOTS, &STATE_CHANGES, &HEADS, &GIVEN_STATES] {
         let mut keys = Vec::new();
         let mut visit = |key: &[u8], _: &[u8]| {
             keys.push(key.to_vec());
             ControlFlow::Continue(())
         };
         view.scan_prefix(table, &prefix, &mut visit)?;
-        keys.iter().for_each(|key| view.remove(table, key));
+        for key in &keys {
+            view.remove(table, key);
+        }
     }
     Ok(())
 }
@@ -57,7 +59,7 @@ pub fn remove_room(view: &mut Apply<'_>, room: RoomNumber) -> Result<(), ViewErr
 fn reach(reader: &dyn Read, prefix: &[u8]) -> Result<BTreeSet<NodeNumber>, ViewError> {
     let mut reached = BTreeSet::new();
     let mut pending = Vec::new();
-    for table in [&ROOTS, &STATE_CHANGES, &HEADS] {
+    for table in [&ROOTS, &STATE_CHANGES, &HEADS, &GIVEN_STATES] {
         for root in roots_in(reader, table, prefix)? {
             pending.push(number_of(reader, root)?);
         }

@@ -85,7 +85,7 @@ fn rooms_that_better_rules_judge_otherwise_are_named_once_and_no_others() {
     assert_eq!(server.tell_of_rejudged().unwrap(), 1);
     let record = log.read(Offset(end.0 + 1)).unwrap();
     let Ok(InputRef::RoomsRejudged(told)) = record.input() else { panic!("another record") };
-    assert_eq!(told.room_ids.iter().map(|id| id.as_str()).collect::<Vec<_>>(), [rig.room_id.as_str()]);
+    assert!(told.room_ids.iter().eq([rig.room_id.as_str()]));
     views.start(Vec::new());
     views.wait_applied_blocking(record.offset).unwrap();
     assert_eq!(query::rejudged(&*views.snapshot(), room).unwrap(), record.offset);
