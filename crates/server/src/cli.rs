@@ -65,6 +65,10 @@ pub fn main() -> ExitCode {
 }
 
 fn run(arguments: Serve) -> ExitCode {
+    if let Err(error) = arm_failpoints() {
+        eprintln!("engram: {error}");
+        return ExitCode::from(EXIT_CANNOT_START);
+    }
     let overrides =
         Overrides { data_dir: arguments.data_dir, listen: arguments.listen, server_name: arguments.server_name };
     let config = match Config::load(arguments.config.as_deref(), std::env::vars(), overrides) {
@@ -87,6 +91,13 @@ fn run(arguments: Serve) -> ExitCode {
             ExitCode::from(EXIT_CANNOT_START)
         }
     }
+}
+
+/// A release has no fail points, and refuses to pretend that it had.
+fn arm_failpoints() -> Result<(), engram_failpoints::PlanError> {
+    #[expect(clippy::disallowed_methods, reason = "this is where the environment enters the server")]
+    let plan = std::env::var(engram_failpoints::VARIABLE).unwrap_or_default();
+    engram_failpoints::arm(&plan)
 }
 
 fn start_logging(config: &Config) {

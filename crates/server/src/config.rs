@@ -5,6 +5,7 @@ pub mod written;
 
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use engram_matrix::room_version::RoomVersion;
 use engram_users::PasswordCost;
@@ -47,8 +48,34 @@ pub struct Config {
     pub log_json: bool,
     /// Open connections per listener.
     pub connections_max: usize,
+    /// How the log is written.
+    pub journal: Journal,
+    /// How the log is read again to find rot.
+    pub scrub: Scrub,
     /// Keys that are set and whose part does not exist yet: to be warned of.
     pub without_effect: Vec<&'static str>,
+}
+
+/// How the log is written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Journal {
+    /// Size of a segment.
+    pub segment_bytes: u64,
+    /// Space that is kept for a full disk.
+    pub reserve_bytes: u64,
+    /// Free space below which nothing is taken.
+    pub free_bytes_min: u64,
+    /// Offsets that are reserved at once.
+    pub lease_offsets: u64,
+}
+
+/// How the log is read again to find rot.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Scrub {
+    /// How fast; zero for never.
+    pub bytes_per_second: u64,
+    /// From the end of one round to the beginning of the next.
+    pub pause: Duration,
 }
 
 /// One address to listen on.
@@ -141,7 +168,17 @@ impl Config {
             guests: switch(values, "registration.guests"),
             password_cost: if minimal { PasswordCost::Minimal } else { PasswordCost::Standard },
             log_json: text_or_default(values, "log.format") == "json",
-            connections_max: number(values, "limits.connections").max(1),
+            connections_max: usize::try_from(number(values, "limits.connections")).unwrap_or(usize::MAX).max(1),
+            journal: Journal {
+                segment_bytes: number(values, "journal.segment_bytes"),
+                reserve_bytes: number(values, "journal.reserve_bytes"),
+                free_bytes_min: number(values, "journal.free_bytes_min"),
+                lease_offsets: number(values, "journal.lease_offsets"),
+            },
+            scrub: Scrub {
+                bytes_per_second: number(values, "scrub.bytes_per_second"),
+                pause: Duration::from_secs(number(values, "scrub.pause_seconds")),
+            },
             without_effect: without_effect(values),
         })
     }
@@ -198,9 +235,9 @@ fn switch(values: &Values, path: &'static str) -> bool {
     }
 }
 
-fn number(values: &Values, path: &'static str) -> usize {
+fn number(values: &Values, path: &'static str) -> u64 {
     match values.get(path) {
-        Some(Value::Number(number)) => usize::try_from(*number).unwrap_or(usize::MAX),
+        Some(Value::Number(number)) => *number,
         _ => default(path).parse().expect("the default of a number is one"),
     }
 }

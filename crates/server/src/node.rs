@@ -11,6 +11,7 @@ use engram_client_api::register_admin::Nonces;
 use engram_client_api::uia::Sessions;
 use engram_client_api::{App, ClientApi, SyncEffects};
 use engram_ephemeral::{Ephemeral, EphemeralProjector, Live, LiveObserver};
+use engram_failpoints::{Point, reached};
 use engram_log::{AppendError, EmbeddedLog, FsStorage, Log, OpenError};
 use engram_rooms::RoomsProjector;
 use engram_rooms::writer::{Parts, RoomServer};
@@ -155,6 +156,7 @@ impl Node {
     /// Applies and seals what was taken. To be called when no request is under way any more.
     pub fn close(self) -> Result<(), AppendError> {
         self.views.close();
+        reached(Point::StopViewsClosed);
         self.log.close()
     }
 }
@@ -173,7 +175,12 @@ pub fn cores() -> usize {
 }
 
 fn log_options(config: &Config, clock: &Clock) -> engram_log::Options {
+    let journal = config.journal;
     engram_log::Options {
+        segment_bytes: journal.segment_bytes,
+        ephemeral_segment_bytes: journal.segment_bytes.min(engram_log::limits::EPHEMERAL_SEGMENT_BYTES),
+        reserve_bytes: journal.reserve_bytes,
+        lease_step: journal.lease_offsets,
         server_name: config.server_name.clone(),
         software: SOFTWARE.to_owned(),
         now: clock(),

@@ -4,6 +4,7 @@ use std::io::{self, Write};
 use std::sync::Arc;
 use std::time::Duration;
 
+use engram_failpoints::{Point, reached};
 use engram_log::{AppendError, Offset};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::{mpsc, watch};
@@ -56,6 +57,7 @@ pub fn serve(config: &Config) -> Result<(), ServeError> {
     // Whatever still runs holds parts of the node, so it ends before the log is closed.
     stop.send_replace(true);
     runtime.shutdown_timeout(DRAIN_TIMEOUT);
+    reached(Point::StopDrained);
     let closed = node.close();
     ended?;
     closed.map_err(ServeError::Close)?;

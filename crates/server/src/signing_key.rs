@@ -5,6 +5,7 @@ use std::io::{self, Write};
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
+use engram_failpoints::{Point, pass};
 use engram_matrix::keys::SigningKey;
 
 use crate::root::Random;
@@ -63,6 +64,7 @@ fn write(directory: &Path, path: &Path, text: &str) -> io::Result<()> {
     let mut file = OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&scratch)?;
     file.write_all(text.as_bytes())?;
     file.sync_all()?;
+    pass(Point::KeyWritten)?;
     fs::rename(&scratch, path)?;
     File::open(directory)?.sync_all()
 }

@@ -4,6 +4,7 @@ use std::any::Any;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use engram_failpoints::{Point, reached};
 use engram_log::{Kind, Lane, Log, Offset, Record};
 use engram_log_format::Retention;
 use engram_log_format::input::retention;
@@ -145,7 +146,9 @@ impl Engine {
             batch.insert(keyspace, CURSOR_KEY, view.cursor.to_be_bytes());
             view.written = view.cursor;
         }
+        reached(Point::ViewsCommit);
         batch.commit()?;
+        reached(Point::ViewsCommitted);
         self.base = self.store.db.snapshot();
         Ok(())
     }
@@ -191,7 +194,10 @@ impl Engine {
         let mut batch = self.batch(self.views.len() + 1);
         self.write_cursors(&mut batch);
         batch.commit()?;
-        Ok(self.store.db.persist(PersistMode::SyncData)?)
+        reached(Point::ViewsCheckpoint);
+        self.store.db.persist(PersistMode::SyncData)?;
+        reached(Point::ViewsCheckpointed);
+        Ok(())
     }
 
     /// Makes the engine's generations the current ones, all at once, and deletes all others.
@@ -201,7 +207,9 @@ impl Engine {
         let mut batch = self.batch(self.views.len() + 2).durability(Some(PersistMode::SyncData));
         batch.insert(&self.store.meta, LAYOUT, layout::encode_layout(&self.views));
         self.write_cursors(&mut batch);
+        reached(Point::ViewsSwitch);
         batch.commit()?;
+        reached(Point::ViewsSwitched);
         self.store.delete_others(&self.tables)?;
         self.base = self.store.db.snapshot();
         Ok(())

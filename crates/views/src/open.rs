@@ -4,6 +4,7 @@ use std::mem;
 use std::path::Path;
 use std::sync::Arc;
 
+use engram_failpoints::{Point, reached};
 use engram_log::{Log, Offset, ReadError};
 use fjall::Keyspace;
 
@@ -63,6 +64,7 @@ pub(crate) fn assemble(
         Store::wipe(dir)?;
     }
     let store = Arc::new(Store::open(dir, cache_bytes)?);
+    reached(Point::ViewsOpened);
     let entries = read_entries(&store)?;
     check_mark(store.take_clean_mark()?, &entries)?;
 

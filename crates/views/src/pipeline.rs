@@ -6,6 +6,7 @@ use std::thread;
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
+use engram_failpoints::{Point, reached};
 use engram_log::limits::APPEND_RECORDS_MAX;
 use engram_log::{Follow, FollowError, Follower, Lane, Record};
 
@@ -111,10 +112,12 @@ impl Pipeline {
         let Some(last) = records.last() else { return Ok(()) };
         let snapshot = Arc::new(Snapshot::of(&self.engine, Arc::clone(&self.views), last.offset));
         self.shared.current.store(Arc::clone(&snapshot));
+        reached(Point::ViewsPublished);
         self.ephemeral.extend(records.iter().filter(|record| record.lane == Lane::Ephemeral).cloned());
         for observer in &mut self.observers {
             observer.committed(&snapshot, &self.deltas, &self.ephemeral);
         }
+        reached(Point::ViewsObserved);
         self.deltas.clear();
         self.ephemeral.clear();
         self.unsynced_batches += 1;

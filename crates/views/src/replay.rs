@@ -4,6 +4,7 @@ use std::sync::mpsc::{SyncSender, sync_channel};
 use std::thread;
 use std::time::Duration;
 
+use engram_failpoints::{Point, reached};
 use engram_log::{FollowError, Follower, Lanes, Offset, Record, TimestampMs};
 
 use crate::engine::Engine;
@@ -84,6 +85,7 @@ pub(crate) fn run(
             if engine.pending_rows() >= INGEST_ROWS {
                 engine.ingest()?;
             }
+            reached(Point::ViewsReplayed);
             records += batch.len() as u64;
             progress(Progress { offset: engine.cursor(), end, records });
             if done {

@@ -14,6 +14,7 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::{fs, io};
 
+use engram_failpoints::{Point, reached};
 use engram_log::Offset;
 use fjall::config::{CompressionPolicy, HashRatioPolicy, PinningPolicy};
 use fjall::{CompressionType, Database, Keyspace, KeyspaceCreateOptions, PersistMode};
@@ -105,6 +106,7 @@ impl Store {
     /// Brings everything to stable storage and leaves the mark of a clean stop.
     pub(crate) fn close(&self, offset: Offset) -> Result<(), ViewError> {
         self.db.persist(PersistMode::SyncAll)?;
+        reached(Point::StopViewsSynced);
         if !self.condemned.load(Ordering::Relaxed) {
             fs::write(self.dir.join("clean"), offset.to_string())?;
         }

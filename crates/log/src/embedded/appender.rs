@@ -5,6 +5,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use engram_failpoints::{Point, reached};
 use engram_log_format::frame::{FRAME_HEADER_BYTES, Frame, FrameBuilder};
 use engram_log_format::input::Input;
 use engram_log_format::record::RecordHeader;
@@ -99,6 +100,7 @@ impl Appender {
         let journal = self.write_lane(Lane::Journal, journal)?;
         // Writers are told of the lease before followers are told of its record; the order does not matter.
         if let Some(below) = lease_below {
+            reached(Point::LeaseSynced);
             self.sequencer.lease_is_durable(below);
         }
         self.journal.publish();
@@ -155,6 +157,9 @@ impl Appender {
                 Err(error) => return Err(stop(error)),
             }
             let given_up = self.reserve.give_up();
+            if given_up {
+                reached(Point::ReserveGivenUp);
+            }
             if given_up && may_use_reserve {
                 continue;
             }
@@ -188,11 +193,13 @@ impl Appender {
         }
         entries.sort_by_key(|entry: &Entry| entry.record.offset);
         self.tail.publish(entries, bytes);
+        reached(Point::FramePublished);
     }
 
     /// Ends the log in order: the last thing in it says so.
     fn close(&mut self) -> Result<(), Stop> {
         self.while_full(|appender| appender.ephemeral.seal())?;
+        reached(Point::StopEphemeralSealed);
         let (first, timestamp) = self.sequencer.take_last();
         let closed = Input::from(v1::CleanShutdown { next: first.next().0 });
         let draft = sequencer::encode(&[closed]).expect("a shutdown record is small");
@@ -200,7 +207,10 @@ impl Appender {
         let frame = self.write_lane(Lane::Journal, vec![last])?;
         self.journal.publish();
         self.publish(frame, None);
-        self.while_full(|appender| appender.journal.seal())
+        reached(Point::StopRecorded);
+        self.while_full(|appender| appender.journal.seal())?;
+        reached(Point::StopSealed);
+        Ok(())
     }
 }
 

@@ -4,6 +4,7 @@ use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
+use engram_failpoints::{Point, reached};
 use engram_log_format::input::{Input, InputRef};
 use engram_log_format::record::Chain;
 use engram_log_format::{Lane, Offset, TimestampMs, v1};
@@ -139,19 +140,23 @@ impl EmbeddedLog {
     /// Opens the log of a data directory to write, or creates it. Recovers what a crash left.
     pub fn open(storage: Arc<dyn Storage>, options: Options) -> Result<Arc<Self>, OpenError> {
         let lock = storage.lock(LockMode::Exclusive)?;
+        reached(Point::RecoveryLocked);
         for lane in [Lane::Journal, Lane::Ephemeral] {
             storage.create_dir(directory(lane)).map_err(OpenError::io("create the log's directories"))?;
         }
         let journal = recover(&storage, Lane::Journal)?;
         let ephemeral = recover(&storage, Lane::Ephemeral)?;
+        reached(Point::RecoveryScanned);
         let start = Start::after(&journal, &ephemeral, &storage, &options)?;
         let catalog = Arc::new(Catalog::new(storage.clone(), journal.segments.clone(), ephemeral.segments.clone()));
         check_server(&catalog, &options)?;
         for found in [&journal, &ephemeral] {
             take_over(&storage, &catalog, found)?;
         }
+        reached(Point::RecoverySealed);
         let log = Self::start(storage, catalog, &options, &start, [&journal, &ephemeral], lock)?;
         log.write_first_records(&start, &options)?;
+        reached(Point::RecoveryDone);
         Ok(log)
     }
 
@@ -326,6 +331,7 @@ impl Start {
 fn take_over(storage: &Arc<dyn Storage>, catalog: &Catalog, found: &Found) -> Result<(), OpenError> {
     for leftover in &found.leftovers {
         storage.remove(leftover).map_err(OpenError::io("remove a segment that was not finished"))?;
+        reached(Point::RecoveryLeftoverRemoved);
     }
     let Some(newest) = found.segments.last() else {
         return Ok(());
@@ -333,6 +339,7 @@ fn take_over(storage: &Arc<dyn Storage>, catalog: &Catalog, found: &Found) -> Re
     let file = storage.open(&newest.path, true).map_err(OpenError::io("open the newest segment"))?;
     // What a process that died had written may be in the page cache alone: frames, and also a footer.
     file.sync_data().map_err(OpenError::io("sync the newest segment"))?;
+    reached(Point::RecoverySynced);
     let Some(unsealed) = &found.unsealed else {
         return Ok(());
     };

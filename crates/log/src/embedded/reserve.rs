@@ -8,6 +8,8 @@
 use std::io;
 use std::sync::Arc;
 
+use engram_failpoints::{Point, pass, reached};
+
 use crate::storage::Storage;
 
 const PATH: &str = "log/reserve";
@@ -35,11 +37,15 @@ impl Reserve {
             return Ok(());
         }
         let allocated = self.storage.create(PATH).and_then(|file| {
+            pass(Point::ReserveCreated)?;
             file.allocate(self.bytes)?;
             file.sync_data()
         });
         match allocated {
-            Ok(()) => self.held = true,
+            Ok(()) => {
+                self.held = true;
+                reached(Point::ReserveTaken);
+            }
             Err(_) => self.remove(),
         }
         allocated

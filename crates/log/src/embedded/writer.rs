@@ -7,6 +7,7 @@
 use std::io;
 use std::sync::Arc;
 
+use engram_failpoints::{Point, pass, reached};
 use engram_log_format::frame::{Frame, FrameBuilder};
 use engram_log_format::record::Chain;
 use engram_log_format::segment::{ALLOCATION_UNIT, SEGMENT_HEADER_BYTES, SegmentHeader};
@@ -136,8 +137,9 @@ impl LaneWriter {
             result => result.map_err(|error| WriteError::Failed("cannot create a segment", error))?,
         };
         self.storage.rename(&new_path, &path).map_err(WriteError::of("cannot name a segment"))?;
-        let named = self.storage.sync_dir(directory);
+        let named = pass(Point::SegmentNamed).and_then(|()| self.storage.sync_dir(directory));
         named.map_err(|error| WriteError::Failed("cannot name a segment", error))?;
+        reached(Point::SegmentBegun);
         let open = OpenSegment::new(file, Vec::new(), SEGMENT_HEADER_BYTES as u64);
         let totals = Totals::new(SEGMENT_HEADER_BYTES as u64, header.chain);
         self.previous = header.base;
@@ -148,12 +150,17 @@ impl LaneWriter {
     }
 
     fn create(&self, path: &str, header: &SegmentHeader, zeroed_to: u64) -> io::Result<Arc<dyn File>> {
+        pass(Point::SegmentCreate)?;
         let file = self.storage.create(path)?;
+        pass(Point::SegmentCreated)?;
         file.allocate(header.allocated_bytes)?;
+        pass(Point::SegmentAllocated)?;
         let mut start = header.encode().to_vec();
         start.resize(start.len().max(zeroed_to as usize), 0);
         file.write_at(&start, 0)?;
+        pass(Point::SegmentHeaderWritten)?;
         file.sync_data()?;
+        pass(Point::SegmentHeaderSynced)?;
         Ok(file)
     }
 
@@ -170,12 +177,15 @@ impl LaneWriter {
         let position = active.totals.frames_end;
         let end = position + frame.bytes.len() as u64;
         assert!(end <= active.segment.header.allocated_bytes, "prepare made room");
-        active
-            .zero_ahead(end, frame.bytes.len() as u64, self.options.zero_ahead_bytes)
+        pass(Point::FrameWrite)
+            .and_then(|()| active.zero_ahead(end, frame.bytes.len() as u64, self.options.zero_ahead_bytes))
             .and_then(|()| active.open.file.write_at(&frame.bytes, position))
+            .and_then(|()| pass(Point::FrameWritten))
             .map_err(WriteError::of("cannot write a frame"))?;
         if sync {
-            active.open.file.sync_data().map_err(|error| WriteError::Failed("cannot sync a frame", error))?;
+            let synced = pass(Point::FrameSync).and_then(|()| active.open.file.sync_data());
+            synced.map_err(|error| WriteError::Failed("cannot sync a frame", error))?;
+            reached(Point::FrameSynced);
         }
         active.totals.note_frame(active.segment.header.base, frame, self.chain);
         Ok(())
@@ -204,7 +214,7 @@ impl LaneWriter {
             file.sync_data().map_err(synced)?;
         }
         write_end(file, &active.segment, &active.totals).map_err(WriteError::of("cannot seal a segment"))?;
-        file.sync_data().map_err(synced)?;
+        file.sync_data().and_then(|()| pass(Point::Sealed)).map_err(synced)?;
         self.catalog.seal(&active.segment, active.totals.footer().0);
         self.active = None;
         Ok(())
@@ -251,7 +261,8 @@ impl Active {
 /// Seals a file: writes its end, and syncs it.
 pub(crate) fn seal_file(file: &Arc<dyn File>, segment: &Segment, totals: &Totals) -> io::Result<()> {
     write_end(file, segment, totals)?;
-    file.sync_data()
+    file.sync_data()?;
+    pass(Point::Sealed)
 }
 
 /// Writes index and footer behind the frames, and cuts the file there.
@@ -261,8 +272,11 @@ pub(crate) fn write_end(file: &Arc<dyn File>, segment: &Segment, totals: &Totals
     let (footer, mut end) = totals.footer();
     end.extend_from_slice(&footer.encode(&segment.key));
     assert!(footer.frames_end + end.len() as u64 == footer.file_bytes(), "the footer ends the file");
+    pass(Point::SealBegin)?;
     file.write_at(&end, footer.frames_end)?;
-    file.truncate(footer.file_bytes())
+    pass(Point::SealFooterWritten)?;
+    file.truncate(footer.file_bytes())?;
+    pass(Point::SealCut)
 }
 
 /// Whether a call was refused for lack of space: of the disk, of a quota, or of the length that files may have.
