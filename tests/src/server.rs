@@ -35,6 +35,10 @@ struct Process {
     arguments: Vec<OsString>,
     folder: TempDir,
     expected: Vec<&'static str>,
+    /// What the server is to run under: a command and its arguments.
+    launcher: Vec<OsString>,
+    /// Fail points of the next start alone.
+    failpoints: String,
 }
 
 impl Server {
@@ -48,10 +52,19 @@ impl Server {
         if let Some(url) = external_url() {
             return Self { address: resolve(&url).expect("ENGRAM_TEST_URL is a URL"), process: None };
         }
+        let mut server = Self::prepare(configuration);
+        server.start_again();
+        server
+    }
+
+    /// A server on an empty data directory that was never started.
+    pub fn prepare(configuration: &str) -> Self {
         let (folder, address) = (temporary_folder(), free_address());
-        let file = folder.path().join("engram.toml");
-        fs::write(&file, configuration_of(address, folder.path(), configuration)).expect("a file can be written");
-        Self::launch(address, folder, vec!["--config".into(), file.into()])
+        let mut server = Self::described(address, folder, Vec::new());
+        server.reconfigure(configuration);
+        let file = server.process().folder.path().join("engram.toml");
+        server.process_mut().arguments = vec!["--config".into(), file.into()];
+        server
     }
 
     /// Starts a server as a newcomer does, without a configuration; only where it listens and keeps its data is said.
@@ -59,14 +72,22 @@ impl Server {
         let (folder, address) = (temporary_folder(), free_address());
         let data_dir = folder.path().join("data");
         let listen = address.to_string();
-        Self::launch(address, folder, vec!["--data-dir".into(), data_dir.into(), "--listen".into(), listen.into()])
-    }
-
-    fn launch(address: SocketAddr, folder: TempDir, arguments: Vec<OsString>) -> Self {
-        let process = Process { child: None, arguments, folder, expected: Vec::new() };
-        let mut server = Self { address, process: Some(process) };
+        let arguments = vec!["--data-dir".into(), data_dir.into(), "--listen".into(), listen.into()];
+        let mut server = Self::described(address, folder, arguments);
         server.start_again();
         server
+    }
+
+    fn described(address: SocketAddr, folder: TempDir, arguments: Vec<OsString>) -> Self {
+        let process = Process {
+            child: None,
+            arguments,
+            folder,
+            expected: Vec::new(),
+            launcher: Vec::new(),
+            failpoints: String::new(),
+        };
+        Self { address, process: Some(process) }
     }
 
     /// The base URL.
@@ -105,15 +126,37 @@ impl Server {
         }
     }
 
+    /// Replaces the lines of configuration that the next start finds.
+    pub fn reconfigure(&mut self, configuration: &str) {
+        let address = self.address;
+        let folder = self.process().folder.path();
+        let text = configuration_of(address, folder, configuration);
+        fs::write(folder.join("engram.toml"), text).expect("a file can be written");
+    }
+
+    /// Says what happens at which fail point once the server is started the next time, and only then.
+    pub fn arm(&mut self, plan: &str) {
+        plan.clone_into(&mut self.process_mut().failpoints);
+    }
+
     /// Starts the stopped server on its data directory.
     pub fn start_again(&mut self) {
+        if let Err(status) = self.try_start() {
+            panic!("the server ended at its start, {status}:\n{}", self.process().log_text());
+        }
+    }
+
+    /// Starts the stopped server on its data directory; how it ended if it did before it accepted connections.
+    pub fn try_start(&mut self) -> Result<(), ExitStatus> {
         let address = self.address;
         let process = self.process_mut();
         assert!(process.child.is_none(), "the server runs already");
         let log = OpenOptions::new().create(true).append(true).open(process.log()).expect("the log can be written");
-        let child = Command::new(&binaries().engram)
+        let child = process
+            .command()
             .arg("serve")
             .args(&process.arguments)
+            .env(engram_failpoints::VARIABLE, std::mem::take(&mut process.failpoints))
             .env("RUST_LOG", "info")
             .env("RUST_BACKTRACE", "1")
             .env("NO_COLOR", "1")
@@ -123,19 +166,29 @@ impl Server {
             .spawn()
             .expect("the server starts");
         let child = process.child.insert(child);
-        let ended = eventually("the server accepts connections", || match child.try_wait() {
+        let started = eventually("the server accepts connections", || match child.try_wait() {
             Ok(Some(status)) => Some(Err(status)),
-            _ => TcpStream::connect(address).ok().map(Ok),
+            _ => TcpStream::connect(address).ok().map(|_| Ok(())),
         });
-        if let Err(status) = ended {
-            panic!("the server ended at its start, {status}:\n{}", process.log_text());
+        if started.is_err() {
+            process.child = None;
         }
+        started
+    }
+
+    /// Whether the server has ended by itself.
+    pub fn has_ended(&mut self) -> bool {
+        let child = self.process_mut().child.as_mut().expect("the server was started");
+        child.try_wait().expect("a child can be awaited").is_some()
     }
 
     /// Asks the server to stop, as an operator does, and waits until it has.
     pub fn stop(&mut self) -> ExitStatus {
         let process = self.process_mut();
         let mut child = process.child.take().expect("the server runs");
+        if let Some(status) = child.try_wait().expect("a child can be awaited") {
+            return status;
+        }
         let pid = i32::try_from(child.id()).ok().and_then(Pid::from_raw).expect("a process has an ID");
         kill_process(pid, Signal::INT).expect("a child can be signalled");
         eventually("the server stops", || child.try_wait().expect("a child can be awaited"))
@@ -144,6 +197,7 @@ impl Server {
     /// Kills the server with SIGKILL and waits until it is gone.
     pub fn kill(&mut self) {
         let mut child = self.process_mut().child.take().expect("the server runs");
+        // One that has ended by itself counts as killed.
         child.kill().and_then(|()| child.wait()).expect("a child can be killed");
     }
 
@@ -171,7 +225,9 @@ impl Server {
 
     /// A tool's run on the data directory: exit code and output.
     pub fn engramctl(&self, arguments: &[&str]) -> (Option<i32>, String) {
-        let output = Command::new(&binaries().engramctl)
+        let output = self
+            .process()
+            .launched(&binaries().engramctl)
             .arg("--data-dir")
             .arg(self.data_dir())
             .args(arguments)
@@ -194,6 +250,18 @@ impl Server {
 }
 
 impl Process {
+    /// The server's command, without its arguments.
+    fn command(&self) -> Command {
+        self.launched(&binaries().engram)
+    }
+
+    fn launched(&self, program: &Path) -> Command {
+        let Some((launcher, arguments)) = self.launcher.split_first() else { return Command::new(program) };
+        let mut command = Command::new(launcher);
+        command.args(arguments).arg(program);
+        command
+    }
+
     fn log(&self) -> PathBuf {
         self.folder.path().join("server.log")
     }

@@ -102,13 +102,18 @@ impl Following {
     fn step(&mut self, user: &User, timeout_ms: u32) -> Option<()> {
         let path = format!("/v3/sync?timeout={timeout_ms}&since={}", encode(&self.since));
         let sync = user.try_call("GET", &path, None).ok()?.ok();
+        let mut news = Seen::new();
         for (room, joined) in sync["rooms"]["join"].as_object().into_iter().flatten() {
             let mut events: Vec<String> = timeline(&sync, room).iter().map(id_of).collect();
             if joined["timeline"]["limited"] == true {
                 let gap = fill_gap(user, room, joined["timeline"]["prev_batch"].as_str()?, &self.since)?;
                 events.splice(0..0, gap);
             }
-            self.seen.entry(room.clone()).or_default().extend(events);
+            news.insert(room.clone(), events);
+        }
+        // Only now: a kill while gaps were filled leaves the position where it was, and all of this comes again.
+        for (room, events) in news {
+            self.seen.entry(room).or_default().extend(events);
         }
         self.since = next_batch(&sync);
         Some(())
