@@ -9,6 +9,7 @@ pub mod listener;
 pub mod logging;
 pub mod node;
 pub mod root;
+pub mod scrub;
 pub mod serve;
 pub mod signing_key;
 pub mod tls;

@@ -13,6 +13,7 @@ use crate::config::Config;
 use crate::listener::{Bound, ListenError, Shared};
 use crate::node::{self, Node, NodeError};
 use crate::root;
+use crate::scrub;
 
 /// How long requests under way may take once the server is to stop. Long polls end at once.
 const DRAIN_TIMEOUT: Duration = Duration::from_secs(5);
@@ -53,11 +54,13 @@ pub fn serve(config: &Config) -> Result<(), ServeError> {
     let (stop, stopping) = watch::channel(false);
     let (clock, random) = (root::clock(), root::random());
     let node = Node::open(config, &clock, &random, stopping.clone())?;
+    let scrubbing = scrub::start(node.log.scrubber(), config.scrub).map_err(ServeError::Runtime)?;
     let ended = runtime.block_on(run(config, &node, &stop, stopping));
     // Whatever still runs holds parts of the node, so it ends before the log is closed.
     stop.send_replace(true);
     runtime.shutdown_timeout(DRAIN_TIMEOUT);
     reached(Point::StopDrained);
+    drop(scrubbing);
     let closed = node.close();
     ended?;
     closed.map_err(ServeError::Close)?;

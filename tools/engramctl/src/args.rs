@@ -57,7 +57,11 @@ pub(crate) enum LogCommand {
     /// Print records, one line each.
     Cat(CatArgs),
     /// Read every byte and check every digest and chain; say what is damaged, and where.
-    Verify,
+    Verify {
+        /// Read from the disk and not from memory, and check also that every payload is a valid value of its type.
+        #[arg(long)]
+        deep: bool,
+    },
 }
 
 #[derive(Debug, Default, clap::Args)]

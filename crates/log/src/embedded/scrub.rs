@@ -166,7 +166,13 @@ impl Scrubber {
     }
 
     fn report(&mut self, segment: String, position: u64, reason: String) {
-        tracing::error!(segment, position, reason, "the scrubber has found damage: restore this file from a backup");
+        tracing::error!(
+            code = "E-LOG-ROT",
+            segment,
+            position,
+            reason,
+            "the scrubber has found damage: restore this file from a backup"
+        );
         self.progress.damage.push(Damage { segment, position, after: Offset::ZERO, reason });
     }
 

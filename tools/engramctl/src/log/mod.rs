@@ -16,6 +16,6 @@ pub(crate) fn run(data: &Data, command: LogCommand, output: &mut Output) -> Resu
     match command {
         LogCommand::Stat => stat::run(data, output),
         LogCommand::Cat(args) => cat::run(data, &args, output),
-        LogCommand::Verify => verify::run(data, output),
+        LogCommand::Verify { deep } => verify::run(data, deep, output),
     }
 }

@@ -1,6 +1,6 @@
 //! `engramctl log verify`: reads every byte, checks every digest and chain, and says where what is wrong.
 
-use engram_log::verify::{Damage, Report, verify};
+use engram_log::verify::{Damage, Report, verify, verify_deep};
 use serde_json::{Value, json};
 
 use crate::data::Data;
@@ -9,11 +9,12 @@ use crate::output::{self, Output};
 use crate::progress;
 
 /// Runs the command. Damage is found; an unfinished write at the end, as a crash leaves it, is none.
-pub(crate) fn run(data: &Data, output: &mut Output) -> Result<Outcome> {
+pub(crate) fn run(data: &Data, deep: bool, output: &mut Output) -> Result<Outcome> {
     let storage = data.storage()?;
     let _lock = data.lock(&storage)?;
     let report = {
         let bar = progress::bytes("verifying");
+        let verify = if deep { verify_deep } else { verify };
         verify(&storage, &mut |progress| bar.set(progress.bytes, progress.bytes_total))
     };
     let report = report.map_err(|source| Error::Files { what: "the log", source })?;
