@@ -10,6 +10,8 @@ use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use serde_json::{Map, Value};
 
+use crate::limits;
+
 /// What an endpoint returns.
 pub type ApiResult<T> = Result<T, ApiError>;
 
@@ -133,6 +135,12 @@ impl ApiError {
         Self::new(StatusCode::METHOD_NOT_ALLOWED, "M_UNRECOGNIZED", "This path does not have that method.")
     }
 
+    /// The body of the request did not come in time.
+    #[cold]
+    pub fn too_slow() -> Self {
+        Self::new(StatusCode::REQUEST_TIMEOUT, "M_UNKNOWN", "The body of the request did not arrive in time.")
+    }
+
     /// Too many requests.
     #[cold]
     pub fn limit_exceeded(retry_after_ms: u64) -> Self {
@@ -151,6 +159,14 @@ impl ApiError {
     #[cold]
     pub fn busy() -> Self {
         Self::new(StatusCode::SERVICE_UNAVAILABLE, "M_UNKNOWN", "The server is busy, or stopping: try again later.")
+            .with("retry_after_ms", limits::WRITERS_RETRY_MS)
+    }
+
+    /// What was asked for is on its way, and nobody knows when it will be done. To repeat it with the same transaction
+    /// does it once.
+    #[cold]
+    pub fn unconfirmed(message: &'static str) -> Self {
+        Self::unavailable(message).with("retry_after_ms", limits::WRITERS_RETRY_MS)
     }
 
     fn retry_after_seconds(&self) -> Option<u64> {
@@ -182,7 +198,8 @@ impl From<engram_log::AppendError> for ApiError {
         use engram_log::AppendError as E;
         match error {
             E::TooLarge { .. } => Self::too_large("This is more than one record of the server can hold."),
-            E::DiskFull => Self::unavailable("The server's disk is full: nothing can be written at the moment."),
+            E::DiskFull => Self::unavailable("The server's disk is full: nothing can be written at the moment.")
+                .with("retry_after_ms", limits::DISK_FULL_RETRY_MS),
             // A server that has stopped says why itself, once.
             E::Busy | E::Stopped(_) => Self::busy(),
         }

@@ -2,18 +2,26 @@
 //!
 //! It is one function and not a stack of layers, because it runs for every request.
 
+use std::any::Any;
 use std::borrow::Cow;
 use std::convert::Infallible;
+use std::future::{Future, poll_fn};
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::pin::pin;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::task::Poll;
 
 use axum::Router;
 use axum::body::Body;
 use axum::http::uri::PathAndQuery;
 use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Uri, header};
 use axum::response::{IntoResponse, Response};
+use engram_failpoints::{Point, reached};
 use tower::Service;
 
 use crate::app::App;
+use crate::error::ApiError;
 use crate::json::Empty;
 use crate::routes;
 
@@ -32,12 +40,14 @@ const CORS: [(HeaderName, HeaderValue); 4] = [
 #[derive(Clone)]
 pub struct ClientApi {
     router: Router,
+    /// Requests whose handler panicked.
+    panics: Arc<AtomicU64>,
 }
 
 impl ClientApi {
     /// Builds the routes over the application.
     pub fn new(app: Arc<App>) -> Self {
-        Self { router: routes::router().with_state(app) }
+        Self { router: routes::router().with_state(app), panics: Arc::default() }
     }
 
     /// Answers one request.
@@ -48,12 +58,36 @@ impl ClientApi {
         if let Cow::Owned(path) = current_path(request.uri()) {
             replace_path(request.uri_mut(), path);
         }
-        let outcome: Result<Response, Infallible> = self.router.call(request).await;
-        with_cors(match outcome {
-            Ok(response) => response,
-            Err(never) => match never {},
-        })
+        let answered = caught(async {
+            let outcome: Result<Response, Infallible> = self.router.call(request).await;
+            reached(Point::ResponseReady);
+            match outcome {
+                Ok(response) => response,
+                Err(never) => match never {},
+            }
+        });
+        with_cors(answered.await.unwrap_or_else(|panic| self.panicked(&*panic)))
     }
+
+    /// A bug that one request has met is no reason to take the answer from those that share its connection.
+    #[cold]
+    fn panicked(&self, panic: &(dyn Any + Send)) -> Response {
+        let panics = self.panics.fetch_add(1, Ordering::Relaxed) + 1;
+        let message = panic.downcast_ref::<String>().map(String::as_str).or(panic.downcast_ref::<&str>().copied());
+        let message = message.unwrap_or("no message");
+        ApiError::internal(format_args!("a handler panicked, for the {panics}. time: {message}")).into_response()
+    }
+}
+
+/// Runs a future to its end or its panic. What it worked on is dropped with it; locks of the server are not poisoned, and
+/// guard what is whole between any two steps.
+async fn caught<T>(future: impl Future<Output = T>) -> Result<T, Box<dyn Any + Send>> {
+    let mut future = pin!(future);
+    poll_fn(|context| match catch_unwind(AssertUnwindSafe(|| future.as_mut().poll(context))) {
+        Ok(poll) => poll.map(Ok),
+        Err(panic) => Poll::Ready(Err(panic)),
+    })
+    .await
 }
 
 fn with_cors(mut response: Response) -> Response {

@@ -2,6 +2,8 @@
 //!
 //! A request's content type is ignored. Bodies are bounded in size and depth before anything is built from them.
 
+use std::time::Duration;
+
 use axum::body::{Body as HttpBody, Bytes, HttpBody as _};
 use axum::extract::{FromRequest, Request};
 use axum::http::{HeaderValue, header};
@@ -11,6 +13,7 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::error::Category;
 use serde_json::value::RawValue;
+use tokio::time::timeout;
 
 use crate::error::{ApiError, ApiResult};
 use crate::limits;
@@ -67,14 +70,20 @@ impl<S: Send + Sync, const MAX: usize> FromRequest<S> for RawBody<MAX> {
 }
 
 async fn read(request: Request, bytes_max: usize) -> ApiResult<Bytes> {
+    read_within(limits::BODY_TIMEOUT, request, bytes_max).await
+}
+
+async fn read_within(patience: Duration, request: Request, bytes_max: usize) -> ApiResult<Bytes> {
     let too_large = || ApiError::too_large(format!("The body has more than {bytes_max} bytes."));
     let body: HttpBody = request.into_body();
     // A body that says it is too long is refused before any of it is read.
     if body.size_hint().lower() > bytes_max as u64 {
-        discard(body).await;
+        // A client that is not done by then has to do without the answer.
+        let _ = timeout(patience, discard(body)).await;
         return Err(too_large());
     }
-    match Limited::new(body, bytes_max).collect().await {
+    let collected = timeout(patience, Limited::new(body, bytes_max).collect()).await;
+    match collected.map_err(|_| ApiError::too_slow())? {
         Ok(collected) => Ok(collected.to_bytes()),
         Err(error) if error.is::<LengthLimitError>() => Err(too_large()),
         Err(_) => Err(ApiError::unknown("The body ended before it was complete.")),
@@ -237,6 +246,15 @@ mod tests {
     async fn object(body: impl Into<HttpBody>) -> ApiResult<String> {
         let object = ObjectBody::<32>::from_request(Request::new(body.into()), &()).await;
         object.map(|ObjectBody(object)| object.get().to_owned())
+    }
+
+    #[tokio::test]
+    async fn a_body_that_does_not_come_is_not_waited_for() {
+        let trailers = std::future::pending::<Option<Result<axum::http::HeaderMap, std::convert::Infallible>>>();
+        let body = HttpBody::new(http_body_util::Empty::<Bytes>::new().with_trailers(trailers));
+        let patience = Duration::from_millis(1);
+        let error = read_within(patience, Request::new(body), 32).await.expect_err("too slow");
+        assert_eq!((error.status.as_u16(), error.errcode), (408, "M_UNKNOWN"));
     }
 
     #[tokio::test]

@@ -76,3 +76,29 @@ pub const PUBLIC_ROOMS_MAX: usize = 100;
 
 /// How long `/events` sleeps if the request does not say: as long as old clients, which never said, expect.
 pub const EVENTS_TIMEOUT_DEFAULT_MS: u64 = 20_000;
+
+/// Writers that may block a thread at once: far fewer than the runtime has threads to block (512), so that readers always
+/// find one, and more than a disk can make use of.
+pub const WRITERS_BLOCKED_MAX: usize = 128;
+
+/// Writers that may wait for that, each holding a request in memory.
+pub const WRITERS_WAITING_MAX: usize = 1_024;
+
+/// When those may come back who were not admitted, or not confirmed.
+pub const WRITERS_RETRY_MS: u64 = 2_000;
+
+/// When those may come back who found the disk full: somebody has to free space.
+pub const DISK_FULL_RETRY_MS: u64 = 30_000;
+
+/// How long a request waits until its record is durable and applied. A disk may take that long for one sync, and few
+/// clients and proxies wait longer.
+pub const CONFIRMATION_MAX: Duration = Duration::from_secs(30);
+
+/// How often a request that waits looks whether the disk is full.
+pub const CONFIRMATION_LOOK: Duration = Duration::from_millis(500);
+
+/// Hints of presence that may wait for the disk at once: the rest is dropped, for the next request brings another.
+pub const PRESENCE_HINTS_MAX: usize = 8;
+
+/// How long a client may take to send the body of a request. What is slower than 4 MiB in a minute is no client.
+pub const BODY_TIMEOUT: Duration = Duration::from_secs(60);

@@ -9,7 +9,6 @@ use std::time::Duration;
 
 use axum::body::Body;
 use engram_client_api::{ClientAddress, ClientApi};
-use engram_failpoints::{Point, reached};
 use hyper::body::Incoming;
 use hyper::service::service_fn;
 use hyper::{Request, Response};
@@ -181,7 +180,6 @@ async fn respond(api: ClientApi, peer: SocketAddr, request: Request<Incoming>) -
     let told =
         tracing::enabled!(tracing::Level::DEBUG).then(|| (request.method().clone(), request.uri().path().to_owned()));
     let response = api.respond(request).await;
-    reached(Point::ResponseReady);
     if let Some((method, path)) = told {
         tracing::debug!(%method, path, status = response.status().as_u16(), "answered");
     }
