@@ -65,6 +65,8 @@ pub struct Journal {
     pub reserve_bytes: u64,
     /// Free space below which nothing is taken.
     pub free_bytes_min: u64,
+    /// What may wait for the disk.
+    pub queue_bytes: usize,
     /// Offsets that are reserved at once.
     pub lease_offsets: u64,
 }
@@ -173,6 +175,7 @@ impl Config {
                 segment_bytes: number(values, "journal.segment_bytes"),
                 reserve_bytes: number(values, "journal.reserve_bytes"),
                 free_bytes_min: number(values, "journal.free_bytes_min"),
+                queue_bytes: usize::try_from(number(values, "journal.queue_bytes")).unwrap_or(usize::MAX),
                 lease_offsets: number(values, "journal.lease_offsets"),
             },
             scrub: Scrub {

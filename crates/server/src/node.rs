@@ -6,7 +6,7 @@
 use std::path::Path;
 use std::sync::Arc;
 
-use engram_client_api::blocking::HashSlots;
+use engram_client_api::blocking::Writers;
 use engram_client_api::register_admin::Nonces;
 use engram_client_api::uia::Sessions;
 use engram_client_api::{App, ClientApi, SyncEffects};
@@ -26,6 +26,9 @@ use crate::signing_key::{self, SigningKeyError};
 
 /// The version of the software, as it is written to the log.
 pub const SOFTWARE: &str = concat!("engram ", env!("CARGO_PKG_VERSION"));
+
+/// The views go on writing what the log has taken down to this part of the space that the log leaves free.
+const VIEWS_SHARE: u64 = 8;
 
 /// Every projector of the core pipeline, in the order in which they see a record.
 pub fn projectors() -> Vec<Box<dyn Projector>> {
@@ -110,7 +113,11 @@ impl Node {
         std::fs::create_dir_all(config.data_dir.join("media")).map_err(data_dir)?;
         let key = signing_key::load_or_create(&config.data_dir, random)?;
         let shared: Arc<dyn Log> = log.clone();
-        let views = open_views(&config.data_dir, &shared)?;
+        let options = engram_views::Options {
+            free_bytes_min: config.journal.free_bytes_min / VIEWS_SHARE,
+            ..engram_views::Options::default()
+        };
+        let views = Views::open(&config.data_dir.join("views"), shared.clone(), projectors(), options)?;
         let live = Live::new();
         let ephemeral = Ephemeral::new(shared.clone(), views.clone(), live.clone(), clock.clone());
         let users = users(config, &shared, &views, clock, random);
@@ -130,11 +137,13 @@ impl Node {
             );
         }
         let ephemeral = Arc::new(ephemeral);
-        let effects = Arc::new(SyncEffects { users: users.clone(), ephemeral: ephemeral.clone() });
+        let effects = Arc::new(SyncEffects::new(users.clone(), ephemeral.clone()));
         let (sync, hub) = SyncServer::new(views.clone(), live.clone(), effects, clock.clone());
         let observers: Vec<Box<dyn Observer>> = vec![Box::new(LiveObserver(live.clone())), hub];
         views.start(observers);
         let first_token = first_token(config, &views, &users)?;
+        let (full_log, full_views) = (log.clone(), views.clone());
+        let disk_full = Box::new(move || full_log.is_disk_full() || full_views.wait_for_space());
         let app = Arc::new(App {
             config: api_config(config),
             views: views.clone(),
@@ -143,7 +152,7 @@ impl Node {
             ephemeral,
             sync,
             live,
-            hash_slots: HashSlots::new(cores()),
+            writers: Arc::new(Writers::new(cores(), disk_full)),
             register_nonces: Nonces::default(),
             uia: Sessions::default(),
             clock: clock.clone(),
@@ -180,6 +189,8 @@ fn log_options(config: &Config, clock: &Clock) -> engram_log::Options {
         segment_bytes: journal.segment_bytes,
         ephemeral_segment_bytes: journal.segment_bytes.min(engram_log::limits::EPHEMERAL_SEGMENT_BYTES),
         reserve_bytes: journal.reserve_bytes,
+        free_bytes_min: journal.free_bytes_min,
+        queue_bytes_max: journal.queue_bytes,
         lease_step: journal.lease_offsets,
         server_name: config.server_name.clone(),
         software: SOFTWARE.to_owned(),

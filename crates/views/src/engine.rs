@@ -43,6 +43,8 @@ pub(crate) struct Engine {
     pub(crate) log: Arc<dyn Log>,
     /// The store as of the last commit: what projectors read under their own pending writes.
     pub(crate) base: fjall::Snapshot,
+    /// Free space below which nothing is to be written; zero for none.
+    pub(crate) free_bytes_min: u64,
     overlay: Overlay,
     /// The view that owns each table.
     owners: Box<[u8; 256]>,
@@ -67,7 +69,7 @@ impl Engine {
             }
         }
         let base = store.db.snapshot();
-        Self { store, tables, views, projectors, log, base, overlay: Overlay::new(), owners }
+        Self { store, tables, views, projectors, log, base, free_bytes_min: 0, overlay: Overlay::new(), owners }
     }
 
     /// The least cursor: everything up to it is in every view.
@@ -81,6 +83,12 @@ impl Engine {
     pub(crate) fn apply(&mut self, records: &[Record], deltas: Option<&mut Deltas>) -> Result<(), ProjectError> {
         self.pend(records, deltas)?;
         Ok(self.commit()?)
+    }
+
+    /// Whether the disk has the space that has to be left for what the store does in the background. The store must not meet
+    /// a full disk: after that it takes no writes any more until it is opened anew.
+    pub(crate) fn has_room(&self) -> bool {
+        self.free_bytes_min == 0 || self.store.free_bytes().is_none_or(|free_bytes| free_bytes >= self.free_bytes_min)
     }
 
     /// Applies records in order and keeps what they wrote for a later commit.

@@ -30,6 +30,8 @@ pub(crate) struct Shared {
     pub(crate) current: ArcSwap<Snapshot>,
     pub(crate) waiters: Arc<Waiters>,
     pub(crate) closing: AtomicBool,
+    /// Whether records wait because the disk is full.
+    pub(crate) waits_for_space: AtomicBool,
 }
 
 /// The pipeline's own state. Lives on its thread.
@@ -97,6 +99,9 @@ impl Pipeline {
                 }
                 Ok(_) => {
                     self.idle_ticks = 0;
+                    if !self.wait_for_space() {
+                        return Ok("the views are closed, and the disk is full".to_owned());
+                    }
                     self.step(&records)?;
                     self.sync_if_due()?;
                 }
@@ -104,6 +109,27 @@ impl Pipeline {
                 Err(error) => return Err(error.into()),
             }
         }
+    }
+
+    /// Waits as long as the disk has no room. False if the views are closed before it has: what is left is replayed later.
+    fn wait_for_space(&self) -> bool {
+        if self.engine.has_room() {
+            return true;
+        }
+        tracing::error!(
+            code = "E-VIEWS-DISK-FULL",
+            "the disk is full: the views stay where they are until space is freed. Reads go on; nothing is lost"
+        );
+        self.shared.waits_for_space.store(true, Ordering::Relaxed);
+        while !self.engine.has_room() {
+            if self.shared.closing.load(Ordering::Acquire) {
+                return false;
+            }
+            thread::park_timeout(TICK);
+        }
+        self.shared.waits_for_space.store(false, Ordering::Relaxed);
+        tracing::info!("the disk has space again: the views go on");
+        true
     }
 
     /// One batch: commit, publish, observe, wake, in this order.
@@ -126,7 +152,7 @@ impl Pipeline {
     }
 
     fn sync_if_due(&mut self) -> Result<(), ProjectError> {
-        let idle = self.unsynced_batches > 0 && self.idle_ticks >= TICKS_PER_SYNC;
+        let idle = self.unsynced_batches > 0 && self.idle_ticks >= TICKS_PER_SYNC && self.engine.has_room();
         if idle || self.unsynced_batches >= BATCHES_PER_SYNC {
             self.engine.checkpoint()?;
             self.unsynced_batches = 0;

@@ -113,6 +113,12 @@ impl Store {
         Ok(())
     }
 
+    /// Space that is left on the disk, if the file system can tell.
+    pub(crate) fn free_bytes(&self) -> Option<u64> {
+        let file_system = rustix::fs::statvfs(&self.dir).ok()?;
+        Some(file_system.f_bavail.saturating_mul(file_system.f_frsize))
+    }
+
     /// Whether there is a keyspace of this name.
     pub(crate) fn has(&self, name: &str) -> bool {
         self.db.keyspace_exists(name)

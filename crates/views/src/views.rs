@@ -24,6 +24,8 @@ use crate::waiters::Waiters;
 pub struct Options {
     /// Cache for blocks read from disk, in bytes; zero for the default.
     pub cache_bytes: u64,
+    /// Free space below which the views wait instead of writing, in bytes; zero for none.
+    pub free_bytes_min: u64,
 }
 
 /// All views of one server. Shared as `Arc<Views>`.
@@ -44,7 +46,8 @@ impl Views {
         projectors: Vec<Box<dyn Projector>>,
         options: Options,
     ) -> Result<Arc<Self>, ProjectError> {
-        let (engine, end) = open::open(dir, &log, projectors, options.cache_bytes)?;
+        let (mut engine, end) = open::open(dir, &log, projectors, options.cache_bytes)?;
+        engine.free_bytes_min = options.free_bytes_min;
         let snapshot = Snapshot::of(&engine, engine.views.clone().into(), end);
         let waiters = Arc::new(Waiters::default());
         waiters.advance(end);
@@ -54,6 +57,7 @@ impl Views {
                 current: ArcSwap::from_pointee(snapshot),
                 waiters,
                 closing: AtomicBool::new(false),
+                waits_for_space: AtomicBool::new(false),
             }),
             engine: Mutex::new(Some(engine)),
             pipeline: Mutex::new(None),
@@ -107,6 +111,11 @@ impl Views {
     /// [`Views::wait_applied`] for a thread that may block.
     pub fn wait_applied_blocking(&self, offset: Offset) -> Result<(), Stopped> {
         self.wait_applied(offset).block()
+    }
+
+    /// Whether records wait to be applied until the disk has space.
+    pub fn wait_for_space(&self) -> bool {
+        self.shared.waits_for_space.load(Ordering::Relaxed)
     }
 
     /// Why the pipeline has stopped, if it has.

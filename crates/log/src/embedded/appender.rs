@@ -16,6 +16,7 @@ use super::sequencer::{self, End, Pending, Sequencer, Work};
 use super::tail::{Entry, Tail};
 use super::writer::{LaneWriter, WriteError};
 use crate::limits::FRAME_BYTES;
+use crate::storage::Storage;
 
 /// What a log that was closed in order says to those who still use it.
 pub(crate) const CLOSED: &str = "it is closed";
@@ -31,6 +32,9 @@ pub(crate) struct Appender {
     pub(crate) ephemeral_retention_ms: u64,
     pub(crate) reserve: Reserve,
     pub(crate) disk_full_retry: Duration,
+    /// Free space below which nothing is written; 0 for none.
+    pub(crate) free_bytes_min: u64,
+    pub(crate) storage: Arc<dyn Storage>,
     /// Whether nothing was written yet.
     pub(crate) starting: bool,
 }
@@ -79,9 +83,13 @@ impl Appender {
     }
 
     fn run_until_stop(&mut self) -> Stop {
+        // Somebody else may fill the disk while nothing is written here: what the reserve holds is for those who need it then.
+        let patience = (self.free_bytes_min > 0).then_some(self.disk_full_retry);
         loop {
-            let step = match self.sequencer.take(FRAME_BYTES) {
+            let step = match self.sequencer.take(FRAME_BYTES, patience) {
                 Work::Appends(appends) => self.commit(appends),
+                Work::Idle if self.starting => Ok(()),
+                Work::Idle => self.while_full(|_| Ok(())),
                 Work::End(End::Plain) => Err(Stop::Closed),
                 Work::End(End::Clean) => self.close().and(Err(Stop::Closed)),
             };
@@ -149,9 +157,8 @@ impl Appender {
         loop {
             let ending = self.sequencer.is_ending();
             let may_use_reserve = self.starting || ending;
-            // Whatever it is that keeps the reserve from being taken back: the log stays read-only.
-            let reserve = if full && !may_use_reserve { self.reserve.take() } else { Ok(()) };
-            match reserve.map_err(|_| WriteError::DiskFull).and_then(|()| step(self)) {
+            let room = if may_use_reserve { Ok(()) } else { self.look_for_room(full) };
+            match room.and_then(|()| step(self)) {
                 Ok(()) => break,
                 Err(WriteError::DiskFull) => {}
                 Err(error) => return Err(stop(error)),
@@ -167,7 +174,13 @@ impl Appender {
                 return Err(Stop::Failed("closed while the disk was full".to_owned()));
             }
             if !full {
-                tracing::error!("the disk is full: the log is read-only until space is freed");
+                let free_bytes = self.storage.free_bytes().unwrap_or_default();
+                tracing::error!(
+                    code = "E-DISK-FULL",
+                    free_bytes,
+                    free_bytes_min = self.free_bytes_min,
+                    "the disk is full: the log is read-only until space is freed. What was acknowledged is safe, and reads go on"
+                );
             }
             full = true;
             self.sequencer.set_disk_full(true);
@@ -175,11 +188,24 @@ impl Appender {
             self.sequencer.pause(self.disk_full_retry);
         }
         if full {
-            tracing::info!("the disk has space again");
+            tracing::info!("the log takes appends again, or ends");
             self.sequencer.set_disk_full(false);
             self.tail.set_disk_full(false);
         }
         Ok(())
+    }
+
+    /// Whether there is the space that has to be left free, and, after the disk was full, that of the reserve, which is
+    /// taken back then. Whatever it is that keeps it from being taken: the log stays read-only.
+    fn look_for_room(&mut self, after_full: bool) -> Result<(), WriteError> {
+        if self.free_bytes_min > 0 {
+            let needed = self.free_bytes_min + if after_full { self.reserve.missing_bytes() } else { 0 };
+            // A file system that cannot tell how much is free refuses writes when nothing is.
+            if self.storage.free_bytes().is_ok_and(|free_bytes| free_bytes < needed) {
+                return Err(WriteError::DiskFull);
+            }
+        }
+        if after_full { self.reserve.take().map_err(|_| WriteError::DiskFull) } else { Ok(()) }
     }
 
     /// Makes a commit visible to followers. Readers of segments see it before, since followers go on there when memory is exceeded.

@@ -79,6 +79,11 @@ impl EmbeddedLog {
         Ok(())
     }
 
+    /// Whether appends are refused for lack of space, and those that were taken wait for some.
+    pub fn is_disk_full(&self) -> bool {
+        self.tail.is_disk_full()
+    }
+
     /// Ends the threads and waits for them. Returns why the log has stopped.
     fn join(&self, end: End) -> String {
         self.eraser.end();

@@ -42,6 +42,8 @@ pub struct Options {
     pub ephemeral_retention_ms: u64,
     /// Space that is kept for a full disk; 0 for none.
     pub reserve_bytes: u64,
+    /// Free space below which nothing is appended, so that others have some to go on; 0 for none.
+    pub free_bytes_min: u64,
     /// How often a full disk is tried again.
     pub disk_full_retry_ms: u64,
     /// Rate at which erasures rewrite segments.
@@ -65,6 +67,7 @@ impl Default for Options {
             zero_ahead_bytes: limits::ZERO_AHEAD_BYTES,
             ephemeral_retention_ms: limits::EPHEMERAL_RETENTION_MS,
             reserve_bytes: limits::RESERVE_BYTES,
+            free_bytes_min: 0,
             disk_full_retry_ms: limits::DISK_FULL_RETRY_MS,
             erase_bytes_per_second: limits::ERASE_BYTES_PER_SECOND,
             server_name: "localhost".to_owned(),
@@ -232,7 +235,9 @@ impl EmbeddedLog {
         let retry = Duration::from_millis(options.disk_full_retry_ms);
         let eraser = Arc::new(Eraser::new(catalog.clone(), tail.clone(), options.erase_bytes_per_second, retry));
         let appender = Appender {
+            storage: storage.clone(),
             reserve,
+            free_bytes_min: options.free_bytes_min,
             disk_full_retry: retry,
             starting: true,
             sequencer: sequencer.clone(),

@@ -51,6 +51,11 @@ impl Reserve {
         allocated
     }
 
+    /// The space that it would take to hold it.
+    pub(crate) fn missing_bytes(&self) -> u64 {
+        if self.held { 0 } else { self.bytes }
+    }
+
     /// Gives the space up. Returns whether there was any.
     pub(crate) fn give_up(&mut self) -> bool {
         if self.held {

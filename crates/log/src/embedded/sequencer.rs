@@ -40,6 +40,8 @@ pub(crate) enum End {
 pub(crate) enum Work {
     /// Appends in offset order.
     Appends(Vec<Pending>),
+    /// Nothing came for a while.
+    Idle,
     /// Nothing is left, and nothing will come.
     End(End),
 }
@@ -199,8 +201,8 @@ impl Sequencer {
         (offset, state.last_timestamp)
     }
 
-    /// Waits for appends and takes them, in order, up to about `bytes_max`.
-    pub(crate) fn take(&self, bytes_max: usize) -> Work {
+    /// Waits for appends, for ever or for a while, and takes them, in order, up to about `bytes_max`.
+    pub(crate) fn take(&self, bytes_max: usize, patience: Option<Duration>) -> Work {
         let mut state = self.state.lock();
         loop {
             if !state.waiting.is_empty() {
@@ -209,7 +211,15 @@ impl Sequencer {
             if let Some(end) = state.end {
                 return Work::End(end);
             }
-            self.arrived.wait(&mut state);
+            match patience {
+                None => self.arrived.wait(&mut state),
+                Some(patience) => {
+                    let _ = self.arrived.wait_for(&mut state, patience);
+                    if state.waiting.is_empty() && state.end.is_none() {
+                        return Work::Idle;
+                    }
+                }
+            }
         }
     }
 

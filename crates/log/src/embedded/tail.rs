@@ -113,6 +113,11 @@ impl Tail {
         self.changed.notify_all();
     }
 
+    /// Whether the appender waits for space.
+    pub(crate) fn is_disk_full(&self) -> bool {
+        self.state.lock().disk_full
+    }
+
     /// The last offset that followers may have seen.
     pub(crate) fn published(&self) -> Offset {
         self.state.lock().published

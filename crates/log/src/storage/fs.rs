@@ -104,6 +104,11 @@ impl Storage for FsStorage {
         Ok(Box::new(file))
     }
 
+    fn free_bytes(&self) -> io::Result<u64> {
+        let file_system = rustix::fs::statvfs(&self.root)?;
+        Ok(file_system.f_bavail.saturating_mul(file_system.f_frsize))
+    }
+
     fn unique_id(&self) -> io::Result<[u8; 16]> {
         let mut id = [0; 16];
         fs::File::open("/dev/urandom")?.read_exact(&mut id)?;

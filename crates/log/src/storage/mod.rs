@@ -56,6 +56,10 @@ pub trait Storage: Send + Sync + 'static {
     fn sync_dir(&self, dir: &str) -> io::Result<()>;
     /// Locks the data directory, without waiting.
     fn lock(&self, mode: LockMode) -> Result<Lock, LockError>;
+    /// Space that is left for new files. What cannot tell has no end.
+    fn free_bytes(&self) -> io::Result<u64> {
+        Ok(u64::MAX)
+    }
     /// Sixteen random bytes: the identity of a new log.
     fn unique_id(&self) -> io::Result<[u8; 16]>;
 }

@@ -112,6 +112,7 @@ pub const KEYS: &[Key] = &[
         "268435456",
         "Free space below which the server takes no more writes, in bytes: the views need some to go on.",
     ),
+    key("journal.queue_bytes", Number, "67108864", "What may wait for the disk, in bytes; further writes are refused."),
     key(
         "journal.lease_offsets",
         Number,
