@@ -10,7 +10,6 @@ use serde_json::{Value, json};
 
 use crate::app::App;
 use crate::auth::Authed;
-use crate::blocking::blocking;
 use crate::error::{ApiError, ApiResult};
 use crate::json::{Empty, Json, RawBody};
 use crate::limits;
@@ -54,7 +53,7 @@ pub(crate) async fn password(
         let others = if logout_devices { LogoutOthers::AllBut(&session.device_id) } else { LogoutOthers::No };
         users.change_password(&session.user_id, &new_password, others)
     };
-    app.hash_slots.hashing(change).await??;
+    app.writers().hash(change).await?;
     Ok(Empty)
 }
 
@@ -76,7 +75,7 @@ pub(crate) async fn deactivate(
     membership::leave_all(&app, &session.user_id).await?;
     let (user_id, erase) = (session.user_id.clone(), request.parameters.erase);
     let users = Arc::clone(&app.users);
-    blocking(move || users.deactivate(&user_id, erase)).await?;
+    app.writers().write(move || users.deactivate(&user_id, erase)).await?;
     // Nothing was ever bound to an identity server, so nothing is left bound.
     Ok(Json(json!({ "id_server_unbind_result": "success" })))
 }

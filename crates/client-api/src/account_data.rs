@@ -9,7 +9,6 @@ use serde_json::value::RawValue;
 
 use crate::app::App;
 use crate::auth::Authed;
-use crate::blocking::blocking;
 use crate::error::{ApiError, ApiResult};
 use crate::json::{Empty, Json, ObjectBody};
 use crate::limits::ACCOUNT_DATA_BYTES_MAX;
@@ -55,7 +54,7 @@ pub(crate) async fn put(
     ObjectBody(content): ObjectBody<ACCOUNT_DATA_BYTES_MAX>,
 ) -> ApiResult<Empty> {
     session.must_be(&user_id)?;
-    blocking(move || app.users.put_account_data(&user_id, None, &event_type, &content)).await?;
+    app.writers().write(move || app.users.put_account_data(&user_id, None, &event_type, &content)).await?;
     Ok(Empty)
 }
 
@@ -67,7 +66,7 @@ pub(crate) async fn put_in_room(
 ) -> ApiResult<Empty> {
     session.must_be(&user_id)?;
     must_be_a_room(&room_id)?;
-    blocking(move || app.users.put_account_data(&user_id, Some(&room_id), &event_type, &content)).await?;
+    app.writers().write(move || app.users.put_account_data(&user_id, Some(&room_id), &event_type, &content)).await?;
     Ok(Empty)
 }
 

@@ -3,14 +3,15 @@
 use std::sync::Arc;
 
 use engram_ephemeral::{Ephemeral, Live};
-use engram_log_format::TimestampMs;
+use engram_log_format::{Offset, TimestampMs};
 use engram_rooms::writer::RoomServer;
 use engram_sync::SyncServer;
 use engram_users::Users;
 use engram_views::Views;
 use tokio::sync::watch;
 
-use crate::blocking::HashSlots;
+use crate::blocking::Writers;
+use crate::error::ApiResult;
 use crate::register_admin::Nonces;
 use crate::uia::Sessions;
 
@@ -45,7 +46,7 @@ pub struct App {
     pub views: Arc<Views>,
     /// The writer of accounts, devices and keys.
     pub users: Arc<Users>,
-    /// The writer of rooms. Returns before its records are applied: await [`Views::wait_applied`] before answering.
+    /// The writer of rooms. Returns before its records are applied: await [`App::applied`] before answering.
     pub rooms: Arc<RoomServer>,
     /// The writer of receipts, typing and presence.
     pub ephemeral: Arc<Ephemeral>,
@@ -53,8 +54,8 @@ pub struct App {
     pub sync: Arc<SyncServer>,
     /// Who types and who is there.
     pub live: Arc<Live>,
-    /// Slots for password hashes.
-    pub hash_slots: HashSlots,
+    /// Everybody who waits for the disk.
+    pub writers: Arc<Writers>,
     /// Nonces of shared-secret registration.
     pub register_nonces: Nonces,
     /// User-interactive authentication that is under way.
@@ -71,6 +72,16 @@ impl App {
     /// The time.
     pub fn now(&self) -> TimestampMs {
         (self.clock)()
+    }
+
+    /// [`App::writers`], to hand them a call that takes the application with it.
+    pub fn writers(&self) -> Arc<Writers> {
+        Arc::clone(&self.writers)
+    }
+
+    /// Waits until everything up to `offset` is durable and applied: what goes before every answer that promises something.
+    pub async fn applied(&self, offset: Offset) -> ApiResult<()> {
+        Ok(self.writers.confirmed(self.views.wait_applied(offset)).await??)
     }
 
     /// Resolves when the server is stopping. For long polls.

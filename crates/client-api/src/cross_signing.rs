@@ -11,7 +11,6 @@ use serde_json::{Value, json};
 use crate::account::BY_PASSWORD;
 use crate::app::App;
 use crate::auth::Authed;
-use crate::blocking::blocking;
 use crate::error::ApiResult;
 use crate::json::{Body, Empty, Json, RawBody};
 use crate::uia::{self, Operation};
@@ -27,7 +26,7 @@ pub(crate) async fn upload_keys(
         uia::authenticate(&app, &operation, &request, BY_PASSWORD).await?;
     }
     let upload = request.parameters;
-    blocking(move || app.users.upload_cross_signing(&session.user_id, upload)).await?;
+    app.writers().write(move || app.users.upload_cross_signing(&session.user_id, upload)).await?;
     Ok(Empty)
 }
 
@@ -36,6 +35,6 @@ pub(crate) async fn upload_signatures(
     session: Authed,
     Body(signed): Body<BTreeMap<String, BTreeMap<String, RawJson>>>,
 ) -> ApiResult<Json<Value>> {
-    let failures = blocking(move || app.users.upload_signatures(&session.user_id, signed)).await?;
+    let failures = app.writers().write(move || app.users.upload_signatures(&session.user_id, signed)).await?;
     Ok(Json(json!({ "failures": failures })))
 }

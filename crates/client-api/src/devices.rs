@@ -11,7 +11,6 @@ use serde_json::{Value, json};
 use crate::account::BY_PASSWORD;
 use crate::app::App;
 use crate::auth::Authed;
-use crate::blocking::blocking;
 use crate::error::{ApiError, ApiResult};
 use crate::json::{Body, Empty, Json, RawBody};
 use crate::limits;
@@ -58,15 +57,16 @@ pub(crate) async fn rename(
     if display_name.as_ref().is_some_and(|name| name.len() > limits::DEVICE_NAME_BYTES_MAX) {
         return Err(ApiError::too_large("The display name is too long."));
     }
-    blocking(move || match display_name {
-        Some(name) => app.users.rename_device(&session.user_id, &device_id, Some(&name)).map_err(ApiError::from),
-        // Nothing to change; but an unknown device is still one.
-        None => match query::device(&*app.views.snapshot(), &session.user_id, &device_id)? {
-            Some(_) => Ok(()),
-            None => Err(ApiError::not_found("Unknown device.")),
-        },
-    })
-    .await?;
+    app.writers()
+        .write(move || match display_name {
+            Some(name) => app.users.rename_device(&session.user_id, &device_id, Some(&name)).map_err(ApiError::from),
+            // Nothing to change; but an unknown device is still one.
+            None => match query::device(&*app.views.snapshot(), &session.user_id, &device_id)? {
+                Some(_) => Ok(()),
+                None => Err(ApiError::not_found("Unknown device.")),
+            },
+        })
+        .await?;
     Ok(Empty)
 }
 
@@ -82,7 +82,7 @@ pub(crate) async fn delete(
     let operation = Operation { name: format!("delete {device_id}"), user_id: Some(session.user_id.clone()) };
     let request = uia::Request::<Nothing>::read(&app.uia, &operation, &body, app.now())?;
     uia::authenticate(&app, &operation, &request, BY_PASSWORD).await?;
-    blocking(move || app.users.delete_devices(&session.user_id, &[device_id])).await?;
+    app.writers().write(move || app.users.delete_devices(&session.user_id, &[device_id])).await?;
     Ok(Empty)
 }
 
@@ -100,6 +100,6 @@ pub(crate) async fn delete_several(
     let request = uia::Request::<Several>::read(&app.uia, &operation, &body, app.now())?;
     uia::authenticate(&app, &operation, &request, BY_PASSWORD).await?;
     let devices = request.parameters.devices;
-    blocking(move || app.users.delete_devices(&session.user_id, &devices)).await?;
+    app.writers().write(move || app.users.delete_devices(&session.user_id, &devices)).await?;
     Ok(Empty)
 }

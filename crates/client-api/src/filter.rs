@@ -11,7 +11,6 @@ use serde_json::{Value, json};
 
 use crate::app::App;
 use crate::auth::Authed;
-use crate::blocking::blocking;
 use crate::error::{ApiError, ApiResult};
 use crate::json::{self, Json, ObjectBody};
 use crate::limits::FILTER_BYTES_MAX;
@@ -25,7 +24,7 @@ pub(crate) async fn create(
 ) -> ApiResult<Json<Value>> {
     session.must_be(&user_id)?;
     check(filter.get().as_bytes())?;
-    let filter_id = blocking(move || app.users.create_filter(&user_id, &filter)).await?;
+    let filter_id = app.writers().write(move || app.users.create_filter(&user_id, &filter)).await?;
     Ok(Json(json!({ "filter_id": filter_id })))
 }
 

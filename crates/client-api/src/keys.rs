@@ -14,7 +14,6 @@ use serde_json::{Value, json};
 
 use crate::app::App;
 use crate::auth::Authed;
-use crate::blocking::blocking;
 use crate::error::{ApiError, ApiResult};
 use crate::json::{Body, Json};
 use crate::membership::share_a_room;
@@ -25,7 +24,8 @@ pub(crate) async fn upload(
     session: Authed,
     Body(upload): Body<KeysUpload>,
 ) -> ApiResult<Json<Value>> {
-    let counts = blocking(move || app.users.upload_keys(&session.user_id, &session.device_id, upload)).await?;
+    let counts =
+        app.writers().write(move || app.users.upload_keys(&session.user_id, &session.device_id, upload)).await?;
     Ok(Json(json!({ "one_time_key_counts": counts })))
 }
 
@@ -59,7 +59,7 @@ pub(crate) async fn claim(
     _session: Authed,
     Body(Wanted { one_time_keys }): Body<Wanted>,
 ) -> ApiResult<Json<Value>> {
-    let claimed = blocking(move || app.users.claim_keys(&one_time_keys)).await?;
+    let claimed = app.writers().write(move || app.users.claim_keys(&one_time_keys)).await?;
     Ok(Json(json!({ "one_time_keys": claimed, "failures": {} })))
 }
 

@@ -62,7 +62,7 @@ pub(crate) async fn log_in(
         ip: address.text(),
     };
     let users = Arc::clone(&app.users);
-    let session = app.hash_slots.hashing(move || users.login(LoginRequest { user, password, device })).await??;
+    let session = app.writers().hash(move || users.login(LoginRequest { user, password, device })).await?;
     let mut answer = json!({
         "user_id": session.user_id,
         "access_token": session.access_token,

@@ -6,16 +6,15 @@ use axum::extract::State;
 
 use crate::app::App;
 use crate::auth::Authed;
-use crate::blocking::blocking;
 use crate::error::ApiResult;
 use crate::json::Empty;
 
 pub(crate) async fn this(State(app): State<Arc<App>>, Authed(session): Authed) -> ApiResult<Empty> {
-    blocking(move || app.users.logout(&session)).await?;
+    app.writers().write(move || app.users.logout(&session)).await?;
     Ok(Empty)
 }
 
 pub(crate) async fn all(State(app): State<Arc<App>>, Authed(session): Authed) -> ApiResult<Empty> {
-    blocking(move || app.users.logout_all(&session.user_id)).await?;
+    app.writers().write(move || app.users.logout_all(&session.user_id)).await?;
     Ok(Empty)
 }

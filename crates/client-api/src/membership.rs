@@ -9,7 +9,6 @@ use engram_views::{Read, ViewError};
 use serde_json::value::RawValue;
 
 use crate::app::App;
-use crate::blocking::blocking;
 use crate::error::{ApiError, ApiResult};
 
 /// Whether a user is joined to a room.
@@ -46,49 +45,55 @@ pub(crate) fn profile(reader: &dyn Read, user_id: &str) -> Result<Profile, ViewE
 /// Shows a user's new display name and avatar in the rooms that they are in.
 pub(crate) async fn show_profile(app: &Arc<App>, user_id: &str) -> ApiResult<()> {
     let (held, user_id) = (Arc::clone(app), user_id.to_owned());
-    let last = blocking(move || {
-        let profile = profile(&*held.views.snapshot(), &user_id)?;
-        held.rooms.show_profile(&user_id, &profile).map_err(ApiError::from)
-    })
-    .await?;
-    Ok(app.views.wait_applied(last).await?)
+    let last = app
+        .writers()
+        .write(move || {
+            let profile = profile(&*held.views.snapshot(), &user_id)?;
+            held.rooms.show_profile(&user_id, &profile).map_err(ApiError::from)
+        })
+        .await?;
+    app.applied(last).await
 }
 
 /// Takes a user out of every room: the account is closed.
 pub(crate) async fn leave_all(app: &Arc<App>, user_id: &str) -> ApiResult<()> {
     let (held, user_id) = (Arc::clone(app), user_id.to_owned());
-    let last = blocking(move || -> ApiResult<Offset> {
-        let snapshot = held.views.snapshot();
-        let mut last = Offset::ZERO;
-        for user_room in query::rooms_of(&*snapshot, &user_id)? {
-            if matches!(user_room.membership, Membership::Join | Membership::Invite | Membership::Knock) {
-                let room = query::room_by_number(&*snapshot, user_room.room)?;
-                last = last.max(leave(&held, &room.room_id, &user_id));
+    let last = app
+        .writers()
+        .write(move || -> ApiResult<Offset> {
+            let snapshot = held.views.snapshot();
+            let mut last = Offset::ZERO;
+            for user_room in query::rooms_of(&*snapshot, &user_id)? {
+                if matches!(user_room.membership, Membership::Join | Membership::Invite | Membership::Knock) {
+                    let room = query::room_by_number(&*snapshot, user_room.room)?;
+                    last = last.max(leave(&held, &room.room_id, &user_id));
+                }
             }
-        }
-        Ok(last)
-    })
-    .await?;
-    Ok(app.views.wait_applied(last).await?)
+            Ok(last)
+        })
+        .await?;
+    app.applied(last).await
 }
 
 /// Takes this server's guests out of a room that admits them no longer.
 pub(crate) async fn dismiss_guests(app: &Arc<App>, room_id: &str) -> ApiResult<()> {
     let (held, room_id) = (Arc::clone(app), room_id.to_owned());
-    let last = blocking(move || -> ApiResult<Offset> {
-        let snapshot = held.views.snapshot();
-        let mut last = Offset::ZERO;
-        let Some(room) = query::room(&*snapshot, &room_id)? else { return Ok(last) };
-        for member in query::members(&*snapshot, room.number, Some(&[Membership::Join]))? {
-            let account = engram_users::query::account(&*snapshot, &member.user_id)?;
-            if account.is_some_and(|account| account.guest) {
-                last = last.max(leave(&held, &room_id, &member.user_id));
+    let last = app
+        .writers()
+        .write(move || -> ApiResult<Offset> {
+            let snapshot = held.views.snapshot();
+            let mut last = Offset::ZERO;
+            let Some(room) = query::room(&*snapshot, &room_id)? else { return Ok(last) };
+            for member in query::members(&*snapshot, room.number, Some(&[Membership::Join]))? {
+                let account = engram_users::query::account(&*snapshot, &member.user_id)?;
+                if account.is_some_and(|account| account.guest) {
+                    last = last.max(leave(&held, &room_id, &member.user_id));
+                }
             }
-        }
-        Ok(last)
-    })
-    .await?;
-    Ok(app.views.wait_applied(last).await?)
+            Ok(last)
+        })
+        .await?;
+    app.applied(last).await
 }
 
 /// Leaves a room on a user's behalf. One room that cannot be left must not stop the rest.

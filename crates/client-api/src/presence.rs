@@ -8,7 +8,6 @@ use serde_json::{Value, json};
 
 use crate::app::App;
 use crate::auth::Authed;
-use crate::blocking::blocking;
 use crate::error::{ApiError, ApiResult};
 use crate::json::{Body, Empty, Json};
 use crate::limits;
@@ -56,6 +55,6 @@ pub(crate) async fn put(
     if status_msg.as_ref().is_some_and(|message| message.len() > limits::STATUS_MESSAGE_BYTES_MAX) {
         return Err(ApiError::too_large("A status message has at most 1024 bytes."));
     }
-    blocking(move || app.ephemeral.set_presence(&user_id, &presence, status_msg.as_deref())).await?;
+    app.writers().write(move || app.ephemeral.set_presence(&user_id, &presence, status_msg.as_deref())).await?;
     Ok(Empty)
 }

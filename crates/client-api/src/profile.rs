@@ -9,7 +9,6 @@ use serde_json::{Map, Value, json};
 
 use crate::app::App;
 use crate::auth::Authed;
-use crate::blocking::blocking;
 use crate::error::{ApiError, ApiResult};
 use crate::json::{Body, Empty, Json};
 use crate::membership;
@@ -74,7 +73,7 @@ pub(crate) async fn delete(
 pub(crate) async fn set(app: &Arc<App>, user_id: &str, key: &str, value: Option<Value>) -> ApiResult<()> {
     let raw = value.map(|value| to_raw_value(&value)).transpose().map_err(ApiError::internal)?;
     let (users, owner, field) = (Arc::clone(&app.users), user_id.to_owned(), key.to_owned());
-    blocking(move || users.set_profile_field(&owner, &field, raw.as_deref())).await?;
+    app.writers().write(move || users.set_profile_field(&owner, &field, raw.as_deref())).await?;
     if matches!(key, "displayname" | "avatar_url") {
         membership::show_profile(app, user_id).await?;
     }

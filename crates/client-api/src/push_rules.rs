@@ -12,7 +12,6 @@ use serde_json::{Map, Value, json};
 
 use crate::app::App;
 use crate::auth::Authed;
-use crate::blocking::blocking;
 use crate::error::{ApiError, ApiResult};
 use crate::json::{Body, Empty, Json};
 use crate::limits;
@@ -201,14 +200,15 @@ async fn change(
     session: Authed,
     change: impl FnOnce(&mut Map<String, Value>) -> ApiResult<()> + Send + 'static,
 ) -> ApiResult<Empty> {
-    blocking(move || {
-        app.users.update_account_data(&session.user_id, None, "m.push_rules", |rules| {
-            let mut rules = rules.map(global_of).transpose()?.unwrap_or_default();
-            change(&mut rules)?;
-            to_raw_value(&json!({ "global": rules })).map_err(ApiError::internal)
+    app.writers()
+        .write(move || {
+            app.users.update_account_data(&session.user_id, None, "m.push_rules", |rules| {
+                let mut rules = rules.map(global_of).transpose()?.unwrap_or_default();
+                change(&mut rules)?;
+                to_raw_value(&json!({ "global": rules })).map_err(ApiError::internal)
+            })
         })
-    })
-    .await??;
+        .await??;
     Ok(Empty)
 }
 

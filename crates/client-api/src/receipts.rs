@@ -12,7 +12,6 @@ use serde_json::value::to_raw_value;
 
 use crate::app::App;
 use crate::auth::Authed;
-use crate::blocking::blocking;
 use crate::error::{ApiError, ApiResult};
 use crate::json::{Body, Empty, OptionalBody};
 use crate::membership::must_be_joined;
@@ -30,7 +29,9 @@ pub(crate) async fn receipt(
     OptionalBody(Thread { thread_id }): OptionalBody<Thread>,
 ) -> ApiResult<Empty> {
     must_be_joined(&*app.views.snapshot(), &room_id, &session.user_id)?;
-    blocking(move || mark(&app, &session.user_id, &room_id, &receipt_type, &event_id, thread_id.as_deref())).await?;
+    app.writers()
+        .write(move || mark(&app, &session.user_id, &room_id, &receipt_type, &event_id, thread_id.as_deref()))
+        .await?;
     Ok(Empty)
 }
 
@@ -51,20 +52,21 @@ pub(crate) async fn markers(
     Body(markers): Body<Markers>,
 ) -> ApiResult<Empty> {
     must_be_joined(&*app.views.snapshot(), &room_id, &session.user_id)?;
-    blocking(move || -> ApiResult<()> {
-        let set = [
-            ("m.fully_read", &markers.fully_read),
-            ("m.read", &markers.read),
-            ("m.read.private", &markers.read_private),
-        ];
-        for (receipt_type, event_id) in set {
-            if let Some(event_id) = event_id {
-                mark(&app, &session.user_id, &room_id, receipt_type, event_id, None)?;
+    app.writers()
+        .write(move || -> ApiResult<()> {
+            let set = [
+                ("m.fully_read", &markers.fully_read),
+                ("m.read", &markers.read),
+                ("m.read.private", &markers.read_private),
+            ];
+            for (receipt_type, event_id) in set {
+                if let Some(event_id) = event_id {
+                    mark(&app, &session.user_id, &room_id, receipt_type, event_id, None)?;
+                }
             }
-        }
-        Ok(())
-    })
-    .await?;
+            Ok(())
+        })
+        .await?;
     Ok(Empty)
 }
 

@@ -69,7 +69,7 @@ pub(crate) async fn register(
         ..RegisterRequest::default()
     };
     let users = Arc::clone(&app.users);
-    let registered = app.hash_slots.hashing(move || users.register(registration)).await??;
+    let registered = app.writers().hash(move || users.register(registration)).await?;
     Ok(Json(rendered(&app, registered)))
 }
 
@@ -120,7 +120,7 @@ async fn register_guest(app: &Arc<App>, wanted: Wanted, address: ClientAddress) 
         ..RegisterRequest::default()
     };
     let users = Arc::clone(&app.users);
-    let registered = blocking(move || users.register(registration)).await?;
+    let registered = app.writers().write(move || users.register(registration)).await?;
     Ok(Json(rendered(app, registered)))
 }
 

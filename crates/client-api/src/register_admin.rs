@@ -88,7 +88,7 @@ pub(crate) async fn register(
         ..RegisterRequest::default()
     };
     let users = Arc::clone(&app.users);
-    let registered = app.hash_slots.hashing(move || users.register(registration)).await??;
+    let registered = app.writers().hash(move || users.register(registration)).await?;
     if let Some(displayname) = displayname {
         crate::profile::set(&app, &registered.user_id, "displayname", Some(displayname.into())).await?;
     }

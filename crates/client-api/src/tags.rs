@@ -10,7 +10,6 @@ use serde_json::{Map, Value, json};
 use crate::account_data::must_be_a_room;
 use crate::app::App;
 use crate::auth::Authed;
-use crate::blocking::blocking;
 use crate::error::{ApiError, ApiResult};
 use crate::json::{Body, Empty, Json};
 use crate::limits;
@@ -75,14 +74,16 @@ async fn change(
     room_id: String,
     change: impl FnOnce(&mut Map<String, Value>) + Send + 'static,
 ) -> ApiResult<Empty> {
-    let changed = blocking(move || {
-        app.users.update_account_data(&user_id, Some(&room_id), TYPE, |content| {
-            let mut tags = tags(content);
-            change(&mut tags);
-            to_raw_value(&json!({ "tags": tags }))
+    let changed = app
+        .writers()
+        .write(move || {
+            app.users.update_account_data(&user_id, Some(&room_id), TYPE, |content| {
+                let mut tags = tags(content);
+                change(&mut tags);
+                to_raw_value(&json!({ "tags": tags }))
+            })
         })
-    })
-    .await?;
+        .await?;
     changed.map_err(ApiError::internal)?;
     Ok(Empty)
 }

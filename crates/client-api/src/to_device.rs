@@ -9,7 +9,6 @@ use serde::Deserialize;
 
 use crate::app::App;
 use crate::auth::Authed;
-use crate::blocking::blocking;
 use crate::error::ApiResult;
 use crate::json::{Body, Empty};
 use crate::path::Path;
@@ -25,6 +24,6 @@ pub(crate) async fn send(
     Path((event_type, transaction_id)): Path<(String, String)>,
     Body(Messages { messages }): Body<Messages>,
 ) -> ApiResult<Empty> {
-    blocking(move || app.users.send_to_device(&session, &event_type, &transaction_id, &messages)).await?;
+    app.writers().write(move || app.users.send_to_device(&session, &event_type, &transaction_id, &messages)).await?;
     Ok(Empty)
 }

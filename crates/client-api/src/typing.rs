@@ -8,7 +8,6 @@ use serde::Deserialize;
 
 use crate::app::App;
 use crate::auth::Authed;
-use crate::blocking::blocking;
 use crate::error::ApiResult;
 use crate::json::{Body, Empty};
 use crate::limits::TYPING_TIMEOUT_MAX;
@@ -33,6 +32,6 @@ pub(crate) async fn put(
     session.must_be(&user_id)?;
     must_be_joined(&*app.views.snapshot(), &room_id, &user_id)?;
     let timeout = timeout.map_or(TIMEOUT_DEFAULT, Duration::from_millis).min(TYPING_TIMEOUT_MAX);
-    blocking(move || app.ephemeral.set_typing(&room_id, &user_id, typing.then_some(timeout))).await?;
+    app.writers().write(move || app.ephemeral.set_typing(&room_id, &user_id, typing.then_some(timeout))).await?;
     Ok(Empty)
 }

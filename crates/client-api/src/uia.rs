@@ -301,7 +301,7 @@ async fn check_password(app: &Arc<App>, operation: &Operation, auth: &Auth) -> A
     let owner = operation.user_id.as_deref().ok_or_else(|| ApiError::forbidden("There is no account yet."))?;
     let user = named(auth).unwrap_or(owner).to_owned();
     let users = Arc::clone(&app.users);
-    let proven = app.hash_slots.hashing(move || users.verify_password(&user, &password)).await??;
+    let proven = app.writers().hash(move || users.verify_password(&user, &password)).await?;
     if proven == owner { Ok(()) } else { Err(ApiError::forbidden("This is somebody else's password.")) }
 }
 

@@ -10,7 +10,6 @@ use serde_json::{Map, Value, json};
 
 use crate::app::App;
 use crate::auth::Authed;
-use crate::blocking::blocking;
 use crate::error::{ApiError, ApiResult};
 use crate::json::{Body, Json};
 use crate::limits;
@@ -79,8 +78,8 @@ pub(crate) async fn post(
     check_lists(&request)?;
     let create = resolve(&app, authed.user_id.clone(), request)?;
     let rooms = Arc::clone(&app.rooms);
-    let created = blocking(move || rooms.create_room(&create)).await?;
-    app.views.wait_applied(created.offset).await?;
+    let created = app.writers().write(move || rooms.create_room(&create)).await?;
+    app.applied(created.offset).await?;
     Ok(Json(json!({ "room_id": created.room_id })))
 }
 

@@ -12,7 +12,6 @@ use serde_json::json;
 use super::access::readable;
 use crate::app::App;
 use crate::auth::Authed;
-use crate::blocking::blocking;
 use crate::error::{ApiError, ApiResult};
 use crate::json::{Body, Empty, Json, OptionalBody};
 use crate::path::Path;
@@ -58,7 +57,8 @@ pub(crate) async fn create(
     }
     let taken = alias.clone();
     let rooms = Arc::clone(&app.rooms);
-    let made = blocking(move || rooms.create_alias(&alias, &room_id, &authed.user_id)).await;
+    let make = move || Ok::<_, ApiError>(rooms.create_alias(&alias, &room_id, &authed.user_id));
+    let made = app.writers().write(make).await?;
     match made {
         Ok(_) => Ok(Empty),
         Err(engram_rooms::writer::RoomError::AliasInUse(_)) => {
@@ -72,8 +72,8 @@ pub(crate) async fn create(
 pub(crate) async fn remove(State(app): AppState, Path(alias): Path<String>, authed: Authed) -> ApiResult<Empty> {
     check_alias(&alias)?;
     let rooms = Arc::clone(&app.rooms);
-    let offset = blocking(move || rooms.remove_alias(&alias, &authed.user_id, authed.admin)).await?;
-    app.views.wait_applied(offset).await?;
+    let offset = app.writers().write(move || rooms.remove_alias(&alias, &authed.user_id, authed.admin)).await?;
+    app.applied(offset).await?;
     Ok(Empty)
 }
 
@@ -110,7 +110,7 @@ pub(crate) async fn publish(
     }
     let published = listing.visibility == Visibility::Public;
     let offset = app.rooms.publish(&room, &authed.user_id, published, authed.admin)?;
-    app.views.wait_applied(offset).await?;
+    app.applied(offset).await?;
     Ok(Empty)
 }
 

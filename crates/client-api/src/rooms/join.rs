@@ -75,7 +75,7 @@ async fn enter(
     })?;
     let predecessor = if change == Change::Join { predecessor(&*snapshot, &room_id)? } else { None };
     drop(snapshot);
-    app.views.wait_applied(sent.offset).await?;
+    app.applied(sent.offset).await?;
     if let Some(old) = predecessor {
         carry_over(app, &authed.user_id, &old, &room_id).await?;
     }

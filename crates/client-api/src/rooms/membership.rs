@@ -91,7 +91,7 @@ pub(crate) async fn unban(
 
 pub(crate) async fn forget(State(app): AppState, Path(room): Path<String>, authed: Authed) -> ApiResult<Empty> {
     let offset = app.rooms.forget(&room, &authed.user_id)?;
-    app.views.wait_applied(offset).await?;
+    app.applied(offset).await?;
     Ok(Empty)
 }
 
@@ -114,6 +114,6 @@ async fn change(
         extra: None,
         transaction: None,
     })?;
-    app.views.wait_applied(sent.offset).await?;
+    app.applied(sent.offset).await?;
     Ok(Empty)
 }

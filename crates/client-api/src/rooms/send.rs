@@ -57,7 +57,7 @@ async fn send(
 
 /// Waits until the event is durable and applied, and names it.
 pub(super) async fn answer(app: &App, sent: Sent) -> ApiResult<RawJson<String>> {
-    app.views.wait_applied(sent.offset).await?;
+    app.applied(sent.offset).await?;
     // An event ID needs no escaping: base64, or an opaque ID of this server's own making.
     Ok(RawJson(format!("{{\"event_id\":\"{}\"}}", sent.event_id)))
 }

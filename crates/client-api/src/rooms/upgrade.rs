@@ -14,7 +14,6 @@ use serde_json::{Map, Value, json};
 
 use crate::app::App;
 use crate::auth::Authed;
-use crate::blocking::blocking;
 use crate::error::{ApiError, ApiResult};
 use crate::json::{Body, Json};
 use crate::membership::profile;
@@ -39,17 +38,19 @@ pub(crate) async fn post(
     }
     let shown = profile(&*app.views.snapshot(), &authed.user_id)?;
     let (held, old, user_id) = (Arc::clone(&app), room.clone(), authed.user_id.clone());
-    let created = blocking(move || {
-        held.rooms.upgrade_room(&UpgradeRoom {
-            room_id: &old,
-            user_id: &user_id,
-            profile: shown,
-            new_version: &request.new_version,
-            additional_creators: &request.additional_creators,
+    let created = app
+        .writers()
+        .write(move || {
+            held.rooms.upgrade_room(&UpgradeRoom {
+                room_id: &old,
+                user_id: &user_id,
+                profile: shown,
+                new_version: &request.new_version,
+                additional_creators: &request.additional_creators,
+            })
         })
-    })
-    .await?;
-    app.views.wait_applied(created.offset).await?;
+        .await?;
+    app.applied(created.offset).await?;
     carry_over(&app, &authed.user_id, &room, &created.room_id).await?;
     Ok(Json(json!({ "replacement_room": created.room_id })))
 }
@@ -66,7 +67,7 @@ pub(super) fn predecessor(reader: &dyn Read, room_id: &str) -> Result<Option<Str
 /// Gives a user in the new room what they had set for the old one: tags, push rules, and that it is a direct chat.
 pub(super) async fn carry_over(app: &Arc<App>, user_id: &str, old: &str, new: &str) -> ApiResult<()> {
     let (app, user_id, old, new) = (Arc::clone(app), user_id.to_owned(), old.to_owned(), new.to_owned());
-    blocking(move || carry_over_now(&app, &user_id, &old, &new)).await.map_err(ApiError::from)
+    app.writers().write(move || carry_over_now(&app, &user_id, &old, &new)).await
 }
 
 fn carry_over_now(app: &App, user_id: &str, old: &str, new: &str) -> Result<(), AccountDataError> {

@@ -6,6 +6,9 @@ use engram_ephemeral::Ephemeral;
 use engram_log::Offset;
 use engram_sync::{Effects, Presence};
 use engram_users::Users;
+use tokio::sync::Semaphore;
+
+use crate::limits;
 
 /// Records the effects through the writers. None is promised to a client: one that fails is only a hint that is missing.
 pub struct SyncEffects {
@@ -13,6 +16,15 @@ pub struct SyncEffects {
     pub users: Arc<Users>,
     /// The writer of presence.
     pub ephemeral: Arc<Ephemeral>,
+    /// Hints of presence that may still wait for the disk.
+    hints: Semaphore,
+}
+
+impl SyncEffects {
+    /// Effects through these writers.
+    pub fn new(users: Arc<Users>, ephemeral: Arc<Ephemeral>) -> Self {
+        Self { users, ephemeral, hints: Semaphore::new(limits::PRESENCE_HINTS_MAX) }
+    }
 }
 
 impl Effects for SyncEffects {
@@ -28,8 +40,11 @@ impl Effects for SyncEffects {
             Presence::Unavailable => "unavailable",
             Presence::Offline => return,
         };
+        // Called for every /sync: while the disk stands still these must not take all threads that may block.
+        let Ok(_hint) = self.hints.try_acquire() else { return };
         if let Err(error) = self.ephemeral.set_presence(user_id, word, None) {
-            tracing::info!(user_id, %error, "the presence of a user is not shown");
+            // Once for every /sync while the disk is full: no message for operators.
+            tracing::debug!(user_id, %error, "the presence of a user is not shown");
         }
     }
 }

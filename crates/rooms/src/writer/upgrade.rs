@@ -61,6 +61,7 @@ impl RoomServer {
             .ok_or_else(|| RoomError::UnsupportedVersion(request.new_version.to_owned()))?;
         // Held until the moved aliases are applied, so that nobody decides by where they pointed.
         let guard = self.aliases.lock();
+        self.wait_for_views(request.room_id)?;
         let created = self.with_head(request.room_id, |old| {
             Self::check_member(old, request.user_id)?;
             // From here on the views hold all of the old room's state.
@@ -72,6 +73,13 @@ impl RoomServer {
         self.wait(created.offset)?;
         drop(guard);
         Ok(created)
+    }
+
+    /// Waits until the views have what was appended to a room so far. Those who send wait for its head on the runtime's
+    /// threads, so it must not be held while a disk takes its time: only for what came in since.
+    fn wait_for_views(&self, room_id: &str) -> Result<(), RoomError> {
+        let appended = self.with_head(room_id, |head| Ok(head.appended))?;
+        self.wait(appended)
     }
 
     /// Appends the new room with the tombstone that points to it.
