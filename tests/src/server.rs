@@ -139,6 +139,16 @@ impl Server {
         plan.clone_into(&mut self.process_mut().failpoints);
     }
 
+    /// Lets the server and the tools run under a command, which is given their program and arguments.
+    pub fn run_under(&mut self, launcher: Vec<OsString>) {
+        self.process_mut().launcher = launcher;
+    }
+
+    /// A program that runs where the server runs.
+    pub fn beside(&self, program: &str) -> Command {
+        self.process().launched(Path::new(program))
+    }
+
     /// Starts the stopped server on its data directory.
     pub fn start_again(&mut self) {
         if let Err(status) = self.try_start() {

@@ -5,6 +5,7 @@
 mod clients;
 mod conversation;
 mod crash;
+mod faults;
 mod layers;
 mod operation;
 mod views;
