@@ -56,7 +56,7 @@ struct Totals {
 fn round(world: &mut World, round: usize, moments: &mut Moments, hits: &mut Hits, totals: &mut Totals) {
     let newcomer = world.newcomer();
     if moments.below(2) == 0 {
-        world.server.kill()
+        world.server.kill();
     } else {
         let _ = world.server.stop();
     }
