@@ -108,6 +108,43 @@ fn a_full_disk_does_not_keep_a_server_from_starting() {
 }
 
 #[test]
+fn nothing_is_taken_below_the_space_that_has_to_be_left_also_if_somebody_else_has_used_it() {
+    const LEFT: u64 = 10_000;
+    let options = Options { free_bytes_min: LEFT, ..options() };
+    let storage = SimStorage::new();
+    storage.set_capacity(Some(100_000));
+    let log = EmbeddedLog::open(storage.clone(), options).expect("it opens");
+    let free = || 100_000 - storage.used();
+    let mut number = 0;
+    let refused = loop {
+        match append(&log, number) {
+            Ok(_) => number += 1,
+            Err(error) => break error,
+        }
+        // A segment is begun as long as there is what has to be left, and takes its own size from that.
+        assert!(free() + SEGMENT_BYTES >= LEFT, "{} bytes are left", free());
+    };
+    assert_eq!(refused, AppendError::DiskFull);
+    assert!(log.is_disk_full() && number > 50, "{number} records");
+    assert!(free() >= LEFT - SEGMENT_BYTES + RESERVE_BYTES, "the reserve was given up for others: {}", free());
+    let wait_until = |full: bool| {
+        while log.is_disk_full() != full {
+            std::thread::yield_now();
+        }
+    };
+    storage.set_capacity(Some(200_000));
+    wait_until(false);
+    // While the log is idle.
+    storage.set_capacity(Some(storage.used() + LEFT - 1));
+    wait_until(true);
+    assert_eq!(append(&log, number), Err(AppendError::DiskFull));
+    storage.set_capacity(None);
+    wait_until(false);
+    append(&log, number).expect("there is space");
+    log.close().expect("it closes");
+}
+
+#[test]
 fn a_disk_that_has_stopped_holds_up_neither_readers_nor_more_writers_than_the_queue_takes() {
     let storage = SimStorage::new();
     let log = EmbeddedLog::open(storage.clone(), options()).expect("it opens");

@@ -277,6 +277,11 @@ impl Storage for SimStorage {
         Ok(Box::new(SimLock { state: self.state.clone(), mode }))
     }
 
+    fn free_bytes(&self) -> io::Result<u64> {
+        let state = self.state.lock();
+        Ok(state.capacity.map_or(u64::MAX, |capacity| capacity.saturating_sub(state.used())))
+    }
+
     fn unique_id(&self) -> io::Result<[u8; 16]> {
         Ok(*b"simulated log id")
     }
