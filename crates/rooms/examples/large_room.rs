@@ -68,6 +68,12 @@ fn cpu_seconds() -> f64 {
     (ticks(11) + ticks(12)) / 100.0
 }
 
+/// CPU time of this thread so far (Linux).
+fn thread_cpu_seconds() -> f64 {
+    let stat = std::fs::read_to_string("/proc/thread-self/schedstat").unwrap_or_default();
+    stat.split(' ').next().and_then(|nanoseconds| nanoseconds.parse::<f64>().ok()).unwrap_or(0.0) / 1e9
+}
+
 /// Resident memory now (`VmRSS:`) or at most (`VmHWM:`), Linux.
 fn resident_mib(which: &str) -> u64 {
     let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
@@ -113,10 +119,13 @@ fn read_states(snapshot: &Snapshot, room: &Room) {
     entry.report("one entry of the state at a random event");
     let mut whole = Samples::default();
     let mut entries = 0;
+    let cpu_before = thread_cpu_seconds();
     for count in 0..READS / 20 {
         entries += whole.time(|| state::entries(snapshot, root_at(count)).expect("readable")).len();
     }
-    whole.report(&format!("the whole state at a random event, {} entries on average", entries / (READS as usize / 20)));
+    let cpu = (thread_cpu_seconds() - cpu_before) * 1e6 / (READS / 20) as f64;
+    let entries = entries / (READS as usize / 20);
+    whole.report(&format!("the whole state at a random event, {entries} entries and {cpu:.0} us of CPU on average"));
 }
 
 /// The time from the append of an event that joins two branches until it can be read, with what precedes it: the branches.

@@ -40,3 +40,10 @@ pub enum RoomDelta {
         room: RoomNumber,
     },
 }
+
+/// A room has more forward extremities than is good for it. Emitted live only, with every event that leaves it so.
+#[derive(Clone, Debug)]
+pub struct Crowded {
+    /// Its ID.
+    pub room_id: Arc<str>,
+}

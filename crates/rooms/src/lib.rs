@@ -7,6 +7,7 @@
 mod codec;
 mod counters;
 pub mod delta;
+mod extremities;
 pub mod limits;
 pub mod projector;
 pub mod query;

@@ -14,7 +14,7 @@ use engram_ephemeral::{Ephemeral, EphemeralProjector, Live, LiveObserver};
 use engram_failpoints::{Point, reached};
 use engram_log::{AppendError, EmbeddedLog, FsStorage, Log, OpenError};
 use engram_rooms::RoomsProjector;
-use engram_rooms::writer::{Parts, RoomServer};
+use engram_rooms::writer::{CrowdWatch, Parts, RoomServer};
 use engram_sync::SyncServer;
 use engram_users::{Users, UsersProjector};
 use engram_views::{Observer, ProjectError, Projector, ViewError, Views};
@@ -139,7 +139,8 @@ impl Node {
         let ephemeral = Arc::new(ephemeral);
         let effects = Arc::new(SyncEffects::new(users.clone(), ephemeral.clone()));
         let (sync, hub) = SyncServer::new(views.clone(), live.clone(), effects, clock.clone());
-        let observers: Vec<Box<dyn Observer>> = vec![Box::new(LiveObserver(live.clone())), hub];
+        let observers: Vec<Box<dyn Observer>> =
+            vec![Box::new(LiveObserver(live.clone())), hub, Box::new(CrowdWatch(rooms.clone()))];
         views.start(observers);
         let first_token = first_token(config, &views, &users)?;
         let (full_log, full_views) = (log.clone(), views.clone());

@@ -93,6 +93,7 @@ async fn run(
     }
     drop(shared);
     tokio::spawn(expire_typing(Arc::clone(&node.app)));
+    tokio::spawn(join_branches(Arc::clone(&node.app)));
     let ended = tokio::select! {
         () = signals.received() => Ok(()),
         // No record ever has this offset: the wait ends only when the views do.
@@ -141,6 +142,19 @@ async fn expire_typing(app: Arc<engram_client_api::App>) {
         let ephemeral = Arc::clone(&app.ephemeral);
         // A log that takes nothing is on its way down and says so elsewhere.
         let _ = engram_client_api::blocking::blocking(move || ephemeral.expire(now)).await;
+    }
+}
+
+/// Joins the branches of rooms that have too many, one event a room and turn.
+async fn join_branches(app: Arc<engram_client_api::App>) {
+    let mut ticks = tokio::time::interval(BRANCHES_CHECK);
+    loop {
+        tokio::select! {
+            _ = ticks.tick() => {}
+            () = app.stopped() => return,
+        }
+        let rooms = Arc::clone(&app.rooms);
+        let _ = engram_client_api::blocking::blocking(move || rooms.join_crowded()).await;
     }
 }
 

@@ -9,7 +9,9 @@ use engram_views::{Apply, Read as _, ViewError};
 use super::memo::{Member, Memo, RoomMemo, Tip};
 use super::merge;
 use crate::codec::{room_name_key, room_offset_key, user_room_key};
-use crate::delta::RoomDelta;
+use crate::delta::{Crowded, RoomDelta};
+use crate::extremities;
+use crate::limits::EXTREMITIES_CROWDED;
 use crate::query::{EventMeta, Extremity, Verdict};
 use crate::rows;
 use crate::state::{Change, Remembering, Root};
@@ -87,14 +89,19 @@ fn extend_graph(room: &mut RoomMemo, step: &Step<'_>) {
     let event_id = step.event.event_id.as_str().to_owned();
     room.head.extremities.push(Extremity { offset: step.offset, event_id, depth: step.event.depth });
     room.tips.push(step.after);
+    if let Some(surplus) = extremities::surplus(&room.head.extremities) {
+        room.head.extremities.remove(surplus);
+        room.tips.remove(surplus);
+    }
 }
 
-/// The state after all forward extremities together.
+/// The state before the event that comes next: that after the forward extremities together, as far as one event can name them.
 fn current_state(memo: &Memo, view: &mut Apply<'_>, room: &mut RoomMemo) -> Result<Root, ViewError> {
     if let [tip] = room.tips[..] {
         return Ok(tip.root);
     }
-    let mut roots: Vec<Root> = room.tips.iter().map(|tip| tip.root).collect();
+    let chosen = extremities::parents(&room.head.extremities);
+    let mut roots: Vec<Root> = chosen.into_iter().map(|at| room.tips[at].root).collect();
     roots.sort_unstable();
     roots.dedup();
     if let Some((resolved, root)) = &room.resolved
@@ -223,6 +230,9 @@ fn emit(view: &mut Apply<'_>, room: &RoomMemo, step: &Step<'_>, membership: Opti
             pdu: Arc::clone(step.event),
             membership,
         });
+    }
+    if room.head.extremities.len() > EXTREMITIES_CROWDED {
+        view.emit(Crowded { room_id: Arc::clone(room_id) });
     }
     if changes.iter().any(|change| change.after != Some(step.offset)) {
         view.emit(RoomDelta::State { room: number, room_id: Arc::clone(room_id), offset: step.offset });

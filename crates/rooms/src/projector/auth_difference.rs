@@ -1,8 +1,8 @@
 //! The auth difference, without walking the auth chains of a whole room.
 //!
 //! The full auth chain of a state is that of its conflicted entries and that of its unconflicted ones. The latter is the same for all
-//! states, so an event is in the difference if only some of the former have it, and the latter has not. Whether
-//! it has is seldom far to seek: mostly the event, or one that leads to it, is an unconflicted entry itself. Where it is not,
+//! states, so an event is in the difference if only some of the former have it, and the latter has not. So the former are followed
+//! down to unconflicted entries only. Whether the latter has an event is seldom far to seek: mostly the event, or one that leads to it, is an unconflicted entry itself. Where it is not,
 //! the events that name it are followed upwards until one is.
 
 use std::cell::Cell;
@@ -12,18 +12,17 @@ use std::sync::Arc;
 
 use engram_log::Offset;
 use engram_matrix::pdu::Pdu;
-use engram_matrix::resolve::{self, AuthChain};
+use engram_matrix::resolve::AuthChain;
 use engram_matrix::{EventId, OwnedEventId};
 use engram_views::{Read, ViewError};
 
+use super::chains::{self, Budget};
 use super::lookup::Lookup;
+use crate::limits::AUTH_CHILDREN_VISITS_MAX;
 use crate::rows::event_id_mark;
 use crate::state::{Pair, Root};
 use crate::tables::AUTH_CHILDREN;
 
-/// Events that one resolution looks at on the way up, before it walks all chains down instead. What it costs to look at
-/// one is what it costs to walk past one, so that a room smaller than this is as well served by either.
-const VISITS_MAX: usize = if cfg!(test) { 12 } else { 2000 };
 /// Rows that are read at once; the first of them nearly always settles the matter.
 const PAGE_ROWS: usize = 8;
 
@@ -49,44 +48,55 @@ pub(super) fn child_key(event_id: &str, child: Offset) -> [u8; 16] {
 }
 
 impl Common<'_> {
-    /// The events that are in some state's full auth chain, but not in all of them, without the conflicted ones. `chains` are those of
-    /// each state's conflicted entries.
+    /// What is reached from events of one state, but not beyond common entries: what is below those is in all states' chains.
+    pub(super) fn chain<'a>(
+        &self,
+        events: impl IntoIterator<Item = &'a OwnedEventId>,
+        budget: &mut Budget,
+    ) -> Result<Option<AuthChain>, ViewError> {
+        let fetch = |id: &EventId| (self.fetch)(id).map(|(_, event)| event);
+        chains::chain(events, &fetch, &|id| self.has(id), budget)
+    }
+
+    /// The events that are in some state's full auth chain, but not in all of them, without the conflicted ones; none if that is too far to seek. `chains` are
+    /// those of each state's conflicted entries, by [`Common::chain`].
     pub(super) fn difference(
         &self,
         chains: &[AuthChain],
         conflicted: &BTreeSet<OwnedEventId>,
-    ) -> Result<AuthChain, ViewError> {
+        budget: &mut Budget,
+    ) -> Result<Option<AuthChain>, ViewError> {
         let all: AuthChain = chains.iter().flatten().cloned().collect();
         let in_all = |id: &OwnedEventId| chains.iter().all(|chain| chain.contains(id));
-        let is_candidate = |id: &OwnedEventId| !conflicted.contains(id) && !in_all(id);
-        if !all.iter().any(is_candidate) {
-            return Ok(AuthChain::new());
-        }
-        let fetch = |id: &EventId| (self.fetch)(id).map(|(_, event)| event);
-        let mut entries = Vec::new();
-        for id in &all {
-            if self.has(id)? {
-                entries.push(id.clone());
-            }
-        }
-        let mut in_common = resolve::auth_chain(&entries, &fetch);
-        let candidates: Vec<OwnedEventId> = all.into_iter().filter(is_candidate).collect();
-        let mut difference = AuthChain::new();
+        let candidates: Vec<OwnedEventId> =
+            all.into_iter().filter(|id| !conflicted.contains(id) && !in_all(id)).collect();
+        let (mut in_common, mut difference) = (AuthChain::new(), AuthChain::new());
         let visits = Cell::new(0);
         for id in &candidates {
-            if in_common.contains(id) {
+            if in_common.contains(id) || self.has(id)? {
                 continue;
             }
             match self.leads_to(id, &visits)? {
-                Some(true) => in_common.extend(resolve::auth_chain([id], &fetch)),
-                Some(false) => drop(difference.insert(id.clone())),
-                None => {
-                    let everything = resolve::auth_chain(&self.all_entries()?, &fetch);
-                    return Ok(candidates.into_iter().filter(|id| !everything.contains(id)).collect());
+                Some(true) => {
+                    let Some(below) = self.chain([id], budget)? else { return Ok(None) };
+                    in_common.extend(below);
                 }
+                Some(false) => drop(difference.insert(id.clone())),
+                None => return self.difference_from_all(candidates, budget),
             }
         }
-        Ok(difference)
+        Ok(Some(difference))
+    }
+
+    /// Which of the candidates no common entry leads to, by way of all of them.
+    fn difference_from_all(
+        &self,
+        candidates: Vec<OwnedEventId>,
+        budget: &mut Budget,
+    ) -> Result<Option<AuthChain>, ViewError> {
+        let fetch = |id: &EventId| (self.fetch)(id).map(|(_, event)| event);
+        let everything = chains::chain(&self.all_entries()?, &fetch, &|_| Ok(false), budget)?;
+        Ok(everything.map(|everything| candidates.into_iter().filter(|id| !everything.contains(id)).collect()))
     }
 
     /// Whether an event is a common entry.
@@ -116,7 +126,7 @@ impl Common<'_> {
             }
             for child in page {
                 visits.set(visits.get() + 1);
-                if visits.get() > VISITS_MAX {
+                if visits.get() > AUTH_CHILDREN_VISITS_MAX {
                     return Ok(None);
                 }
                 let Some(child) = self.lookup.at(child).filter(|child| child.auth_events.contains(&id)) else {

@@ -13,6 +13,7 @@ use super::memo::{Memo, RoomMemo, Tip};
 use super::{auth_difference, merge, past, redactions};
 use crate::codec::{names_key, put_bytes, put_varint, room_offset_key};
 use crate::counters;
+use crate::extremities::DUMMY_EVENT;
 use crate::query::{self, EventMeta, Place, RoomInfo, Verdict};
 use crate::rows;
 use crate::state::{self, Root};
@@ -283,7 +284,7 @@ impl Arrival<'_> {
             state_before: before.map_or(Offset::ZERO, |before| before.tip.position),
             state_is_resolved: before.is_some_and(|before| before.is_joined),
             redacted_by: self.former.as_ref().and_then(|former| former.redacted_by),
-            is_withheld: false,
+            is_withheld: self.event.event_type == DUMMY_EVENT,
             place,
         };
         view.put(

@@ -9,13 +9,15 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use engram_log::Offset;
 use engram_matrix::auth::auth_types;
-use engram_matrix::resolve::{self, AuthChain, ResolveError, State};
+use engram_matrix::resolve::{self, AuthChain, State};
 use engram_matrix::{EventId, OwnedEventId};
 use engram_views::{Apply, Read, ViewError};
 
 use super::auth_difference::{Common, Located};
+use super::chains::{self, Budget};
 use super::lookup::{Lookup, Pdus};
 use crate::counters;
+use crate::limits::{CONFLICTED_ENTRIES_MAX, MAINLINE_STEPS_MAX};
 use crate::query::RoomInfo;
 use crate::state::{self, Pair, Remembering, Root};
 
@@ -29,15 +31,13 @@ pub(super) fn resolve(
     roots.sort_unstable();
     roots.dedup();
     let [first, _, ..] = roots[..] else { return Ok(roots.first().copied().unwrap_or(Root::EMPTY)) };
-    let (conflict, outcome) = {
-        let lookup = Lookup::new(view, pdus, room.number);
-        let conflict = Conflict::between(lookup.states(), &roots)?;
-        let outcome = conflict.resolve(&lookup, view, room, first);
-        lookup.finish()?;
-        (conflict, outcome?)
-    };
-    let Ok(outcome) = outcome else {
-        // Only events that do not hold together get here: one that a state names is not to be had.
+    let lookup = Lookup::new(view, pdus, room.number);
+    let conflict = Conflict::between(lookup.states(), &roots)?;
+    let outcome = conflict.as_ref().map(|conflict| conflict.resolve(&lookup, view, room, first)).transpose();
+    lookup.finish()?;
+    let (Some(conflict), Some(outcome)) = (conflict, outcome?.flatten()) else {
+        // Events that do not hold together, or more of them than any room in good faith has: then one state stands for all,
+        // the same one in every rebuild, and what comes is judged by that.
         counters::next(view, "unresolved")?;
         return Ok(first);
     };
@@ -45,6 +45,26 @@ pub(super) fn resolve(
     changes.extend(outcome.into_iter().map(|(pair, offset)| (pair, Some(offset))));
     let changes: Vec<_> = changes.into_iter().collect();
     state::update(view, &pdus.states, first, &changes, None)
+}
+
+/// Whether the parts of a resolution that walk on their own keep within their bounds: the mainline ordering, and the search for what lies between
+/// conflicted events.
+fn is_affordable<'e>(
+    room: &RoomInfo,
+    events: impl Iterator<Item = &'e OwnedEventId> + Clone,
+    conflicted: &BTreeSet<OwnedEventId>,
+    fetch: &resolve::Fetch<'_>,
+) -> Result<bool, ViewError> {
+    let Some(levels) = chains::power_levels(events.clone(), fetch, &mut Budget::default()) else { return Ok(false) };
+    if levels.saturating_mul(events.count()) > MAINLINE_STEPS_MAX {
+        return Ok(false);
+    }
+    let rules = room.version.rules().state_res;
+    if rules.v2_rules().is_none_or(|rules| !rules.consider_conflicted_state_subgraph) {
+        return Ok(true);
+    }
+    let below = chains::chain(conflicted, fetch, &|_| Ok(false), &mut Budget::default())?;
+    Ok(below.is_some())
 }
 
 /// The entries in which states differ, with each state's value.
@@ -57,11 +77,15 @@ struct Conflict {
 type Outcome = BTreeMap<Pair, Offset>;
 
 impl Conflict {
-    fn between(states: Remembering<'_>, roots: &[Root]) -> Result<Self, ViewError> {
+    /// None if they are too many.
+    fn between(states: Remembering<'_>, roots: &[Root]) -> Result<Option<Self>, ViewError> {
         let mut entries = BTreeMap::new();
         for root in &roots[1..] {
             for change in states.diff(roots[0], *root)? {
                 entries.insert(change.pair, Vec::new());
+            }
+            if entries.len() > CONFLICTED_ENTRIES_MAX {
+                return Ok(None);
             }
         }
         for (pair, values) in &mut entries {
@@ -69,16 +93,17 @@ impl Conflict {
                 values.push(states.get(*root, *pair)?);
             }
         }
-        Ok(Self { entries, states: roots.len() })
+        Ok(Some(Self { entries, states: roots.len() }))
     }
 
+    /// None if that cannot be, or takes too much.
     fn resolve(
         &self,
         lookup: &Lookup<'_>,
         view: &dyn Read,
         room: &RoomInfo,
         base: Root,
-    ) -> Result<Result<Outcome, ResolveError>, ViewError> {
+    ) -> Result<Option<Outcome>, ViewError> {
         let fetched: RefCell<HashMap<OwnedEventId, Located>> = RefCell::default();
         let located = |id: &EventId| {
             if let Some(known) = fetched.borrow().get(id) {
@@ -91,22 +116,28 @@ impl Conflict {
         let fetch = |id: &EventId| located(id).map(|(_, pdu)| pdu);
 
         let mut states = self.conflicted_states(lookup)?;
-        let chains: Vec<AuthChain> = states.iter().map(|state| resolve::auth_chain(state.values(), &fetch)).collect();
-        let conflicted: BTreeSet<OwnedEventId> = states.iter().flat_map(State::values).cloned().collect();
+        let mut budget = Budget::default();
         let is_conflicted = |pair: Pair| self.entries.contains_key(&pair);
         let common = Common { view, lookup, base, is_conflicted: &is_conflicted, fetch: &located };
-        let difference = common.difference(&chains, &conflicted)?;
+        let mut chains = Vec::with_capacity(states.len());
+        for state in &states {
+            let Some(chain) = common.chain(state.values(), &mut budget)? else { return Ok(None) };
+            chains.push(chain);
+        }
+        let conflicted: BTreeSet<OwnedEventId> = states.iter().flat_map(State::values).cloned().collect();
+        let Some(difference) = common.difference(&chains, &conflicted, &mut budget)? else { return Ok(None) };
         let judged_by = self.unconflicted(lookup, base, difference.iter().chain(&conflicted), &fetch)?;
+        let full = difference.iter().chain(&conflicted).chain(judged_by.values());
+        if !is_affordable(room, full, &conflicted, &fetch)? {
+            return Ok(None);
+        }
         for state in &mut states {
             state.extend(judged_by.iter().map(|(key, id)| (key.clone(), id.clone())));
         }
         // What stands in one list only is exactly the difference.
         let mut chains = vec![AuthChain::new(); self.states];
         chains[0] = difference;
-        let resolved = match resolve::resolve(room.version, &states, chains, &fetch) {
-            Ok(resolved) => resolved,
-            Err(error) => return Ok(Err(error)),
-        };
+        let Ok(resolved) = resolve::resolve(room.version, &states, chains, &fetch) else { return Ok(None) };
         let mut outcome = Outcome::new();
         for ((event_type, state_key), id) in resolved {
             let Some(pair) = lookup.states().pair(&event_type, &state_key)? else { continue };
@@ -116,7 +147,7 @@ impl Conflict {
             }
             outcome.extend(located(&id).map(|(offset, _)| (pair, offset)));
         }
-        Ok(Ok(outcome))
+        Ok(Some(outcome))
     }
 
     /// Each state's conflicted entries.

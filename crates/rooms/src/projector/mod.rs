@@ -9,6 +9,7 @@
 
 mod advance;
 mod auth_difference;
+mod chains;
 mod directory;
 mod intake;
 mod judge;

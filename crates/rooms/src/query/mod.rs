@@ -114,7 +114,7 @@ pub struct EventMeta {
     pub state_is_resolved: bool,
     /// The redaction that took its content away.
     pub redacted_by: Option<Offset>,
-    /// A redaction that is not shown, since its target is not known or not the sender's to redact (AUTH-19).
+    /// Not shown: a redaction whose target is not known or not the sender's to redact (AUTH-19), or an event that only joins branches.
     pub is_withheld: bool,
     /// Where the event is in the order of the room.
     pub place: Place,

@@ -2,7 +2,9 @@
 
 mod dag;
 mod directory;
+mod extremities;
 mod forks;
+mod hostile;
 mod membership;
 mod received;
 mod redactions;
@@ -10,4 +12,5 @@ mod rejudged;
 mod replay;
 mod resolution;
 mod rig;
+mod tries;
 mod visibility;

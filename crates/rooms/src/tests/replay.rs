@@ -86,6 +86,20 @@ fn memos_change_nothing() {
     }
 }
 
+/// The same log with memories of any size, also with next to none: the same rows.
+#[test]
+fn the_size_of_memories_changes_nothing() {
+    for version in ["10", "12"] {
+        let rig = eventful(version);
+        let expected = rows(&*rig.snapshot());
+        for bytes in [0, 1, 2000, 20_000, usize::MAX / 2] {
+            let projector = Box::new(RoomsProjector::with_memo_bytes(bytes));
+            let views = TestViews::over(rig.views.log.prefix(usize::MAX), vec![projector], Vec::new());
+            assert!(rows(&*views.settle()) == expected, "version {version} with {bytes} bytes");
+        }
+    }
+}
+
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(6))]
 

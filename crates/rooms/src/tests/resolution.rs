@@ -14,7 +14,7 @@ use crate::query::{self, Verdict};
 use crate::state::{self, Root};
 
 /// A whole state as the specification has it.
-fn whole(snapshot: &Snapshot, root: Root) -> State {
+pub(super) fn whole(snapshot: &Snapshot, root: Root) -> State {
     let entries = state::entries(snapshot, root).unwrap();
     let named = entries.into_iter().map(|(pair, offset)| {
         let id = query::pdu(snapshot, offset).unwrap().event_id.clone();
@@ -33,7 +33,7 @@ fn fetch(snapshot: &Snapshot, id: &EventId) -> Option<Arc<Pdu>> {
 }
 
 /// The current state by the book: all of every branch's state, all of its auth chain.
-fn by_the_book(rig: &Rig) -> State {
+pub(super) fn by_the_book(rig: &Rig) -> State {
     let snapshot = rig.snapshot();
     let after = |offset: Offset| {
         let meta = query::meta(&*snapshot, rig.number(), offset).unwrap().unwrap();

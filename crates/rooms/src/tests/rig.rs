@@ -65,8 +65,13 @@ impl Observer for Recorder {
 impl Rig {
     /// A room that nobody has made yet.
     pub(super) fn empty(version: &str) -> Self {
+        Self::observed(version, Vec::new())
+    }
+
+    /// [`Rig::empty`], with others who observe it.
+    pub(super) fn observed(version: &str, mut observers: Vec<Box<dyn Observer>>) -> Self {
         let deltas = Deltas::default();
-        let observers: Vec<Box<dyn Observer>> = vec![Box::new(Recorder(Arc::clone(&deltas)))];
+        observers.push(Box::new(Recorder(Arc::clone(&deltas))));
         Self {
             views: TestViews::over(MemoryLog::new(), vec![Box::new(RoomsProjector::default())], observers),
             version: RoomVersion::parse(version).expect("a known version"),
@@ -81,12 +86,17 @@ impl Rig {
     /// A public room by Alice, in which she has 100 and others 0, or she is the creator.
     pub(super) fn room(version: &str) -> Self {
         let mut rig = Self::empty(version);
-        let create = format!(r#"{{"room_version":"{version}","creator":"{ALICE}"}}"#);
-        rig.state(ALICE, "m.room.create", "", &create);
-        rig.join(ALICE);
-        rig.power(ALICE, &[]);
-        rig.state(ALICE, "m.room.join_rules", "", r#"{"join_rule":"public"}"#);
+        rig.begin();
         rig
+    }
+
+    /// Makes the room that [`Rig::room`] describes.
+    pub(super) fn begin(&mut self) {
+        let create = format!(r#"{{"room_version":"{}","creator":"{ALICE}"}}"#, self.version.id());
+        self.state(ALICE, "m.room.create", "", &create);
+        self.join(ALICE);
+        self.power(ALICE, &[]);
+        self.state(ALICE, "m.room.join_rules", "", r#"{"join_rule":"public"}"#);
     }
 
     /// Sets the levels of users; in versions without unlimited creators Alice always has 100.

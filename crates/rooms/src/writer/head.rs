@@ -6,7 +6,7 @@
 //!
 //! If the process dies, heads and the unacknowledged tail that they knew of are lost together.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
 use std::sync::Arc;
 
@@ -19,14 +19,11 @@ use smallvec::SmallVec;
 
 use super::power::Powers;
 use super::send::{Sent, TransactionScope};
+use crate::extremities::parents;
+use crate::limits::HEAD_BYTES_MAX;
 use crate::query;
 use crate::state::Root;
 use crate::types::{Membership, RoomNumber};
-
-/// Parents that a new event may have (IDS-10).
-pub(super) const PREV_EVENTS_MAX: usize = 20;
-/// State entries that a head keeps in memory before it starts afresh from the views.
-const CACHED_ENTRIES_MAX: usize = 8192;
 
 /// A key of the state map.
 type StateKey = (Box<str>, Box<str>);
@@ -37,6 +34,9 @@ pub(super) struct Head {
     pub(super) version: &'static RoomVersion,
     pub(super) prev_events: SmallVec<[Box<str>; 2]>,
     pub(super) depth: u64,
+    /// The room has more forward extremities than the next event can name. The views know them; the head is loaded afresh
+    /// as soon as those have what it has.
+    is_partial: bool,
     /// The event that this process appended last.
     pub(super) last: Option<Arc<Pdu>>,
     /// The last record of this room that was appended by this process.
@@ -61,6 +61,7 @@ pub(super) struct HeadState {
     views: Option<Arc<Views>>,
     stored: Option<(RoomNumber, Root)>,
     entries: RefCell<HashMap<StateKey, Option<Arc<Pdu>>>>,
+    bytes: Cell<usize>,
 }
 
 impl Head {
@@ -71,9 +72,10 @@ impl Head {
             version,
             prev_events: SmallVec::new(),
             depth: 0,
+            is_partial: false,
             last: None,
             appended: Offset::ZERO,
-            state: HeadState { views: None, stored: None, entries: RefCell::default() },
+            state: HeadState { views: None, stored: None, entries: RefCell::default(), bytes: Cell::new(0) },
             in_flight: Vec::new(),
             powers: RefCell::default(),
         }
@@ -86,20 +88,20 @@ impl Head {
             return Ok(None);
         };
         let head = query::head(&*snapshot, room.number)?;
-        let mut extremities = head.extremities;
-        extremities.sort_by_key(|extremity| std::cmp::Reverse(extremity.depth));
-        extremities.truncate(PREV_EVENTS_MAX);
+        let chosen: Vec<_> = parents(&head.extremities).into_iter().map(|at| &head.extremities[at]).collect();
         Ok(Some(Self {
             room_id: Arc::from(room_id),
             version: room.version,
-            depth: extremities.first().map_or(0, |extremity| extremity.depth),
-            prev_events: extremities.into_iter().map(|extremity| extremity.event_id.into()).collect(),
+            depth: chosen.iter().map(|extremity| extremity.depth).max().unwrap_or(0),
+            prev_events: chosen.iter().map(|extremity| extremity.event_id.as_str().into()).collect(),
+            is_partial: chosen.len() < head.extremities.len(),
             last: None,
             appended: Offset::ZERO,
             state: HeadState {
                 views: Some(Arc::clone(views)),
                 stored: Some((room.number, head.state)),
                 entries: RefCell::default(),
+                bytes: Cell::new(0),
             },
             in_flight: Vec::new(),
             powers: RefCell::default(),
@@ -147,9 +149,14 @@ impl Head {
         views.applied() >= self.appended
     }
 
-    /// Whether the head has grown so much that it should be loaded afresh.
-    pub(super) fn is_overgrown(&self) -> bool {
-        self.state.entries.borrow().len() > CACHED_ENTRIES_MAX
+    /// Whether the head should be loaded afresh once it may be dropped: it has grown too much, or knows too little.
+    pub(super) fn is_worn(&self) -> bool {
+        self.is_partial || self.bytes() > HEAD_BYTES_MAX
+    }
+
+    /// What the state in memory weighs.
+    pub(super) fn bytes(&self) -> usize {
+        self.state.bytes.get()
     }
 
     /// Moves past an event that was taken into the log (or, for a new room, is about to be).
@@ -162,7 +169,7 @@ impl Head {
         }
         if let Some(state_key) = &event.state_key {
             let key = (event.event_type.as_str().into(), state_key.as_str().into());
-            self.state.entries.borrow_mut().insert(key, Some(Arc::clone(&event)));
+            self.state.remember(key, Some(Arc::clone(&event)));
         }
         self.last = Some(event);
     }
@@ -176,8 +183,17 @@ impl HeadState {
             return Ok(known.clone());
         }
         let found = self.look_up(event_type, state_key)?;
-        self.entries.borrow_mut().insert(key, found.clone());
+        self.remember(key, found.clone());
         Ok(found)
+    }
+
+    fn remember(&self, key: StateKey, event: Option<Arc<Pdu>>) {
+        let weight = |event: &Option<Arc<Pdu>>| event.as_ref().map_or(0, |event| event.json().len() + size_of::<Pdu>());
+        let key_bytes = key.0.len() + key.1.len() + size_of::<(StateKey, Option<Arc<Pdu>>)>();
+        let added = weight(&event);
+        let former = self.entries.borrow_mut().insert(key, event);
+        let removed = former.map_or(0, |event| key_bytes + weight(&event));
+        self.bytes.set(self.bytes.get() + key_bytes + added - removed);
     }
 
     fn look_up(&self, event_type: &str, state_key: &str) -> Result<Option<Arc<Pdu>>, ViewError> {
@@ -204,13 +220,7 @@ impl HeadState {
 
 /// The membership in a member event.
 pub(super) fn membership_of(event: &Pdu) -> Option<Membership> {
-    #[derive(serde::Deserialize)]
-    struct Content<'a> {
-        #[serde(borrow)]
-        membership: std::borrow::Cow<'a, str>,
-    }
-    let content: Content<'_> = serde_json::from_str(event.content_str()).ok()?;
-    Membership::parse(&content.membership)
+    Membership::of(event)
 }
 
 impl StateMap for HeadState {

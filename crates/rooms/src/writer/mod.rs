@@ -5,8 +5,9 @@
 //!
 //! Where to begin: [`RoomServer::send`] for one event on a head, [`RoomServer::create_room`] for many at once.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use engram_log::{Log, Offset, TimestampMs};
 use engram_matrix::keys::SigningKey;
@@ -15,6 +16,7 @@ use parking_lot::Mutex;
 
 mod compose;
 mod create;
+mod crowded;
 mod directory;
 mod error;
 mod head;
@@ -27,6 +29,7 @@ mod send;
 mod upgrade;
 
 pub use create::{CreateRoom, Created, InitialEvent, Preset};
+pub use crowded::CrowdWatch;
 pub use error::RoomError;
 pub use membership::{Change, MembershipRequest, Profile};
 pub use receive::{GivenState, Order, Outcome, Outcomes, Received};
@@ -35,8 +38,7 @@ pub use upgrade::UpgradeRoom;
 
 use head::Head;
 
-/// Heads that are kept in memory before those that are idle are dropped.
-const HEADS_MAX: usize = 4096;
+use crate::limits::{HEADS_BYTES_MAX, HEADS_MAX};
 
 /// Tells the time. Handed in at the root, so that everything below can be replayed.
 pub type Clock = Arc<dyn Fn() -> TimestampMs + Send + Sync>;
@@ -66,6 +68,10 @@ pub struct Parts {
 pub struct RoomServer {
     parts: Parts,
     heads: Mutex<HashMap<Box<str>, Slot>>,
+    /// What the heads weigh, about.
+    heads_bytes: AtomicUsize,
+    /// Rooms with too many forward extremities.
+    crowded: Mutex<BTreeSet<Arc<str>>>,
     /// Held from the look-up of an alias to the application of the record that sets it.
     aliases: Mutex<()>,
 }
@@ -73,7 +79,13 @@ pub struct RoomServer {
 impl RoomServer {
     /// The writers of one server.
     pub fn new(parts: Parts) -> Arc<Self> {
-        Arc::new(Self { parts, heads: Mutex::default(), aliases: Mutex::default() })
+        Arc::new(Self {
+            parts,
+            heads: Mutex::default(),
+            heads_bytes: AtomicUsize::new(0),
+            crowded: Mutex::default(),
+            aliases: Mutex::default(),
+        })
     }
 
     /// This server's name.
@@ -94,14 +106,22 @@ impl RoomServer {
     ) -> Result<T, RoomError> {
         let slot = self.slot(room_id);
         let mut guard = slot.lock();
-        if guard.as_ref().is_some_and(|head| head.is_overgrown() && head.is_applied(&self.parts.views)) {
+        let former_bytes = guard.as_ref().map_or(0, Head::bytes);
+        if guard.as_ref().is_some_and(|head| head.is_worn() && head.is_applied(&self.parts.views)) {
             *guard = None;
         }
         if guard.is_none() {
             *guard = Head::load(&self.parts.views, room_id)?;
         }
         if let Some(head) = guard.as_mut() {
-            return decide(head);
+            let decided = decide(head);
+            let bytes = head.bytes();
+            if bytes >= former_bytes {
+                self.heads_bytes.fetch_add(bytes - former_bytes, Ordering::Relaxed);
+            } else {
+                self.heads_bytes.fetch_sub(former_bytes - bytes, Ordering::Relaxed);
+            }
+            return decided;
         }
         drop(guard);
         self.forget_unknown(room_id, &slot);
@@ -119,11 +139,11 @@ impl RoomServer {
 
     fn slot(&self, room_id: &str) -> Slot {
         let mut heads = self.heads.lock();
+        if heads.len() >= HEADS_MAX || self.heads_bytes.load(Ordering::Relaxed) > HEADS_BYTES_MAX {
+            self.drop_idle(&mut heads);
+        }
         if let Some(slot) = heads.get(room_id) {
             return Arc::clone(slot);
-        }
-        if heads.len() >= HEADS_MAX {
-            self.drop_idle(&mut heads);
         }
         let slot = Slot::default();
         heads.insert(room_id.into(), Arc::clone(&slot));
@@ -134,7 +154,15 @@ impl RoomServer {
     fn drop_idle(&self, heads: &mut HashMap<Box<str>, Slot>) {
         heads.retain(|_, slot| {
             let in_use = Arc::strong_count(slot) > 1;
-            in_use || slot.lock().as_ref().is_some_and(|head| !head.is_applied(&self.parts.views))
+            if in_use {
+                return true;
+            }
+            let head = slot.lock();
+            let is_needed = head.as_ref().is_some_and(|head| !head.is_applied(&self.parts.views));
+            if !is_needed {
+                self.heads_bytes.fetch_sub(head.as_ref().map_or(0, Head::bytes), Ordering::Relaxed);
+            }
+            is_needed
         });
     }
 
