@@ -6,6 +6,8 @@
 /// Bytes that the projector remembers of its tables and of parsed events, over all rooms; heads of rooms and what they say
 /// about power come on top, see [`ROOM_MEMOS_MAX`]. What is remembered is weighed roughly.
 pub const MEMO_BYTES_MAX: usize = 96 << 20;
+/// Bytes of state nodes that readers remember together: those of some hundred thousand changes.
+pub const READER_NODES_BYTES_MAX: usize = 64 << 20;
 /// Rooms whose heads the projector remembers; each weighs a kilobyte or a few.
 pub const ROOM_MEMOS_MAX: usize = 4096;
 

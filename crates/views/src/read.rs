@@ -5,6 +5,7 @@ use std::ops::{Bound, ControlFlow};
 use engram_log::{Offset, Record};
 
 use crate::error::ViewError;
+use crate::memory::Memory;
 use crate::table::Table;
 
 /// The longest key that the store takes after the number of the table; it panics on longer ones. What is read may be named by anybody: a longer key
@@ -37,6 +38,11 @@ pub trait Read {
 
     /// The record at an offset.
     fn record(&self, offset: Offset) -> Result<Record, ViewError>;
+
+    /// What readers of these tables remember; none for those that change while they are read.
+    fn memory(&self) -> Option<&Memory> {
+        None
+    }
 }
 
 /// Conveniences over [`Read`].

@@ -9,6 +9,7 @@ use fjall::Readable;
 use crate::engine::{Engine, View};
 use crate::error::ViewError;
 use crate::key::Key;
+use crate::memory::Memory;
 use crate::read::{KEY_BYTES_MAX, Read, Value, Visit};
 use crate::scan::{self, Range};
 use crate::store::{Store, Tables};
@@ -73,5 +74,9 @@ impl Read for Snapshot {
 
     fn record(&self, offset: Offset) -> Result<Record, ViewError> {
         Ok(self.log.read(offset)?)
+    }
+
+    fn memory(&self) -> Option<&Memory> {
+        Some(&self.tables.memory)
     }
 }

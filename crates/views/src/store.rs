@@ -20,6 +20,7 @@ use fjall::config::{CompressionPolicy, HashRatioPolicy, PinningPolicy};
 use fjall::{CompressionType, Database, Keyspace, KeyspaceCreateOptions, PersistMode};
 
 use crate::error::ViewError;
+use crate::memory::Memory;
 use crate::table::Table;
 
 const META: &str = "meta";
@@ -151,31 +152,41 @@ pub(crate) fn keyspace_name(view: &str, version: u32, generation: u32) -> String
 }
 
 /// The keyspaces of the current generations, by table number.
-#[derive(Clone)]
-pub(crate) struct Tables(Box<[Option<Keyspace>]>);
+pub(crate) struct Tables {
+    keyspaces: Box<[Option<Keyspace>]>,
+    /// What readers remember of them.
+    pub(crate) memory: Memory,
+}
+
+impl Clone for Tables {
+    fn clone(&self) -> Self {
+        Self { keyspaces: self.keyspaces.clone(), memory: Memory::default() }
+    }
+}
 
 impl Tables {
     pub(crate) fn new() -> Self {
-        Self(vec![None; 256].into())
+        Self { keyspaces: vec![None; 256].into(), memory: Memory::default() }
     }
 
-    /// Sets the keyspace of all tables of a view.
+    /// Sets the keyspace of all tables of a view. What was remembered was remembered of others.
     pub(crate) fn set(&mut self, tables: &[&Table], keyspace: &Keyspace) {
+        self.memory = Memory::default();
         for table in tables {
-            self.0[usize::from(table.number)] = Some(keyspace.clone());
+            self.keyspaces[usize::from(table.number)] = Some(keyspace.clone());
         }
     }
 
     /// The keyspace of a table. A table that none of the opened views has is a bug.
     pub(crate) fn get(&self, table: &Table) -> &Keyspace {
-        match &self.0[usize::from(table.number)] {
+        match &self.keyspaces[usize::from(table.number)] {
             Some(keyspace) => keyspace,
             None => panic!("the table {} belongs to no view that was opened", table.name),
         }
     }
 
     fn iter(&self) -> impl Iterator<Item = &Keyspace> {
-        self.0.iter().flatten()
+        self.keyspaces.iter().flatten()
     }
 }
 

@@ -1,14 +1,16 @@
-//! What the projector remembers of nodes, roots and pairs. Dropping any of it changes nothing: all three never change once
+//! What the projector remembers of nodes, roots and pairs, and what readers do of nodes. Dropping any of it changes nothing: they never change once
 //! they are written, while their room is there.
 
 use std::cell::RefCell;
 use std::sync::Arc;
 
 use engram_views::{Read, ViewError};
+use parking_lot::Mutex;
 
 use super::node::{Node, NodeNumber};
 use super::trie::Source;
 use super::{Pair, Root, node_bytes};
+use crate::limits::READER_NODES_BYTES_MAX;
 use crate::recent::Recent;
 
 /// An event type and a state key.
@@ -38,6 +40,26 @@ impl Memo {
 
     pub(super) fn keep_node(&self, number: NodeNumber, node: Node) {
         self.nodes.borrow_mut().put(number, Arc::new(node));
+    }
+}
+
+/// What readers remember together: the bytes of nodes.
+pub(super) struct ReaderNodes(Mutex<Recent<NodeNumber, Arc<[u8]>>>);
+
+impl Default for ReaderNodes {
+    fn default() -> Self {
+        Self(Mutex::new(Recent::new(READER_NODES_BYTES_MAX, |_, bytes| 80 + bytes.len())))
+    }
+}
+
+impl ReaderNodes {
+    pub(super) fn bytes(&self, reader: &dyn Read, number: NodeNumber) -> Result<Arc<[u8]>, ViewError> {
+        if let Some(bytes) = self.0.lock().get(&number) {
+            return Ok(bytes);
+        }
+        let bytes: Arc<[u8]> = node_bytes(reader, number)?.as_ref().into();
+        self.0.lock().put(number, Arc::clone(&bytes));
+        Ok(bytes)
     }
 }
 

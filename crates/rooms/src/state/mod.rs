@@ -22,8 +22,8 @@ use engram_views::{Apply, Read, ViewError};
 
 pub use self::garbage::{Nodes, count_nodes, remove_room};
 pub(crate) use self::memo::Memo;
-use self::memo::Remembered;
-use self::node::{Entry, Node, NodeNumber};
+use self::memo::{ReaderNodes, Remembered};
+use self::node::{Entry, Inner, LEAF_ENTRIES_MAX, Node, NodeNumber};
 pub(crate) use self::pairs::intern;
 pub use self::pairs::{pair, pair_name};
 use self::trie::Source;
@@ -59,27 +59,14 @@ pub struct Change {
 /// The event that holds an entry.
 pub fn get(reader: &dyn Read, root: Root, pair: Pair) -> Result<Option<Offset>, ViewError> {
     let number = number_of(reader, root)?;
-    Ok(trie::get(&Stored(reader), number, pair.0)?.map(Offset))
+    Ok(trie::get(&Stored::new(reader), number, pair.0)?.map(Offset))
 }
 
 /// All entries, in the order of their pairs.
 pub fn entries(reader: &dyn Read, root: Root) -> Result<Vec<(Pair, Offset)>, ViewError> {
     let mut entries = Vec::new();
-    collect(reader, number_of(reader, root)?, &mut entries)?;
+    Stored::new(reader).collect(number_of(reader, root)?, &mut entries)?;
     Ok(entries.into_iter().map(|(pair, offset)| (Pair(pair), Offset(offset))).collect())
-}
-
-/// [`trie::collect`] from the bytes in the tables: a large state has thousands of leaves.
-fn collect(reader: &dyn Read, number: NodeNumber, out: &mut Vec<Entry>) -> Result<(), ViewError> {
-    if number == 0 {
-        return Ok(());
-    }
-    if let Some(inner) = Node::decode_into(&node_bytes(reader, number)?, out)? {
-        for child in inner.children {
-            collect(reader, child, out)?;
-        }
-    }
-    Ok(())
 }
 
 /// What differs, at a cost that follows the number of differences.
@@ -87,7 +74,7 @@ pub fn diff(reader: &dyn Read, before: Root, after: Root) -> Result<Vec<Change>,
     if before == after {
         return Ok(Vec::new());
     }
-    diff_in(&Stored(reader), number_of(reader, before)?, number_of(reader, after)?)
+    diff_in(&Stored::new(reader), number_of(reader, before)?, number_of(reader, after)?)
 }
 
 fn diff_in(source: &dyn Source, before: NodeNumber, after: NodeNumber) -> Result<Vec<Change>, ViewError> {
@@ -215,12 +202,44 @@ fn missing(what: &'static str) -> ViewError {
     ViewError::Row { table: TRIE.name, what }
 }
 
-/// The nodes in the tables.
-struct Stored<'a>(&'a dyn Read);
+/// The nodes in the tables, as readers have them.
+struct Stored<'a> {
+    reader: &'a dyn Read,
+    remembered: Option<Arc<ReaderNodes>>,
+}
+
+impl<'a> Stored<'a> {
+    fn new(reader: &'a dyn Read) -> Self {
+        Self { reader, remembered: reader.memory().map(engram_views::Memory::of) }
+    }
+
+    /// Decodes a node, the entries of a leaf into a list.
+    fn decode(&self, number: NodeNumber, entries: &mut Vec<Entry>) -> Result<Option<Inner>, ViewError> {
+        match &self.remembered {
+            Some(remembered) => Node::decode_into(&remembered.bytes(self.reader, number)?, entries),
+            None => Node::decode_into(&node_bytes(self.reader, number)?, entries),
+        }
+    }
+
+    /// [`trie::collect`] without a node for each leaf: a large state has thousands.
+    fn collect(&self, number: NodeNumber, out: &mut Vec<Entry>) -> Result<(), ViewError> {
+        if number == 0 {
+            return Ok(());
+        }
+        if let Some(inner) = self.decode(number, out)? {
+            for child in inner.children {
+                self.collect(child, out)?;
+            }
+        }
+        Ok(())
+    }
+}
 
 impl Source for Stored<'_> {
     fn node(&self, number: NodeNumber) -> Result<Arc<Node>, ViewError> {
-        Node::decode(&node_bytes(self.0, number)?).map(Arc::new)
+        let mut entries = Vec::with_capacity(LEAF_ENTRIES_MAX);
+        let inner = self.decode(number, &mut entries)?;
+        Ok(Arc::new(inner.map_or(Node::Leaf(entries), Node::Inner)))
     }
 }
 

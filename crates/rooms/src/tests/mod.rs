@@ -3,6 +3,7 @@
 mod dag;
 mod directory;
 mod extremities;
+mod facts;
 mod forks;
 mod hostile;
 mod membership;

@@ -23,7 +23,7 @@ pub(super) fn whole(snapshot: &Snapshot, root: Root) -> State {
     named.collect()
 }
 
-fn fetch(snapshot: &Snapshot, id: &EventId) -> Option<Arc<Pdu>> {
+pub(super) fn fetch(snapshot: &Snapshot, id: &EventId) -> Option<Arc<Pdu>> {
     let (room, offset) = query::locate(snapshot, id.as_str()).unwrap()?;
     let event = query::event(snapshot, room, offset).unwrap()?;
     Some(match event.meta.verdict {

@@ -22,6 +22,8 @@ pub(super) struct Entry {
     pub(super) pdu: Arc<Pdu>,
     pub(super) after: State,
     pub(super) verdict: Verdict,
+    /// The join rule by which the event made somebody a member, if it did.
+    pub(super) joined_by: Option<String>,
 }
 
 impl Entry {
@@ -96,6 +98,7 @@ impl Book {
     pub(super) fn add(&mut self, pdu: Arc<Pdu>) -> Verdict {
         let before = self.before(&pdu.prev_events);
         let verdict = self.judge(&pdu, &before);
+        let joined_by = self.joined_by(&pdu, &before).filter(|_| verdict == Verdict::Accepted);
         let mut after = before;
         if let Some(key) = pdu.state_key.clone().filter(|_| verdict != Verdict::Rejected) {
             after.insert((pdu.event_type.clone(), key), pdu.event_id.clone());
@@ -105,8 +108,22 @@ impl Book {
             self.extremities.push(pdu.event_id.clone());
         }
         self.order.push(pdu.event_id.clone());
-        self.entries.insert(pdu.event_id.clone(), Entry { pdu, after, verdict });
+        self.entries.insert(pdu.event_id.clone(), Entry { pdu, after, verdict, joined_by });
         verdict
+    }
+
+    fn joined_by(&self, pdu: &Pdu, before: &State) -> Option<String> {
+        #[derive(serde::Deserialize)]
+        struct Rules {
+            join_rule: String,
+        }
+        let key = ("m.room.member".to_owned(), pdu.state_key.clone()?);
+        let was_joined = before.get(&key).is_some_and(|id| self.entries[id].is_join());
+        if pdu.event_type != key.0 || was_joined || Membership::of(pdu) != Some(Membership::Join) {
+            return None;
+        }
+        let rules = before.get(&("m.room.join_rules".to_owned(), String::new()))?;
+        self.entries[rules].pdu.content::<Rules>().ok().map(|rules| rules.join_rule)
     }
 
     fn judge(&self, pdu: &Pdu, before: &State) -> Verdict {

@@ -97,7 +97,7 @@ fn check_head(snapshot: &Snapshot, book: &Book, delivered: &Delivered, seed: u64
 #[test]
 fn the_projector_agrees_with_the_book() {
     let seeds = seeds(asked("ENGRAM_DAGS", DAGS));
-    let mut verdicts = BTreeMap::new();
+    let (mut verdicts, mut joins) = (BTreeMap::new(), BTreeMap::new());
     let mut resolved = 0;
     for first in seeds.clone().step_by(CHUNK as usize) {
         let log = MemoryLog::new();
@@ -116,11 +116,21 @@ fn the_projector_agrees_with_the_book() {
             check_head(&snapshot, book, delivered, *seed);
             for entry in book.entries.values() {
                 *verdicts.entry(format!("{:?}", entry.verdict)).or_insert(0) += 1;
+                if let Some(rule) = &entry.joined_by {
+                    *joins.entry(rule.clone()).or_insert(0) += 1;
+                }
             }
             resolved += book.resolved.get();
         }
     }
-    println!("seeds {seeds:?}: events by verdict {verdicts:?}, {resolved} resolutions of differing states");
+    println!(
+        "seeds {seeds:?}: events by verdict {verdicts:?}, joins by rule {joins:?}, {resolved} resolutions of differing states"
+    );
+    if seeds.end - seeds.start >= 1000 {
+        for rule in ["public", "invite", "knock", "restricted", "knock_restricted"] {
+            assert!(joins.contains_key(rule), "nobody has joined under the rule {rule}: {joins:?}");
+        }
+    }
     assert!(verdicts.len() == 3 && resolved > 0, "the graphs are worth their name: {verdicts:?}, {resolved}");
 }
 
