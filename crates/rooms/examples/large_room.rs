@@ -1,5 +1,6 @@
 //! A large room with forks: how fast it is replayed, what its state weighs, what it takes to read the state at any event, and to
-//! resolve a fork: `cargo run --release -p engram-rooms --example large_room -- [MEMBERS] [EVENTS]`.
+//! resolve a fork: `cargo run --release -p engram-rooms --example large_room -- [MEMBERS] [EVENTS]`. With `hostile` instead of the
+//! numbers it measures rooms that are made to be expensive.
 //!
 //! The room is of version 12. One event in twenty has a sibling, and the event after the two joins the branches again. Most
 //! events are messages; a quarter of those in forks, and one in ten of the others, are state events. CPU time is of all threads.
@@ -17,6 +18,7 @@ use engram_matrix::auth::auth_types;
 use engram_matrix::build::{Draft, Position, build};
 use engram_matrix::keys::SigningKey;
 use engram_matrix::room_version::RoomVersion;
+use engram_rooms::limits::MEMO_BYTES_MAX;
 use engram_rooms::{RoomsProjector, query, state, tables};
 use engram_views::testing::{MemoryLog, TestViews};
 use engram_views::{Read as _, Snapshot, Table};
@@ -30,6 +32,9 @@ const CONFLICTS: usize = 5;
 const READS: u64 = 2000;
 
 fn main() {
+    if std::env::args().nth(1).is_some_and(|argument| argument == "hostile") {
+        return hostile();
+    }
     let mut arguments = std::env::args().skip(1).map(|argument| argument.parse::<usize>().expect("a number"));
     let members = arguments.next().unwrap_or(50_000);
     let events = arguments.next().unwrap_or(200_000);
@@ -37,27 +42,35 @@ fn main() {
     room.begin(members);
     room.talk(members, events);
 
-    let resident_before = resident_mib("VmRSS:");
-    let (start, cpu_before) = (Instant::now(), cpu_seconds());
-    let views = TestViews::over(room.log.clone(), vec![Box::new(RoomsProjector::default())], Vec::new());
-    let snapshot = views.settle();
-    let (wall, cpu) = (start.elapsed().as_secs_f64(), cpu_seconds() - cpu_before);
-    let per_second = |seconds: f64| room.count as f64 / seconds;
     println!(
         "{members} members, {} events, of these {} state events and {} forks",
         room.count, room.states, room.forks
     );
-    println!("replay: {:.0} events/s by the clock, {:.0} events per second of CPU", per_second(wall), per_second(cpu));
+    let resident_before = resident_mib("VmRSS:");
+    let views = replay(&room, "replay", MEMO_BYTES_MAX);
+    let resident = resident_mib("VmHWM:");
+    println!("resident: {resident} MiB at most, of these {resident_before} before, for the log in memory");
+    let snapshot = views.settle();
     weigh(&snapshot, room.states);
     let nodes = state::count_nodes(&*snapshot).expect("readable");
     println!("trie nodes: {} stored, {} reached from the states of events", nodes.stored, nodes.reached);
     read_states(&snapshot, &room);
     drop(snapshot);
     resolve_forks(&views, &mut room);
-    println!(
-        "resident: {} MiB at most, of these {resident_before} before the replay, for the log in memory",
-        resident_mib("VmHWM:")
-    );
+    drop(views);
+    replay(&room, "replay that remembers no rows, for comparison", 0);
+}
+
+/// Views of a room's log, and what it took to make them.
+fn replay(room: &Room, what: &str, memo_bytes: usize) -> TestViews {
+    let (start, cpu_before) = (Instant::now(), cpu_seconds());
+    let projector = Box::new(RoomsProjector::with_memo_bytes(memo_bytes));
+    let views = TestViews::over(room.log.clone(), vec![projector], Vec::new());
+    views.settle();
+    let (wall, cpu) = (start.elapsed().as_secs_f64(), cpu_seconds() - cpu_before);
+    let per_second = |seconds: f64| room.count as f64 / seconds;
+    println!("{what}: {:.0} events/s by the clock, {:.0} per second of CPU", per_second(wall), per_second(cpu));
+    views
 }
 
 /// CPU time of this process so far, in all threads, to the hundredth of a second (Linux).
@@ -170,6 +183,72 @@ fn resolve_forks(views: &TestViews, room: &mut Room) {
     }
     plain.report("building, appending and applying a message");
     joining.report(&format!("the same with resolving a fork with {} conflicting events", 2 * CONFLICTS));
+}
+
+/// Rooms that are made to be expensive.
+fn hostile() {
+    const EVENTS: usize = 10_000;
+    let mut wide = Room::new();
+    wide.begin(10);
+    let base = wide.heads.clone();
+    for count in 0..EVENTS {
+        wide.heads.clone_from(&base);
+        let key = (count % 100).to_string();
+        let is_state = count % 10 == 0;
+        wide.send(&user(count % 10), "x.custom", is_state.then_some(&*key), &format!(r#"{{"n":{count}}}"#));
+    }
+    let views = replay(&wide, &format!("{EVENTS} events on one parent, a tenth of them state"), MEMO_BYTES_MAX);
+    let snapshot = views.settle();
+    let number = query::room(&*snapshot, &wide.id).expect("readable").expect("the room").number;
+    let kept = query::head(&*snapshot, number).expect("readable").extremities.len();
+    println!("  forward extremities kept: {kept}");
+    drop((views, snapshot));
+
+    let mut deep = Room::new();
+    deep.begin(10);
+    for count in 0..EVENTS {
+        deep.send(&user(0), "m.room.power_levels", Some(""), &format!(r#"{{"users_default":50,"n":{count}}}"#));
+    }
+    let views = replay(&deep, &format!("{EVENTS} power levels events in a line"), MEMO_BYTES_MAX);
+    fork(&views, &mut deep, "on them, joining two topics", |room, branch| {
+        room.send(&user(branch), "m.room.topic", Some(""), &format!(r#"{{"topic":"{branch}"}}"#));
+    });
+    fork(&views, &mut deep, "on them, joining two power levels events", |room, branch| {
+        room.send(&user(0), "m.room.power_levels", Some(""), &format!(r#"{{"users_default":50,"b":{branch}}}"#));
+    });
+    drop(views);
+
+    let mut broad = Room::new();
+    broad.begin(10);
+    let views = replay(&broad, "a small room", MEMO_BYTES_MAX);
+    fork(&views, &mut broad, "joining branches that differ in 1000 entries", |room, branch| {
+        for entry in 0..1000 {
+            room.send(&user(branch), "x.custom", Some(&entry.to_string()), &format!(r#"{{"b":{branch}}}"#));
+        }
+    });
+    println!("resident: {} MiB at most", resident_mib("VmHWM:"));
+}
+
+/// Forks a room and times the event that joins the branches; a few times, since the first time nothing is remembered.
+fn fork(views: &TestViews, room: &mut Room, what: &str, send: impl Fn(&mut Room, usize)) {
+    let mut joining = Samples::default();
+    for _ in 0..5 {
+        let (base, state) = (room.heads.clone(), room.state.clone());
+        let mut tips = Vec::new();
+        for branch in 0..2 {
+            room.heads.clone_from(&base);
+            room.state.clone_from(&state);
+            send(room, branch);
+            tips.append(&mut room.heads);
+        }
+        (room.heads, room.state) = (tips, state);
+        views.settle();
+        joining.time(|| {
+            room.send(&user(0), "m.room.message", None, r#"{"body":"joins"}"#);
+            views.settle();
+        });
+    }
+    joining.report(&format!("  {what}"));
 }
 
 #[derive(Default)]

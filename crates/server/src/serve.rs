@@ -18,6 +18,8 @@ use crate::scrub;
 /// How long requests under way may take once the server is to stop. Long polls end at once.
 const DRAIN_TIMEOUT: Duration = Duration::from_secs(5);
 
+/// How often rooms with too many branches are looked after.
+const BRANCHES_CHECK: Duration = Duration::from_secs(10);
 /// How often expired typing is looked for.
 const TYPING_CHECK: Duration = Duration::from_secs(1);
 

@@ -9,6 +9,7 @@
 use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use engram_log::Offset;
 use engram_matrix::auth::StateMap;
@@ -61,7 +62,32 @@ pub(super) struct HeadState {
     views: Option<Arc<Views>>,
     stored: Option<(RoomNumber, Root)>,
     entries: RefCell<HashMap<StateKey, Option<Arc<Pdu>>>>,
-    bytes: Cell<usize>,
+    weight: Weight,
+}
+
+/// Bytes of the entries in memory: of this head, and of all heads of the server.
+#[derive(Default)]
+struct Weight {
+    own: Cell<usize>,
+    all: Arc<AtomicUsize>,
+}
+
+impl Weight {
+    fn add(&self, bytes: usize) {
+        self.own.set(self.own.get() + bytes);
+        self.all.fetch_add(bytes, Ordering::Relaxed);
+    }
+
+    fn take(&self, bytes: usize) {
+        self.own.set(self.own.get() - bytes);
+        self.all.fetch_sub(bytes, Ordering::Relaxed);
+    }
+}
+
+impl Drop for Weight {
+    fn drop(&mut self) {
+        self.take(self.own.get());
+    }
 }
 
 impl Head {
@@ -75,14 +101,18 @@ impl Head {
             is_partial: false,
             last: None,
             appended: Offset::ZERO,
-            state: HeadState { views: None, stored: None, entries: RefCell::default(), bytes: Cell::new(0) },
+            state: HeadState { views: None, stored: None, entries: RefCell::default(), weight: Weight::default() },
             in_flight: Vec::new(),
             powers: RefCell::default(),
         }
     }
 
-    /// Loads the head of a room from the views; none if the room is not known.
-    pub(super) fn load(views: &Arc<Views>, room_id: &str) -> Result<Option<Self>, ViewError> {
+    /// Loads the head of a room from the views; none if the room is not known. What it weighs is counted in `all_bytes` too.
+    pub(super) fn load(
+        views: &Arc<Views>,
+        room_id: &str,
+        all_bytes: &Arc<AtomicUsize>,
+    ) -> Result<Option<Self>, ViewError> {
         let snapshot = views.snapshot();
         let Some(room) = query::room(&*snapshot, room_id)? else {
             return Ok(None);
@@ -101,7 +131,7 @@ impl Head {
                 views: Some(Arc::clone(views)),
                 stored: Some((room.number, head.state)),
                 entries: RefCell::default(),
-                bytes: Cell::new(0),
+                weight: Weight { own: Cell::new(0), all: Arc::clone(all_bytes) },
             },
             in_flight: Vec::new(),
             powers: RefCell::default(),
@@ -151,12 +181,7 @@ impl Head {
 
     /// Whether the head should be loaded afresh once it may be dropped: it has grown too much, or knows too little.
     pub(super) fn is_worn(&self) -> bool {
-        self.is_partial || self.bytes() > HEAD_BYTES_MAX
-    }
-
-    /// What the state in memory weighs.
-    pub(super) fn bytes(&self) -> usize {
-        self.state.bytes.get()
+        self.is_partial || self.state.weight.own.get() > HEAD_BYTES_MAX
     }
 
     /// Moves past an event that was taken into the log (or, for a new room, is about to be).
@@ -190,10 +215,10 @@ impl HeadState {
     fn remember(&self, key: StateKey, event: Option<Arc<Pdu>>) {
         let weight = |event: &Option<Arc<Pdu>>| event.as_ref().map_or(0, |event| event.json().len() + size_of::<Pdu>());
         let key_bytes = key.0.len() + key.1.len() + size_of::<(StateKey, Option<Arc<Pdu>>)>();
-        let added = weight(&event);
-        let former = self.entries.borrow_mut().insert(key, event);
-        let removed = former.map_or(0, |event| key_bytes + weight(&event));
-        self.bytes.set(self.bytes.get() + key_bytes + added - removed);
+        self.weight.add(key_bytes + weight(&event));
+        if let Some(former) = self.entries.borrow_mut().insert(key, event) {
+            self.weight.take(key_bytes + weight(&former));
+        }
     }
 
     fn look_up(&self, event_type: &str, state_key: &str) -> Result<Option<Arc<Pdu>>, ViewError> {

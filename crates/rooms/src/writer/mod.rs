@@ -69,7 +69,7 @@ pub struct RoomServer {
     parts: Parts,
     heads: Mutex<HashMap<Box<str>, Slot>>,
     /// What the heads weigh, about.
-    heads_bytes: AtomicUsize,
+    heads_bytes: Arc<AtomicUsize>,
     /// Rooms with too many forward extremities.
     crowded: Mutex<BTreeSet<Arc<str>>>,
     /// Held from the look-up of an alias to the application of the record that sets it.
@@ -82,7 +82,7 @@ impl RoomServer {
         Arc::new(Self {
             parts,
             heads: Mutex::default(),
-            heads_bytes: AtomicUsize::new(0),
+            heads_bytes: Arc::default(),
             crowded: Mutex::default(),
             aliases: Mutex::default(),
         })
@@ -106,22 +106,14 @@ impl RoomServer {
     ) -> Result<T, RoomError> {
         let slot = self.slot(room_id);
         let mut guard = slot.lock();
-        let former_bytes = guard.as_ref().map_or(0, Head::bytes);
         if guard.as_ref().is_some_and(|head| head.is_worn() && head.is_applied(&self.parts.views)) {
             *guard = None;
         }
         if guard.is_none() {
-            *guard = Head::load(&self.parts.views, room_id)?;
+            *guard = Head::load(&self.parts.views, room_id, &self.heads_bytes)?;
         }
         if let Some(head) = guard.as_mut() {
-            let decided = decide(head);
-            let bytes = head.bytes();
-            if bytes >= former_bytes {
-                self.heads_bytes.fetch_add(bytes - former_bytes, Ordering::Relaxed);
-            } else {
-                self.heads_bytes.fetch_sub(former_bytes - bytes, Ordering::Relaxed);
-            }
-            return decided;
+            return decide(head);
         }
         drop(guard);
         self.forget_unknown(room_id, &slot);
@@ -154,15 +146,7 @@ impl RoomServer {
     fn drop_idle(&self, heads: &mut HashMap<Box<str>, Slot>) {
         heads.retain(|_, slot| {
             let in_use = Arc::strong_count(slot) > 1;
-            if in_use {
-                return true;
-            }
-            let head = slot.lock();
-            let is_needed = head.as_ref().is_some_and(|head| !head.is_applied(&self.parts.views));
-            if !is_needed {
-                self.heads_bytes.fetch_sub(head.as_ref().map_or(0, Head::bytes), Ordering::Relaxed);
-            }
-            is_needed
+            in_use || slot.lock().as_ref().is_some_and(|head| !head.is_applied(&self.parts.views))
         });
     }
 
