@@ -3,11 +3,12 @@
 
 use std::ops::Range;
 use std::sync::Arc;
+use std::time::Duration;
 
 use engram_log::storage::Storage;
 use engram_log::storage::sim::{Image, SimStorage};
 use engram_log::verify::{Report, verify, verify_deep};
-use engram_log::{EmbeddedLog, Lane, Log, Offset, OpenError, Options, TimestampMs};
+use engram_log::{EmbeddedLog, Erasure, Lane, Lanes, Log, Offset, OpenError, Options, TimestampMs};
 use engram_log_format::frame::FrameBuilder;
 use engram_log_format::record::{Chain, RecordFields};
 use engram_log_format::segment::{FOOTER_BYTES, INDEX_ENTRY_BYTES, SEGMENT_HEADER_BYTES, SegmentHeader};
@@ -23,7 +24,8 @@ fn options() -> Options {
     }
 }
 
-/// Every kind of record, in two sealed segments of the journal and one that a crash left open, and in ephemeral ones.
+/// Every kind of record, in sealed segments of the journal and one that a crash left open, and in ephemeral ones. Some
+/// payloads are gone, some have another in their place.
 fn sample_log() -> Image {
     let storage = SimStorage::new();
     for round in 0..2 {
@@ -41,10 +43,30 @@ fn sample_log() -> Image {
             }
         }
         if round == 0 {
+            erase(&log);
             log.close().expect("it closes");
         }
     }
     storage.image()
+}
+
+/// Erases two records and replaces one that is followed by another of its frame, and one that is not.
+fn erase(log: &EmbeddedLog) {
+    let named = |name: &str| sample::all().into_iter().find(|input| input::kind_name(input.kind()) == Some(name));
+    let mut erasures = Vec::new();
+    let mut records = Vec::new();
+    let mut follower = log.follow(Offset::ZERO, Lanes::Journal).expect("it follows");
+    while follower.next(&mut records, 100, Duration::ZERO).is_ok_and(|count| count > 0) {}
+    for (name, replaced) in
+        [("to-device-sent", false), ("pdu", true), ("account-data-set", true), ("receipt-sent", false)]
+    {
+        let kind = named(name).expect("there is one of each").kind();
+        let record = records.iter().find(|record| record.kind == kind).expect("every kind was appended");
+        let replacement = replaced.then(|| record.payload()[..record.payload().len() - 8].to_vec());
+        erasures.push(Erasure { offset: record.offset, replacement });
+    }
+    log.erase(&erasures, "test", TimestampMs(1)).expect("it is taken");
+    assert!(log.wait_erased(Duration::from_secs(60)).expect("nothing is given up"));
 }
 
 fn verify_image(image: &Image) -> Report {
@@ -123,6 +145,8 @@ fn every_flipped_bit_is_found_and_located() {
     let sound = verify_image(&image);
     assert!(sound.is_good() && sound.torn_tails.is_empty(), "{sound:?}");
     assert!(sound.records > sample::all().len() as u64, "all kinds are there");
+    // The sample of an erasure names two records that nobody has asked for.
+    assert_eq!((sound.erased, sound.replaced, sound.erasures_pending), (2, 2, 2), "and all states of payloads");
     let mut tally = Tally::default();
     each_file(&image, |lane, path, bytes| {
         for (at, bit) in (0..bytes.len()).flat_map(|at| (0..8).map(move |bit| (at, bit))) {

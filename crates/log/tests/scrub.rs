@@ -4,17 +4,20 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use engram_log::storage::sim::SimStorage;
-use engram_log::{EmbeddedLog, Input, Lane, Log, Options, Scrubber, TimestampMs};
+use engram_log::{EmbeddedLog, Erasure, Input, Lane, Log, Offset, Options, Scrubber, TimestampMs};
 use engram_log_format::v1;
 
 fn options() -> Options {
     Options { segment_bytes: 4096, zero_ahead_bytes: 0, reserve_bytes: 0, ..Options::default() }
 }
 
-fn append(log: &EmbeddedLog, bytes: usize) {
+fn input(bytes: usize) -> Input {
     let value = Some(vec![b'x'; bytes]);
-    let input = v1::ProfileFieldSet { user_id: "@a:b".to_owned(), key: "k".to_owned(), value };
-    let appended = log.append(Lane::Journal, &[Input::from(input)], TimestampMs(0)).expect("taken");
+    Input::from(v1::ProfileFieldSet { user_id: "@a:b".to_owned(), key: "k".to_owned(), value })
+}
+
+fn append(log: &EmbeddedLog, bytes: usize) {
+    let appended = log.append(Lane::Journal, &[input(bytes)], TimestampMs(0)).expect("taken");
     log.wait_durable(appended.last).expect("durable");
 }
 
@@ -55,6 +58,10 @@ fn a_round_reads_every_sealed_byte_at_the_rate_that_is_asked_for() {
 #[test]
 fn every_flipped_byte_of_a_sealed_segment_is_found() {
     let (storage, log) = filled();
+    let replacement = Some(input(5).encode().to_vec());
+    let erasures = [Erasure { offset: Offset(4), replacement: None }, Erasure { offset: Offset(5), replacement }];
+    log.erase(&erasures, "test", TimestampMs(0)).expect("it is taken");
+    assert!(log.wait_erased(Duration::from_secs(60)).expect("nothing is given up"));
     let image = storage.image();
     let (path, content) = image.iter().find(|(path, _)| path.contains("journal")).expect("there are segments");
     for at in 0..content.len() as u64 {
