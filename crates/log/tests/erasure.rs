@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use engram_log::storage::sim::{CrashPoint, Fate, Fault, Image, SimStorage};
+use engram_log::storage::sim::{CrashPoint, Fate, Fault, Image, Op, SimStorage};
 use engram_log::verify::{Report, verify_deep};
 use engram_log::{
     AppendError, EmbeddedLog, EraseError, Erasure, Input, Lane, Lanes, Log, Offset, Options, PayloadState, Record,
@@ -350,4 +350,32 @@ fn an_erasure_that_nobody_announced_is_found() {
     let report = verified(&SimStorage::from_image(&image));
     assert_eq!((report.damage.len(), report.erased), (1, 1), "{report:?}");
     assert!(report.damage[0].reason.contains(&format!("record {target}")), "{report:?}");
+}
+
+#[test]
+fn nothing_goes_before_it_is_announced_on_stable_storage() {
+    let storage = SimStorage::new();
+    let log = open(&storage);
+    let offsets: Vec<Offset> = (0..12).map(|number| append(&log, number, 500)).collect();
+    let before = storage.trace().len();
+    storage.hold_syncs(true);
+    let (erasing, first) = (log.clone(), offsets[0]);
+    let thread = std::thread::spawn(move || erasing.erase(&[erasure(first, None)], "test", TimestampMs(0)));
+    let is_written = |op: &Op| matches!(op, Op::Write(_, _, bytes) if bytes.windows(4).any(|part| part == b"test"));
+    while !storage.trace()[before..].iter().any(is_written) {
+        std::thread::yield_now();
+    }
+    // Time for whoever would not wait for the disk.
+    let early = log.wait_erased(Duration::from_millis(20));
+    storage.hold_syncs(false);
+    assert!(early.expect("nothing is given up"), "nothing waits to be erased yet");
+    thread.join().expect("no panic").expect("it is taken");
+    assert!(log.wait_erased(LONG).expect("nothing is given up"));
+    let trace = storage.trace().split_off(before);
+    let announced = trace.iter().position(is_written).expect("it was written");
+    let Op::Write(journal, ..) = trace[announced] else { unreachable!("it is a write") };
+    let synced = announced
+        + trace[announced..].iter().position(|op| matches!(op, Op::Sync(file) if *file == journal)).expect("synced");
+    let begun = trace.iter().position(|op| matches!(op, Op::Create(path, _) if is_left_over(path))).expect("rewritten");
+    assert!(synced < begun, "announced at {announced}, durable at {synced}, rewritten from {begun}");
 }

@@ -253,6 +253,7 @@ pub(crate) fn check(image: &Image, done: &[Done], promised: Promised, place: &st
     let log = EmbeddedLog::open(storage.clone(), options()).unwrap_or_else(|error| panic!("{place}: {error}"));
     let records = read_all(&log);
     check_appends(&records, done, promised, place);
+    check_announced(&records, place);
     let ordered = |pair: &[Record]| pair[0].offset < pair[1].offset && pair[0].timestamp <= pair[1].timestamp;
     assert!(records.windows(2).all(ordered), "{place}: offsets ascend and times never decrease");
     // Each opening says so first, with offsets that nobody has seen before.
@@ -264,6 +265,19 @@ pub(crate) fn check(image: &Image, done: &[Done], promised: Promised, place: &st
     assert_eq!(log.read(appended.first).expect("there").payload(), done[0].payloads[0]);
     drop(log);
     storage
+}
+
+/// Nothing goes before the record that says so is on stable storage.
+fn check_announced(records: &[Record], place: &str) {
+    let mut announced = BTreeSet::new();
+    for record in records {
+        if let Ok(InputRef::Erased(erased)) = record.input() {
+            announced.extend(erased.records.iter().map(|record| record.offset.to_native()));
+        }
+    }
+    for record in records.iter().filter(|record| record.state() != PayloadState::Whole) {
+        assert!(announced.contains(&record.offset.0), "{place}: {record:?} was erased, and nothing says so");
+    }
 }
 
 /// Whole appends or none, all that were acknowledged, and nothing that nobody has written.
