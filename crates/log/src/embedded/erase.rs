@@ -29,13 +29,22 @@ const PANICKED: &str = "the erasing thread has panicked";
 pub(crate) struct Eraser {
     pub(super) catalog: Arc<Catalog>,
     tail: Arc<Tail>,
-    bytes_per_second: u64,
-    retry: Duration,
+    options: EraserOptions,
     /// Held while an erasure is announced: they are carried out in the order of their records.
     announcing: Mutex<()>,
     state: Mutex<State>,
     changed: Condvar,
     ending: Condvar,
+}
+
+/// How segments are rewritten.
+#[derive(Clone, Copy, Default)]
+pub(crate) struct EraserOptions {
+    pub(crate) bytes_per_second: u64,
+    /// How often a full disk is tried again.
+    pub(crate) retry: Duration,
+    /// Free space that has to be left beside a copy; 0 for none.
+    pub(crate) free_bytes_min: u64,
 }
 
 #[derive(Default)]
@@ -57,12 +66,11 @@ impl Drop for EndOnDrop<'_> {
 }
 
 impl Eraser {
-    pub(crate) fn new(catalog: Arc<Catalog>, tail: Arc<Tail>, bytes_per_second: u64, retry: Duration) -> Self {
+    pub(crate) fn new(catalog: Arc<Catalog>, tail: Arc<Tail>, options: EraserOptions) -> Self {
         Self {
             catalog,
             tail,
-            bytes_per_second,
-            retry,
+            options,
             announcing: Mutex::new(()),
             state: Mutex::new(State::default()),
             changed: Condvar::new(),
@@ -200,7 +208,7 @@ impl Eraser {
                     self.finish(&outcomes, None);
                 }
                 Err(RewriteError::Ended) => return,
-                Err(RewriteError::DiskFull) => self.pause(self.retry),
+                Err(RewriteError::DiskFull) => self.pause(self.options.retry),
                 Err(RewriteError::Failed(reason)) => {
                     tracing::error!(
                         segment = segment.path,
@@ -239,11 +247,19 @@ impl Eraser {
 
     /// Waits so long that on average no more than the configured rate is read. Leaves the disk to the commits if it is full.
     pub(super) fn pace(&self, bytes: u64) -> Result<(), RewriteError> {
-        self.pause(Duration::from_micros(bytes.saturating_mul(1_000_000) / self.bytes_per_second.max(1)));
+        self.pause(Duration::from_micros(bytes.saturating_mul(1_000_000) / self.options.bytes_per_second.max(1)));
         if self.state.lock().ended.is_some() {
             return Err(RewriteError::Ended);
         }
-        if self.tail.disk_full() { Err(RewriteError::DiskFull) } else { Ok(()) }
+        if self.tail.is_disk_full() { Err(RewriteError::DiskFull) } else { Ok(()) }
+    }
+
+    /// Whether a copy of so many bytes leaves the log the space that it has to leave to others.
+    pub(super) fn look_for_room(&self, bytes: u64) -> Result<(), RewriteError> {
+        let free_bytes_min = self.options.free_bytes_min;
+        let is_short = |free_bytes: u64| free_bytes_min > 0 && free_bytes < free_bytes_min.saturating_add(bytes);
+        // A file system that cannot tell how much is free refuses writes when nothing is.
+        if self.catalog.storage().free_bytes().is_ok_and(is_short) { Err(RewriteError::DiskFull) } else { Ok(()) }
     }
 
     fn pause(&self, duration: Duration) {

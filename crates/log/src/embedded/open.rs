@@ -12,7 +12,7 @@ use engram_log_format::{Lane, Offset, TimestampMs, v1};
 use super::EmbeddedLog;
 use super::appender::Appender;
 use super::catalog::Catalog;
-use super::erase::Eraser;
+use super::erase::{Eraser, EraserOptions};
 use super::recover::{Found, recover};
 use super::reserve::Reserve;
 use super::sequencer::{Sequencer, SequencerOptions};
@@ -189,7 +189,7 @@ impl EmbeddedLog {
         sequencer.stop(READ_ONLY);
         tail.stop(READ_ONLY);
         let tail = Arc::new(tail);
-        let eraser = Arc::new(Eraser::new(catalog.clone(), tail.clone(), 0, Duration::ZERO));
+        let eraser = Arc::new(Eraser::new(catalog.clone(), tail.clone(), EraserOptions::default()));
         eraser.end();
         Ok(Arc::new(Self {
             sequencer: Arc::new(sequencer),
@@ -233,7 +233,12 @@ impl EmbeddedLog {
         let reserve =
             Reserve::new(storage.clone(), options.reserve_bytes).map_err(OpenError::io("look at the reserve"))?;
         let retry = Duration::from_millis(options.disk_full_retry_ms);
-        let eraser = Arc::new(Eraser::new(catalog.clone(), tail.clone(), options.erase_bytes_per_second, retry));
+        let eraser_options = EraserOptions {
+            bytes_per_second: options.erase_bytes_per_second,
+            retry,
+            free_bytes_min: options.free_bytes_min,
+        };
+        let eraser = Arc::new(Eraser::new(catalog.clone(), tail.clone(), eraser_options));
         let appender = Appender {
             storage: storage.clone(),
             reserve,

@@ -64,6 +64,7 @@ fn copy(eraser: &Eraser, segment: &Segment, outcomes: &Outcomes, path: &str) -> 
         return Err(failed(&"the header is another than it was"));
     }
     eraser.pace(0)?;
+    eraser.look_for_room(opened.length)?;
     let file = eraser.catalog.storage().create(path)?;
     // Before anything is read: a disk that is too full says so at once.
     file.allocate(opened.length)?;

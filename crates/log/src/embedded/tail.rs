@@ -154,11 +154,6 @@ impl Tail {
         Some(batch.entries[at].record.clone())
     }
 
-    /// Whether the appender waits for space.
-    pub(crate) fn disk_full(&self) -> bool {
-        self.state.lock().disk_full
-    }
-
     /// Takes payloads out of memory: those of `outcomes`, with what takes their place.
     pub(crate) fn erase(&self, outcomes: &Outcomes) {
         let (Some((first, _)), Some((last, _))) = (outcomes.first_key_value(), outcomes.last_key_value()) else {
