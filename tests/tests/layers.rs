@@ -89,6 +89,16 @@ fn nothing_that_replays_reaches_a_runtime_or_a_random_source() {
     }
 }
 
+#[test]
+fn a_release_has_no_fail_points() {
+    let features = |more: &[&str]| {
+        let tree = ["tree", "-p", "engram-server", "-e", "normal,features", "-i", "engram-failpoints"];
+        cargo(&[&tree, more].concat())
+    };
+    assert!(features(&["--features", "failpoints"]).contains("feature \"enabled\""), "it is called like this");
+    assert!(!features(&[]).contains("feature \"enabled\""), "only tests ask for it");
+}
+
 /// The packages of a dependency tree, by name and version.
 fn packages(arguments: &[&str]) -> Vec<(String, String)> {
     let form = ["-e", "normal,no-proc-macro", "--prefix", "none", "-f", "{p}"];
