@@ -233,6 +233,40 @@ fn a_kill_at_every_step_of_writing_and_stopping_loses_nothing() {
     world.verify();
 }
 
+/// Calls of the log that fail once the server has written for a while. Which means that the disk cannot be trusted.
+const FAILING: &[(Point, u64)] = &[
+    (Point::FrameWrite, 30),
+    (Point::FrameSync, 30),
+    (Point::SegmentCreated, 4),
+    (Point::SegmentNamed, 4),
+    (Point::SealFooterWritten, 4),
+    (Point::Sealed, 4),
+];
+
+#[test]
+fn a_call_that_fails_stops_the_server_and_loses_nothing() {
+    if external_url().is_some() {
+        return;
+    }
+    let mut world = World::new(SMALL);
+    // What the server says before it stops.
+    world.server.expect_log("the log has stopped");
+    world.server.expect_log("E-LOG-STOPPED");
+    let mut acknowledged = 0;
+    for (round, (point, pass)) in FAILING.iter().enumerate() {
+        let newcomer = world.newcomer();
+        assert!(world.server.stop().success());
+        world.server.arm(&format!("{}=error(EIO)@{pass}", point.name()));
+        world.server.start_again();
+        let written = world.write_until_gone(round, PATIENCE, End::Kill);
+        let told = world.server.log_text().matches("E-LOG-STOPPED").count();
+        assert_eq!(told, round + 1, "{}: the server stops and says why", point.name());
+        acknowledged += world.start_and_check(round, &newcomer, &written);
+    }
+    println!("{acknowledged} acknowledged, {} calls failed", FAILING.len());
+    world.verify();
+}
+
 #[test]
 fn no_point_is_left_out() {
     let traffic = IN_TRAFFIC.iter().map(|(point, _)| point);

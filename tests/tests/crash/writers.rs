@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use engram_benches::http::encode;
-use engram_tests::User;
+use engram_tests::{Reply, User};
 use serde_json::{Value, json};
 
 /// One message of a writer.
@@ -20,9 +20,14 @@ impl Message {
     fn send(&self, user: &User) -> Option<String> {
         let path = format!("/v3/rooms/{}/send/m.room.message/{}", encode(&self.room), self.text);
         let body = json!({"msgtype": "m.text", "body": self.text});
-        // No answer at all is what a crash looks like; an answer has to be a success.
-        user.try_call("PUT", &path, Some(&body)).ok().map(|reply| reply.string("event_id"))
+        Some(acknowledged(user.try_call("PUT", &path, Some(&body)))?.string("event_id"))
     }
+}
+
+/// No answer at all is what a crash looks like, and 503 a server that stops because its disk has failed. Any other answer
+/// has to be a success.
+fn acknowledged(answer: Result<Reply, engram_benches::Error>) -> Option<Reply> {
+    answer.ok().filter(|reply| reply.status != 503)
 }
 
 /// What a writer knows at the end of a round.
@@ -86,7 +91,7 @@ impl Writer {
 
     fn set_state(&self, written: &mut Written, room: String, number: u64) -> Option<()> {
         let path = format!("/v3/rooms/{}/state/org.example.count/{}", encode(&room), self.name);
-        self.user.try_call("PUT", &path, Some(&json!({"count": number}))).ok()?.ok();
+        acknowledged(self.user.try_call("PUT", &path, Some(&json!({"count": number}))))?.ok();
         written.state.insert(room, number);
         Some(())
     }
@@ -94,7 +99,7 @@ impl Writer {
     fn create_room(&self, written: &mut Written, number: u64) -> Option<()> {
         let name = format!("room {}.{number}", self.name);
         let body = json!({"name": name, "topic": "crash", "preset": "private_chat"});
-        let reply = self.user.try_call("POST", "/v3/createRoom", Some(&body)).ok()?;
+        let reply = acknowledged(self.user.try_call("POST", "/v3/createRoom", Some(&body)))?;
         written.created.push((reply.string("room_id"), name));
         Some(())
     }
