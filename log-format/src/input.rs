@@ -130,15 +130,15 @@ inputs! {
     RoomsRejudged = 18, "rooms-rejudged", Keep;
 
     AccountCreated = 32, "account-created", Keep;
-    PasswordSet = 33, "password-set", Keep;
+    PasswordSet = 33, "password-set", WithAccount;
     AccountDeactivated = 34, "account-deactivated", Keep;
     RegistrationTokenCreated = 35, "registration-token-created", Keep;
     DeviceLoggedIn = 36, "device-logged-in", Keep;
     DevicesRemoved = 37, "devices-removed", Keep;
     DeviceRenamed = 38, "device-renamed", Keep;
-    ProfileFieldSet = 39, "profile-field-set", Keep;
-    AccountDataSet = 40, "account-data-set", Keep;
-    FilterCreated = 41, "filter-created", Keep;
+    ProfileFieldSet = 39, "profile-field-set", WithAccount;
+    AccountDataSet = 40, "account-data-set", WithAccount;
+    FilterCreated = 41, "filter-created", WithAccount;
 
     DeviceKeysUploaded = 48, "device-keys-uploaded", Keep;
     KeysClaimed = 49, "keys-claimed", Keep;

@@ -64,6 +64,9 @@ pub struct Kind(pub u16);
 impl Kind {
     /// The first kind that is an input of the server and not the log's own bookkeeping.
     pub const FIRST_INPUT: u16 = 16;
+
+    /// The one of the log's own that concerns others: payloads were given up.
+    pub const ERASED: Self = Self(5);
 }
 
 impl fmt::Debug for Kind {
@@ -82,6 +85,8 @@ pub enum Retention {
     Keep,
     /// Erasable once delivered and a grace period has passed: to-device messages.
     UntilDelivered,
+    /// Erasable once the account is closed and its owner has asked for erasure: what a user has told the server of themselves.
+    WithAccount,
     /// Dropped by age with its segment: everything on the ephemeral lane.
     ByAge,
 }

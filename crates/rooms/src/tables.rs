@@ -2,7 +2,7 @@
 //! they are LEB128 varints unless a width is given. Texts that are followed by something have their length before them,
 //! as a varint, unless a terminator is given.
 
-use engram_views::{Table, Tuning};
+use engram_views::{DueList, Table, Tuning};
 
 /// name → u32: the last number given out (`room`, `pair`, `node`), or how much was passed over (`malformed`,
 /// `unresolved`).
@@ -63,6 +63,15 @@ pub static VERDICTS: Table = Table::new(27, "rooms.verdicts", Tuning::Points);
 /// room number → offset of the record that says that verdicts have changed.
 pub static REJUDGED: Table = Table::new(28, "rooms.rejudged", Tuning::Misses);
 
+/// event ID (as in `event_ids`), offset → nothing: a record that holds an event which another record holds too, with content that
+/// redaction would take. Until the event is redacted.
+pub static COPIES: Table = Table::new(30, "rooms.copies", Tuning::Misses);
+/// Records of redacted events whose payloads are to be replaced: see [`engram_views::DueList`].
+pub static ERASURES: Table = Table::new(31, "rooms.erasures", Tuning::Scans);
+
+/// What is to be replaced.
+pub static DUE: DueList = DueList(&ERASURES);
+
 /// All of them.
 pub static ALL: &[&Table] = &[
     &COUNTERS,
@@ -90,4 +99,6 @@ pub static ALL: &[&Table] = &[
     &GIVEN_STATES,
     &VERDICTS,
     &REJUDGED,
+    &COPIES,
+    &ERASURES,
 ];

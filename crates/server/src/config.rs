@@ -7,6 +7,7 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use engram_eraser::Grace;
 use engram_matrix::room_version::RoomVersion;
 use engram_users::PasswordCost;
 
@@ -46,6 +47,8 @@ pub struct Config {
     pub password_cost: PasswordCost,
     /// Whether messages are JSON.
     pub log_json: bool,
+    /// How long what is to be erased is kept.
+    pub grace: Grace,
     /// Open connections per listener.
     pub connections_max: usize,
     /// How the log is written.
@@ -182,6 +185,7 @@ impl Config {
                 bytes_per_second: number(values, "scrub.bytes_per_second"),
                 pause: Duration::from_secs(number(values, "scrub.pause_seconds")),
             },
+            grace: grace(values)?,
             without_effect: without_effect(values),
         })
     }
@@ -211,6 +215,29 @@ fn address_of(text: String) -> Result<SocketAddr, ConfigError> {
     text.parse().map_err(|_| {
         let why = "an address to listen on is an IP address and a port, like 127.0.0.1:8008".to_owned();
         ConfigError::Value { key: "listener.bind", value: text, why }
+    })
+}
+
+fn grace(values: &Values) -> Result<Grace, ConfigError> {
+    Ok(Grace {
+        redacted: duration(values, "erasure.redacted_after")?,
+        to_device: duration(values, "erasure.to_device_after")?,
+        accounts: duration(values, "erasure.accounts_after")?,
+    })
+}
+
+/// A length of time such as `7d`; none for `never`.
+fn duration(values: &Values, key: &'static str) -> Result<Option<Duration>, ConfigError> {
+    let value = text_or_default(values, key);
+    if value == "never" {
+        return Ok(None);
+    }
+    let units = [("d", 86_400), ("h", 3_600), ("m", 60), ("s", 1)];
+    let parsed =
+        units.iter().find_map(|(unit, seconds)| value.strip_suffix(unit)?.parse::<u64>().ok()?.checked_mul(*seconds));
+    parsed.map(|seconds| Some(Duration::from_secs(seconds))).ok_or_else(|| {
+        let why = "a length of time is a number with a unit, like 7d, 12h, 30m or 0s, or `never`".to_owned();
+        ConfigError::Value { key, value: value.clone(), why }
     })
 }
 
@@ -287,12 +314,24 @@ mod tests {
             "server_name = \"a b\"",
             "default_room_version = \"99\"",
             "[[listener]]\nbind = \"localhost\"",
+            "[erasure]\nredacted_after = \"soon\"",
+            "[erasure]\naccounts_after = \"7\"",
             "[[listener]]\nbind = \"127.0.0.1:1\"\ntls_cert = \"a\"",
         ] {
             assert!(resolve(bad).is_err(), "{bad}");
         }
         let config = resolve("[email]\nfrom = \"a@b\"\n[cas]\nserver_url = \"c\"").expect("accepted");
         assert_eq!(config.without_effect, ["cas.server_url", "email.from"]);
+    }
+
+    #[test]
+    fn what_is_kept_for_how_long() {
+        let day = Duration::from_secs(86_400);
+        let grace = |text: &str| resolve(text).expect("good").grace;
+        assert_eq!(grace(""), Grace { redacted: Some(7 * day), to_device: Some(day), accounts: Some(7 * day) });
+        let written = "[erasure]\nredacted_after = \"never\"\nto_device_after = \"36h\"\naccounts_after = \"0s\"";
+        let expected = Grace { redacted: None, to_device: Some(day + day / 2), accounts: Some(Duration::ZERO) };
+        assert_eq!(grace(written), expected);
     }
 
     #[test]

@@ -11,6 +11,7 @@ use engram_client_api::register_admin::Nonces;
 use engram_client_api::uia::Sessions;
 use engram_client_api::{App, ClientApi, SyncEffects};
 use engram_ephemeral::{Ephemeral, EphemeralProjector, Live, LiveObserver};
+use engram_eraser::{Eraser, ErasuresProjector};
 use engram_failpoints::{Point, reached};
 use engram_log::{AppendError, EmbeddedLog, FsStorage, Log, OpenError};
 use engram_rooms::RoomsProjector;
@@ -32,7 +33,12 @@ const VIEWS_SHARE: u64 = 8;
 
 /// Every projector of the core pipeline, in the order in which they see a record.
 pub fn projectors() -> Vec<Box<dyn Projector>> {
-    vec![Box::new(RoomsProjector::default()), Box::new(UsersProjector), Box::new(EphemeralProjector)]
+    vec![
+        Box::new(RoomsProjector::default()),
+        Box::new(UsersProjector),
+        Box::new(EphemeralProjector),
+        Box::new(ErasuresProjector),
+    ]
 }
 
 /// Why a server cannot start. Nothing was changed, or nothing that a second start would not do again.
@@ -90,6 +96,8 @@ pub struct Node {
     pub log: Arc<EmbeddedLog>,
     /// The views.
     pub views: Arc<Views>,
+    /// What takes out of the log what has had its day.
+    pub eraser: Eraser,
     /// The state of the client API, with all writers.
     pub app: Arc<App>,
     /// The client API.
@@ -143,6 +151,12 @@ impl Node {
             vec![Box::new(LiveObserver(live.clone())), hub, Box::new(CrowdWatch(rooms.clone()))];
         views.start(observers);
         let first_token = first_token(config, &views, &users)?;
+        let eraser = Eraser::start(engram_eraser::Parts {
+            log: shared.clone(),
+            views: views.clone(),
+            clock: clock.clone(),
+            grace: config.grace,
+        });
         let (full_log, full_views) = (log.clone(), views.clone());
         let disk_full = Box::new(move || full_log.is_disk_full() || full_views.wait_for_space());
         let app = Arc::new(App {
@@ -160,11 +174,12 @@ impl Node {
             random: random.clone(),
             stopping,
         });
-        Ok(Self { log, views, client_api: ClientApi::new(app.clone()), app, first_token })
+        Ok(Self { log, views, eraser, client_api: ClientApi::new(app.clone()), app, first_token })
     }
 
     /// Applies and seals what was taken. To be called when no request is under way any more.
     pub fn close(self) -> Result<(), AppendError> {
+        self.eraser.stop();
         self.views.close();
         reached(Point::StopViewsClosed);
         self.log.close()

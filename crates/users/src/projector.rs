@@ -6,6 +6,7 @@
 mod accounts;
 mod data;
 mod devices;
+mod erasures;
 mod keys;
 mod signatures;
 #[cfg(test)]
@@ -31,7 +32,7 @@ impl Projector for UsersProjector {
     }
 
     fn version(&self) -> u32 {
-        1
+        2
     }
 
     fn tables(&self) -> &'static [&'static Table] {
@@ -41,14 +42,14 @@ impl Projector for UsersProjector {
     fn apply(&mut self, record: &Record, input: InputRef<'_>, view: &mut Apply<'_>) -> Result<(), ProjectError> {
         let at = record.offset;
         match input {
-            InputRef::AccountCreated(input) => accounts::created(view, record.timestamp, input)?,
-            InputRef::PasswordSet(input) => accounts::password_set(view, input)?,
+            InputRef::AccountCreated(input) => accounts::created(view, at, record.timestamp, input)?,
+            InputRef::PasswordSet(input) => accounts::password_set(view, at, input)?,
             InputRef::AccountDeactivated(input) => accounts::deactivated(view, input)?,
             InputRef::RegistrationTokenCreated(input) => accounts::registration_token_created(view, input),
             InputRef::DeviceLoggedIn(input) => devices::logged_in(view, at, record.timestamp, input)?,
             InputRef::DevicesRemoved(input) => devices::removed(view, at, input)?,
             InputRef::DeviceRenamed(input) => devices::renamed(view, at, input)?,
-            InputRef::ProfileFieldSet(input) => data::profile_field_set(view, input)?,
+            InputRef::ProfileFieldSet(input) => data::profile_field_set(view, at, input)?,
             InputRef::AccountDataSet(input) => data::account_data_set(view, at, input)?,
             InputRef::FilterCreated(input) => data::filter_created(view, at, input),
             InputRef::DeviceKeysUploaded(input) => keys::uploaded(view, at, input)?,
@@ -57,6 +58,7 @@ impl Projector for UsersProjector {
             InputRef::KeySignaturesUploaded(input) => signatures::uploaded(view, at, input),
             InputRef::ToDeviceSent(input) => to_device::sent(view, at, input)?,
             InputRef::ToDeviceDelivered(input) => to_device::delivered(view, input)?,
+            InputRef::Erased(input) => erasures::settle(view, input)?,
             _ => {}
         }
         Ok(())

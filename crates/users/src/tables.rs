@@ -5,7 +5,7 @@
 //! which are small and read often, are copied.
 
 use engram_log::Offset;
-use engram_views::{Table, Tuning};
+use engram_views::{DueList, Table, Tuning};
 
 use crate::key::Key;
 
@@ -58,7 +58,20 @@ tables! {
     TO_DEVICE = 49, "users.to_device", Scans;
     /// user, device, event type, transaction ID → offset.
     TRANSACTIONS = 50, "users.transactions", Misses;
+    /// user, offset → nothing: a record with something that goes if the user closes the account and asks for erasure.
+    PERSONAL = 51, "users.personal", Scans;
+    /// offset → messages of that record that are still queued (index); then, if it has a transaction, its key in `transactions`.
+    TO_DEVICE_RECORDS = 52, "users.to_device_records", Points;
+    /// Records of messages that all receivers have: see [`DueList`].
+    RECEIVED = 53, "users.received", Scans;
+    /// Records with what users have told of themselves who asked for erasure: see [`DueList`].
+    PERSONAL_DUE = 54, "users.personal_due", Scans;
 }
+
+/// Messages to devices that may go.
+pub static DUE_MESSAGES: DueList = DueList(&RECEIVED);
+/// What is personal and has to go.
+pub static DUE_PERSONAL: DueList = DueList(&PERSONAL_DUE);
 
 pub(crate) fn of_user(user_id: &str) -> Key {
     Key::new().text(user_id)

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use engram_failpoints::{Point, reached};
-use engram_log::{Kind, Lane, Log, Offset, Record};
+use engram_log::{Kind, Lane, Log, Offset, PayloadState, Record};
 use engram_log_format::Retention;
 use engram_log_format::input::retention;
 use fjall::{OwnedWriteBatch, PersistMode};
@@ -236,9 +236,10 @@ impl Engine {
     }
 }
 
-/// Whether projectors are given a record: not the log's own bookkeeping, and not a payload that was
-/// erased, which happens only to those that have no effect any more.
+/// Whether projectors are given a record: not the log's own bookkeeping but for what was erased, and not a payload that is
+/// gone, which happens only to those that have no effect any more.
 fn is_input(record: &Record) -> bool {
-    let erasable = matches!(retention(record.kind), Some(Retention::UntilDelivered | Retention::ByAge));
-    record.kind >= Kind(Kind::FIRST_INPUT) && !(erasable && record.payload().is_empty())
+    let erasable = !matches!(retention(record.kind), None | Some(Retention::Keep));
+    let is_for_projectors = record.kind >= Kind(Kind::FIRST_INPUT) || record.kind == Kind::ERASED;
+    is_for_projectors && !(erasable && record.state() == PayloadState::Gone)
 }

@@ -7,6 +7,7 @@
 //! `engine` (records in, batches out), `replay` and `pipeline` (the engine's two drivers).
 
 pub mod digest;
+pub mod due;
 mod engine;
 pub mod error;
 mod former;
@@ -32,6 +33,7 @@ pub mod views;
 mod waiters;
 
 pub use digest::{TableDigest, ViewDigest};
+pub use due::{Due, DueList};
 pub use error::{ProjectError, Stopped, ViewError};
 pub use former::Rows as FormerRows;
 pub use list::{TableInfo, ViewInfo, list};

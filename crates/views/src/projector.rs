@@ -88,6 +88,11 @@ impl Apply<'_> {
         }
     }
 
+    /// The record that is being applied.
+    pub fn offset(&self) -> Offset {
+        self.offset
+    }
+
     /// Whether anybody observes: lets a projector save the work of making deltas while replaying.
     pub fn is_live(&self) -> bool {
         self.deltas.is_some()

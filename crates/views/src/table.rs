@@ -17,7 +17,7 @@ pub enum Tuning {
 /// Keys are big-endian, so that byte order is the order wanted; 1 to 65,534 bytes.
 #[derive(Debug)]
 pub struct Table {
-    /// A number unique over all projectors: rooms 0–31, users 32–63, ephemeral 64–79.
+    /// A number unique over all projectors: rooms 0–31, users 32–63, ephemeral 64–79, erasures 80–83.
     pub number: u8,
     /// `<projector>.<table>`.
     pub name: &'static str,

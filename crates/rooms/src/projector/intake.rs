@@ -10,7 +10,7 @@ use engram_views::{Apply, Read, ViewError};
 use super::advance::{self, Step};
 use super::judge::{self, Judgement};
 use super::memo::{Memo, RoomMemo, Tip};
-use super::{auth_difference, merge, past, redactions};
+use super::{auth_difference, erasures, merge, past, redactions};
 use crate::codec::{names_key, put_bytes, put_varint, room_offset_key};
 use crate::counters;
 use crate::extremities::DUMMY_EVENT;
@@ -43,8 +43,10 @@ pub(super) fn given_state(
 /// Applies one PDU record.
 pub(super) fn pdu(memo: &mut Memo, view: &mut Apply<'_>, offset: Offset, archived: &Archived) -> Result<(), ViewError> {
     let former = former(view, archived)?;
-    if former.as_ref().is_some_and(|former| former.is_settled) {
-        return Ok(());
+    if let Some(former) = former.as_ref().filter(|former| former.is_settled) {
+        // Whatever the record says of the event, nobody looks here; but what is redacted goes from here too.
+        return query::parse(archived)
+            .map_or(Ok(()), |copy| erasures::note_copy(view, offset, &copy, former.redacted_by));
     }
     let event = match query::parse(archived) {
         Ok(event) => Arc::new(event),
@@ -136,7 +138,7 @@ impl Arrival<'_> {
         };
         let before = if place == Place::Apart { None } else { self.state_before(view)? };
         let Some(before) = before else { return self.keep_apart(view) };
-        self.leave_former_place(view);
+        self.leave_former_place(view)?;
         // What is past is not judged by the present, nor is that by which the present begins.
         let is_judged_by_current = place == Place::Live && before.given != Some(true) && !self.room.tips.is_empty();
         let current = is_judged_by_current.then_some(self.room.head.state);
@@ -170,8 +172,8 @@ impl Arrival<'_> {
 
     /// The event has no place: it was sent as such, or what comes before it is not known.
     fn keep_apart(&mut self, view: &mut Apply<'_>) -> Result<(), ViewError> {
-        if self.former.is_some() {
-            return Ok(());
+        if let Some(former) = &self.former {
+            return erasures::note_copy(view, self.offset, &self.event, former.redacted_by);
         }
         let judgement = judge::judge_outlier(view, self.memo, &self.room, &self.event)?;
         let why = judgement.1.unwrap_or_else(|| "an event before it is not known".to_owned());
@@ -179,13 +181,15 @@ impl Arrival<'_> {
     }
 
     /// States from before name the event where it was.
-    fn leave_former_place(&self, view: &mut Apply<'_>) {
+    fn leave_former_place(&self, view: &mut Apply<'_>) -> Result<(), ViewError> {
         if let Some(former) = &self.former {
             let key = room_offset_key(self.room.info.number, former.offset);
             view.put(&EVENTS, &key, &rows::encode_moved(self.offset));
             view.remove(&REASONS, &key);
             self.memo.pdus.forget(former.offset);
+            erasures::note_copy(view, former.offset, &*query::pdu(view, former.offset)?, former.redacted_by)?;
         }
+        Ok(())
     }
 
     /// A state that was given may name the event: what is remembered of it says that it was not rejected.
@@ -303,6 +307,9 @@ impl Arrival<'_> {
             }
             let settled = redactions::settle(self.memo, view, &self.room.info, &self.event)?;
             meta.redacted_by = meta.redacted_by.or(settled);
+        }
+        if meta.redacted_by.is_some() {
+            erasures::list(view, self.offset, &self.event)?;
         }
         if let Some(why) = why {
             view.put(&REASONS, &room_offset_key(number, self.offset), why.as_bytes());

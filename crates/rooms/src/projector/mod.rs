@@ -2,8 +2,8 @@
 //!
 //! One event passes through `intake` (is it new, where does it belong, what is the state before it), `judge` (the
 //! authorization rules), `merge` (state resolution, where branches meet) and `advance` (the room's head, current
-//! state and members). `past` is for what arrives after those that follow it. `redactions` and `directory` stand beside that way; `memo`
-//! keeps what the next event will ask for.
+//! state and members). `past` is for what arrives after those that follow it. `redactions`, `erasures` and `directory` stand beside that
+//! way; `memo` keeps what the next event will ask for.
 //!
 //! Bad input is counted and passed over: nothing that a peer sends stops the projector.
 
@@ -11,6 +11,7 @@ mod advance;
 mod auth_difference;
 mod chains;
 mod directory;
+mod erasures;
 mod intake;
 mod judge;
 mod lookup;
@@ -61,7 +62,7 @@ impl Projector for RoomsProjector {
     }
 
     fn version(&self) -> u32 {
-        4
+        5
     }
 
     fn tables(&self) -> &'static [&'static Table] {
@@ -82,6 +83,7 @@ impl Projector for RoomsProjector {
                 directory::set_alias(view, &set.alias, set.room_id.as_deref(), &set.user_id)?;
             }
             InputRef::RoomPublished(set) => directory::publish(view, &set.room_id, set.published),
+            InputRef::Erased(erased) => erasures::settle(view, erased)?,
             _ => {}
         }
         Ok(())

@@ -4,8 +4,9 @@ use std::ops::{Bound, ControlFlow};
 
 use engram_log::Offset;
 use engram_matrix::{ids, pdu::Pdu};
-use engram_views::{Apply, Read, ViewError};
+use engram_views::{Apply, Read, Table, ViewError};
 
+use super::erasures;
 use super::lookup::Pdus;
 use super::memo::{AuthValues, Memo, RoomMemo};
 use crate::codec::room_offset_key;
@@ -25,7 +26,7 @@ pub(super) fn apply(
 ) -> Result<bool, ViewError> {
     let Some(target_id) = &redaction.redacts else { return Ok(true) };
     let Some((target_room, target)) = query::locate(view, target_id.as_str())? else {
-        view.put(&PENDING_REDACTIONS, &pending_key(target_id.as_str(), offset), &[]);
+        view.put(&PENDING_REDACTIONS, &offset_key(target_id.as_str(), offset), &[]);
         memo.pending_redactions = Some(true);
         return Ok(true);
     };
@@ -41,6 +42,7 @@ pub(super) fn apply(
     }
     if meta.redacted_by.is_none() {
         meta.redacted_by = Some(offset);
+        erasures::list(view, target, &target_event)?;
         view.put(&EVENTS, &room_offset_key(target_room, target), &rows::encode_meta(target, &meta));
     }
     Ok(false)
@@ -57,9 +59,9 @@ pub(super) fn settle(
         return Ok(None);
     }
     let mut effective = None;
-    for offset in pending(view, target.event_id.as_str())? {
+    for offset in offsets_of(view, &PENDING_REDACTIONS, target.event_id.as_str())? {
         let Some(mut meta) = query::meta(view, room.number, offset)? else { continue };
-        view.remove(&PENDING_REDACTIONS, &pending_key(target.event_id.as_str(), offset));
+        view.remove(&PENDING_REDACTIONS, &offset_key(target.event_id.as_str(), offset));
         let redaction = memo.pdus.at(view, room.number, offset)?;
         let before = query::state_before(view, room.number, &meta)?;
         if is_entitled(view, &memo.pdus, room, &redaction, target, before)? {
@@ -105,9 +107,9 @@ fn any_pending(memo: &mut Memo, view: &dyn Read) -> Result<bool, ViewError> {
     Ok(any)
 }
 
-/// The redactions that wait for an event, oldest first.
-fn pending(view: &dyn Read, event_id: &str) -> Result<Vec<Offset>, ViewError> {
-    let (from, to) = (pending_key(event_id, Offset::ZERO), pending_key(event_id, Offset(u64::MAX)));
+/// The offsets that a table has for an event's ID, in order: of the redactions that wait for it, or of its copies.
+pub(super) fn offsets_of(view: &dyn Read, table: &Table, event_id: &str) -> Result<Vec<Offset>, ViewError> {
+    let (from, to) = (offset_key(event_id, Offset::ZERO), offset_key(event_id, Offset(u64::MAX)));
     let mut offsets = Vec::new();
     let mut visit = |key: &[u8], _: &[u8]| {
         // Keys of longer event IDs lie in between.
@@ -117,13 +119,14 @@ fn pending(view: &dyn Read, event_id: &str) -> Result<Vec<Offset>, ViewError> {
         }
         ControlFlow::Continue(())
     };
-    view.scan(&PENDING_REDACTIONS, Bound::Included(&from), Bound::Included(&to), false, &mut visit)?;
+    view.scan(table, Bound::Included(&from), Bound::Included(&to), false, &mut visit)?;
     Ok(offsets)
 }
 
-fn pending_key(event_id: &str, redaction: Offset) -> Vec<u8> {
+/// An event's ID, and an offset that stands beside it.
+pub(super) fn offset_key(event_id: &str, offset: Offset) -> Vec<u8> {
     let mut key = rows::event_id_key(event_id);
-    key.extend_from_slice(&redaction.to_be_bytes());
+    key.extend_from_slice(&offset.to_be_bytes());
     key
 }
 

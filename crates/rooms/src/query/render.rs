@@ -8,7 +8,9 @@ use engram_matrix::pdu::Pdu;
 use engram_matrix::redact;
 use engram_views::{Read, ViewError};
 
-use super::{StoredEvent, Viewer, event, head, may_see, membership_at, meta, state_after, state_before, state_entry};
+use super::{
+    StoredEvent, Viewer, event, head, may_see, membership_at, meta, placed, state_after, state_before, state_entry,
+};
 use crate::types::{Membership, RoomNumber};
 
 /// The state that an invited or knocking user gets to see (SYNC-12, SYNC-13); the create event comes first.
@@ -112,7 +114,8 @@ fn is_erased_for(
     }
     let Some(state_key) = &event.pdu.state_key else { return Ok(true) };
     let current = head(reader, event.room)?.state;
-    Ok(state_entry(reader, current, &event.pdu.event_type, state_key)? != Some(event.offset))
+    let Some(entry) = state_entry(reader, current, &event.pdu.event_type, state_key)? else { return Ok(true) };
+    Ok(placed(reader, event.room, entry)?.map(|(offset, _)| offset) != Some(event.offset))
 }
 
 /// An event without what redaction takes.

@@ -2,6 +2,7 @@
 
 mod dag;
 mod directory;
+mod erasure;
 mod extremities;
 mod facts;
 mod forks;

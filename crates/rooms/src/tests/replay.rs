@@ -62,8 +62,15 @@ fn an_event_that_is_in_the_log_twice_counts_once() {
         twice.journal(input.clone(), 1);
     }
     let snapshot = replayed(twice).settle();
-    let once = rows(&*rig.snapshot());
-    for (once, twice) in once.iter().zip(&rows(&*snapshot)) {
+    // But for the list of which record has what, which is there to erase it everywhere.
+    let without_copies = |reader: &dyn engram_views::Read| {
+        let mut rows = rows(reader);
+        rows.retain(|(table, ..)| ![crate::tables::COPIES.name, crate::tables::ERASURES.name].contains(table));
+        rows
+    };
+    let (once, twice) = (without_copies(&*rig.snapshot()), without_copies(&*snapshot));
+    assert_eq!(once.len(), twice.len());
+    for (once, twice) in once.iter().zip(&twice) {
         assert_eq!(once, twice);
     }
 }

@@ -98,6 +98,25 @@ pub const KEYS: &[Key] = &[
         "human",
         "How the server's own messages are written to standard error.",
     ),
+    key(
+        "erasure.redacted_after",
+        Text,
+        "7d",
+        "How long the log keeps the content of a redacted event, which nobody gets to see from the redaction on: a number with the unit d, h, m \
+         or s, or \"never\" to keep it. Then the redacted form takes its place on the disk.",
+    ),
+    key(
+        "erasure.to_device_after",
+        Text,
+        "1d",
+        "How long the log keeps messages to devices once all their receivers have them: as above.",
+    ),
+    key(
+        "erasure.accounts_after",
+        Text,
+        "7d",
+        "How long the log keeps profile, account data, filters, device names and addresses of an account that was closed with erasure: as above.",
+    ),
     key("limits.connections", Number, "10000", "Open connections per listener; further ones wait to be accepted."),
     key("journal.segment_bytes", Number, "67108864", "Size of a file of the log, in bytes; 4 KiB to 4 GiB."),
     key(

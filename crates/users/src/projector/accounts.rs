@@ -1,10 +1,10 @@
 //! Accounts, passwords, registration tokens.
 
-use engram_log::TimestampMs;
+use engram_log::{Offset, TimestampMs};
 use engram_log_format::v1::{AccountCreated, AccountDeactivated, ArchivedInput, PasswordSet, RegistrationTokenCreated};
 use engram_views::{Apply, ViewError};
 
-use super::{emit, keys_with_prefix};
+use super::{emit, erasures, remove_prefix};
 use crate::delta::UserDelta;
 use crate::key::Key;
 use crate::query::{account_row, registration_token_row};
@@ -13,7 +13,8 @@ use crate::tables;
 
 pub(super) fn created(
     view: &mut Apply<'_>,
-    at: TimestampMs,
+    at: Offset,
+    time: TimestampMs,
     input: &ArchivedInput<AccountCreated>,
 ) -> Result<(), ViewError> {
     let key = tables::of_user(&input.user_id);
@@ -27,11 +28,14 @@ pub(super) fn created(
         guest: input.guest,
         deactivated: false,
         erased: false,
-        created_ms: known.map_or(at.0, |row| row.created_ms),
+        created_ms: known.map_or(time.0, |row| row.created_ms),
         password_hash: input.password_hash.as_ref().map(|hash| hash.as_str().to_owned()),
         appservice_id: input.appservice_id.as_ref().map(|id| id.as_str().to_owned()),
     };
     view.put(&tables::ACCOUNTS, &key, &row.encode());
+    if row.password_hash.is_some() {
+        erasures::note_personal(view, &input.user_id, at);
+    }
     if let Some(token) = input.registration_token.as_ref() {
         spend(view, token)?;
     }
@@ -46,8 +50,13 @@ fn spend(view: &mut Apply<'_>, token: &str) -> Result<(), ViewError> {
     Ok(())
 }
 
-pub(super) fn password_set(view: &mut Apply<'_>, input: &ArchivedInput<PasswordSet>) -> Result<(), ViewError> {
+pub(super) fn password_set(
+    view: &mut Apply<'_>,
+    at: Offset,
+    input: &ArchivedInput<PasswordSet>,
+) -> Result<(), ViewError> {
     if let Some(mut row) = account_row(&*view, &input.user_id)? {
+        erasures::note_personal(view, &input.user_id, at);
         row.password_hash = input.password_hash.as_ref().map(|hash| hash.as_str().to_owned());
         view.put(&tables::ACCOUNTS, &tables::of_user(&input.user_id), &row.encode());
     }
@@ -64,8 +73,13 @@ pub(super) fn deactivated(view: &mut Apply<'_>, input: &ArchivedInput<AccountDea
     row.password_hash = None;
     let key = tables::of_user(&input.user_id);
     view.put(&tables::ACCOUNTS, &key, &row.encode());
-    for field in keys_with_prefix(&*view, &tables::PROFILES, &key)? {
-        view.remove(&tables::PROFILES, &field);
+    remove_prefix(view, &tables::PROFILES, &key)?;
+    if row.erased {
+        // Where it is in the log, it goes after a while; here at once.
+        for table in [&tables::ACCOUNT_DATA, &tables::ACCOUNT_DATA_CHANGES, &tables::FILTERS] {
+            remove_prefix(view, table, &key)?;
+        }
+        erasures::list_personal(view, &input.user_id)?;
     }
     emit(view, || UserDelta::AccountDeactivated { user_id: input.user_id.as_str().to_owned() });
     Ok(())

@@ -4,18 +4,23 @@ use engram_log::Offset;
 use engram_log_format::v1::{AccountDataSet, ArchivedInput, FilterCreated, ProfileFieldSet};
 use engram_views::{Apply, ViewError};
 
-use super::emit;
+use super::{emit, erasures};
 use crate::delta::UserDelta;
 use crate::key::Key;
 use crate::query::{account_data_offset, account_row};
 use crate::tables;
 
-pub(super) fn profile_field_set(view: &mut Apply<'_>, input: &ArchivedInput<ProfileFieldSet>) -> Result<(), ViewError> {
+pub(super) fn profile_field_set(
+    view: &mut Apply<'_>,
+    at: Offset,
+    input: &ArchivedInput<ProfileFieldSet>,
+) -> Result<(), ViewError> {
     let (user_id, field) = (input.user_id.as_str(), input.key.as_str());
     if account_row(&*view, user_id)?.is_none() {
         return Ok(());
     }
     let key = tables::of_user(user_id).text(field);
+    erasures::note_personal(view, user_id, at);
     match input.value.as_ref() {
         Some(value) => view.put(&tables::PROFILES, &key, value),
         None => view.remove(&tables::PROFILES, &key),
@@ -31,6 +36,7 @@ pub(super) fn account_data_set(
 ) -> Result<(), ViewError> {
     let (user_id, event_type) = (input.user_id.as_str(), input.event_type.as_str());
     let room_id = input.room_id.as_deref();
+    erasures::note_personal(view, user_id, at);
     if let Some(before) = account_data_offset(&*view, user_id, room_id, event_type)? {
         view.remove(&tables::ACCOUNT_DATA_CHANGES, &tables::of_user(user_id).offset(before));
     }
@@ -52,4 +58,5 @@ pub(super) fn account_data_set(
 pub(super) fn filter_created(view: &mut Apply<'_>, at: Offset, input: &ArchivedInput<FilterCreated>) {
     let key = tables::of_user(&input.user_id).text(&input.filter_id);
     view.put(&tables::FILTERS, &key, &at.to_be_bytes());
+    erasures::note_personal(view, &input.user_id, at);
 }

@@ -4,7 +4,7 @@ use engram_log::{Offset, TimestampMs};
 use engram_log_format::v1::{ArchivedInput, DeviceLoggedIn, DeviceRenamed, DevicesRemoved};
 use engram_views::{Apply, ViewError};
 
-use super::{device_list_changed, emit, remove_prefix};
+use super::{device_list_changed, emit, erasures, remove_prefix, to_device};
 use crate::delta::UserDelta;
 use crate::query::{account_row, device_row};
 use crate::row::DeviceRow;
@@ -37,6 +37,9 @@ pub(super) fn logged_in(
         ip: input.ip.as_ref().map(|ip| ip.as_str().to_owned()),
     };
     let key = tables::of_device(user_id, device_id);
+    if input.display_name.is_some() || input.ip.is_some() {
+        erasures::note_personal(view, user_id, at);
+    }
     view.put(&tables::DEVICES, &key, &row.encode());
     view.put(&tables::TOKENS, &row.token_digest, &key);
     if is_new {
@@ -73,13 +76,13 @@ fn remove(view: &mut Apply<'_>, user_id: &str, device_id: &str) -> Result<bool, 
     view.remove(&tables::TOKENS, &row.token_digest);
     view.remove(&tables::DEVICES, &key);
     view.remove(&tables::DEVICE_KEYS, &key);
+    to_device::drop_queue(view, user_id, device_id)?;
     for table in [
         &tables::ONE_TIME_KEYS,
         &tables::ONE_TIME_KEY_IDS,
         &tables::ONE_TIME_KEY_COUNTS,
         &tables::FALLBACK_KEYS,
         &tables::SIGNATURES,
-        &tables::TO_DEVICE,
         &tables::TRANSACTIONS,
     ] {
         remove_prefix(view, table, &key)?;
@@ -92,6 +95,9 @@ pub(super) fn renamed(view: &mut Apply<'_>, at: Offset, input: &ArchivedInput<De
     let Some(mut row) = device_row(&*view, user_id, device_id)? else {
         return Ok(());
     };
+    if input.display_name.is_some() {
+        erasures::note_personal(view, user_id, at);
+    }
     row.display_name = input.display_name.as_ref().map(|name| name.as_str().to_owned());
     view.put(&tables::DEVICES, &tables::of_device(user_id, device_id), &row.encode());
     device_list_changed(view, at, user_id);

@@ -2,7 +2,7 @@
 
 use std::ops::{Bound, ControlFlow};
 
-use engram_log::{InputRef, Offset, Record};
+use engram_log::{InputRef, Offset, PayloadState, Record};
 use engram_views::{Read, ReadExt, ViewError};
 
 use super::malformed;
@@ -55,6 +55,10 @@ pub fn to_device(
     // Messages of one record stand together: it is read once.
     for group in places.chunk_by(|left, right| left.0 == right.0) {
         let record = reader.record(group[0].0)?;
+        // Received while this was being read, and erased at once.
+        if record.state() == PayloadState::Gone {
+            continue;
+        }
         for (_, index) in group {
             rows.push(message(&record, *index).ok_or_else(|| malformed(&TO_DEVICE))?);
         }
