@@ -6,6 +6,7 @@ mod clients;
 mod conversation;
 mod crash;
 mod faults;
+mod erasure;
 mod layers;
 mod operation;
 mod views;

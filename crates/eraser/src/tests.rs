@@ -215,15 +215,12 @@ fn of_an_erased_account_nothing_personal_stays_and_of_a_closed_one_everything() 
     world.check();
 }
 
-/// Waits for what a thread does.
-fn wait_until(mut done: impl FnMut() -> bool) {
-    for _ in 0..1_000 {
-        if done() {
-            return;
-        }
-        std::thread::sleep(Duration::from_millis(10));
-    }
-    panic!("it does not come to be");
+/// Lets a thread erase something.
+fn run_once(world: &World, grace: Grace) {
+    let next = world.live.log.durable_end().next();
+    let eraser = Eraser::start(world.parts(grace));
+    world.live.wait(next);
+    eraser.stop();
 }
 
 #[test]
@@ -232,16 +229,14 @@ fn what_is_due_goes_when_its_time_has_come_and_not_before() {
     let sent = world.send(ALICE, 1, &[(BOB, 0)]);
     world.receive(BOB, 0, sent);
     let grace = Grace { to_device: Some(Duration::from_secs(5)), ..NOW };
-    let parts = world.parts(grace);
-    parts.round(&|| false).expect("good");
+    world.parts(grace).round(&|| false).expect("good");
     assert!(world.holds_secret(sent), "not yet");
     world.now_ms.fetch_add(5_000, Ordering::Relaxed);
     let never = Grace { to_device: None, ..grace };
     world.parts(never).round(&|| false).expect("good");
     assert!(world.holds_secret(sent), "never, if that is wanted");
-    let eraser = Eraser::start(parts);
-    wait_until(|| world.live.log.payload_state(sent).is_ok_and(|state| state == PayloadState::Gone));
-    eraser.stop();
+    run_once(&world, grace);
+    assert_eq!(world.live.log.payload_state(sent).expect("there"), PayloadState::Gone);
 }
 
 #[test]
@@ -253,15 +248,18 @@ fn what_an_old_copy_has_brought_back_goes_again() {
     // The log with the announcement, and with the payload.
     let restored = World { live: views(world.whole.clone()), whole: MemoryLog::new(), now_ms: world.now_ms };
     assert!(restored.holds_secret(sent));
-    let eraser = Eraser::start(restored.parts(Grace { redacted: None, to_device: None, accounts: None }));
-    wait_until(|| !restored.holds_secret(sent));
-    eraser.stop();
+    run_once(&restored, Grace { redacted: None, to_device: None, accounts: None });
+    assert!(!restored.holds_secret(sent));
+}
+
+/// How many histories: a few, or as many as `ENGRAM_ERASURE_CASES` says.
+#[expect(clippy::disallowed_methods, reason = "a long run is asked for by the environment, not by the test")]
+fn cases() -> u32 {
+    std::env::var("ENGRAM_ERASURE_CASES").ok().map_or(24, |cases| cases.parse().expect("a whole number"))
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(
-        std::env::var("ENGRAM_ERASURE_CASES").ok().and_then(|cases| cases.parse().ok()).unwrap_or(24)
-    ))]
+    #![proptest_config(ProptestConfig::with_cases(cases()))]
 
     #[test]
     fn an_erased_log_makes_the_same_views(steps in proptest::collection::vec((0u8..12, any::<bool>(), 0u8..6), 1..50)) {

@@ -211,10 +211,14 @@ fn step(world: &mut World, (action, who, back): (u8, u8, usize)) {
     world.sent(made);
 }
 
+/// How many histories: a few, or as many as `ENGRAM_ERASURE_CASES` says.
+#[expect(clippy::disallowed_methods, reason = "a long run is asked for by the environment, not by the test")]
+fn cases() -> u32 {
+    std::env::var("ENGRAM_ERASURE_CASES").ok().map_or(24, |cases| cases.parse().expect("a whole number"))
+}
+
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(
-        std::env::var("ENGRAM_ERASURE_CASES").ok().and_then(|cases| cases.parse().ok()).unwrap_or(24)
-    ))]
+    #![proptest_config(ProptestConfig::with_cases(cases()))]
 
     /// Any history, redacted and erased at any time.
     #[test]
