@@ -51,6 +51,20 @@ const COPIED: [&str; 9] = [
     "m.room.canonical_alias",
 ];
 
+/// What power levels consist of, as far as the rules look at them.
+const LEVELS: [&str; 10] = [
+    "ban",
+    "events",
+    "events_default",
+    "invite",
+    "kick",
+    "notifications",
+    "redact",
+    "state_default",
+    "users",
+    "users_default",
+];
+
 /// In the old room nobody below this level is to send or invite any more.
 const CLOSED_LEVEL: i64 = 50;
 
@@ -134,8 +148,9 @@ impl RoomServer {
         if named.is_some_and(|event| event.content_str() != "{}") {
             self.try_state(old, user_id, "m.room.canonical_alias", "{}")?;
         }
-        let levels = old.state.entry("m.room.power_levels", "")?;
-        let mut levels: Map<String, Value> = levels.and_then(|event| event.content().ok()).unwrap_or_default();
+        let event = old.state.entry("m.room.power_levels", "")?;
+        let snapshot = self.snapshot();
+        let mut levels = event.map(|event| levels_of(&*snapshot, &event)).transpose()?.unwrap_or_default();
         let level = |levels: &Map<String, Value>, key: &str| levels.get(key).and_then(Value::as_i64).unwrap_or(0);
         let closed = CLOSED_LEVEL.max(level(&levels, "users_default").saturating_add(1));
         let before = levels.clone();
@@ -244,10 +259,19 @@ fn write_replacement(room: &mut NewRoom<'_>, old: &Head, reader: &dyn Read) -> R
         room.write("m.room.member", &member.user_id, &Value::Object(ban))?;
     }
     let levels = match old.state.entry("m.room.power_levels", "")? {
-        Some(event) => copied_levels(room, old, event.content().unwrap_or_default())?,
+        Some(event) => copied_levels(room, old, levels_of(reader, &event)?)?,
         None => room.power_levels()?,
     };
     room.write("m.room.power_levels", "", &levels)
+}
+
+/// The levels that an event sets: all of it, or only those if the event was redacted. They hold as before.
+fn levels_of(reader: &dyn Read, event: &Pdu) -> Result<Map<String, Value>, RoomError> {
+    let mut levels: Map<String, Value> = event.content().unwrap_or_default();
+    if query::is_redacted(reader, event)? {
+        levels.retain(|key, _| LEVELS.contains(&key.as_str()));
+    }
+    Ok(levels)
 }
 
 /// The old room's power levels, as they can stand in the new one: creators are named there only in versions in which they do not
