@@ -5,8 +5,8 @@
 mod clients;
 mod conversation;
 mod crash;
-mod faults;
 mod erasure;
+mod faults;
 mod layers;
 mod operation;
 mod views;
