@@ -1,5 +1,6 @@
 //! The projector and the queries over rooms that are made by hand.
 
+mod auth_rules;
 mod dag;
 mod directory;
 mod erasure;

@@ -189,16 +189,24 @@ impl Rig {
         let auth_events = self.auth_events(parents, draft);
         let makes_room = draft.event_type == "m.room.create" && self.version.create_is_room_id();
         let prev_events: Vec<&str> = parents.iter().map(|made| made.event_id.as_str()).collect();
+        let server = draft.sender.split_once(':').expect("a user ID has a server").1;
+        // In versions 1 and 2 whoever makes an event also names it, and tells the hashes of those it refers to.
+        let own_id = format!("$event{}:{server}", self.now_ms);
+        let hashes: Vec<(&str, &str)> = auth_events
+            .iter()
+            .map(String::as_str)
+            .chain(prev_events.iter().copied())
+            .map(|id| (id, "aGFzaA"))
+            .collect();
         let position = Position {
             room_id: (!makes_room).then_some(self.room_id.as_str()),
             prev_events: &prev_events,
             auth_events: &auth_events.iter().map(String::as_str).collect::<Vec<_>>(),
             depth: parents.iter().map(|made| made.depth).max().unwrap_or(0) + 1,
             origin_server_ts: self.now_ms,
-            event_id: None,
-            reference_hashes: &[],
+            event_id: self.version.event_id_in_event().then_some(&own_id),
+            reference_hashes: &hashes,
         };
-        let server = draft.sender.split_once(':').expect("a user ID has a server").1;
         let built = build(self.version, draft, &position, server, &self.key).expect("a valid event");
         if makes_room {
             self.room_id.clone_from(&built.room_id);
