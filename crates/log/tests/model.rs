@@ -1,5 +1,5 @@
 //! The log under a scheduler that tries the orders in which its threads may run: group commit, the hand-over of
-//! followers from segments to memory, and the end.
+//! followers from segments to memory, the exchange of a segment's file under readers, and the end.
 //!
 //! `RUSTFLAGS="--cfg shuttle" cargo test -p engram-log --test model --target-dir target/shuttle`; `ENGRAM_MODEL_SCHEDULES` is the number of
 //! schedules of each model.
@@ -11,7 +11,8 @@ use std::time::Duration;
 
 use engram_log::storage::sim::SimStorage;
 use engram_log::{
-    AppendError, EmbeddedLog, FollowError, Input, Kind, Lane, Lanes, Log, Offset, Options, Record, TimestampMs,
+    AppendError, EmbeddedLog, Erasure, FollowError, Input, Kind, Lane, Lanes, Log, Offset, Options, PayloadState,
+    Record, TimestampMs,
 };
 use engram_log_format::v1;
 use shuttle::thread;
@@ -24,6 +25,7 @@ fn options() -> Options {
         tail_bytes_max: 400,
         zero_ahead_bytes: 0,
         reserve_bytes: 0,
+        erase_bytes_per_second: u64::MAX,
         ..Options::default()
     }
 }
@@ -103,6 +105,42 @@ fn hand_over_to_followers() {
         let of_journal = both.iter().filter(|record| record.lane == Lane::Journal).map(|record| record.offset);
         let common: Vec<Offset> = of_journal.take(journal.len()).collect();
         assert!(journal.iter().map(|record| record.offset).take(common.len()).eq(common), "both see the same order");
+        log.close().expect("it closes");
+    });
+}
+
+#[test]
+fn readers_while_a_segment_is_exchanged() {
+    check("an erasure under a reader, a follower and a writer", || {
+        let log = EmbeddedLog::open(SimStorage::new(), options()).expect("it opens");
+        let offsets: Vec<Offset> = (0..3).map(|_| append(&log, Lane::Journal, 1).0).collect();
+        let (reading, following, writing) = (log.clone(), log.clone(), log.clone());
+        let targets = [offsets[0], offsets[2]];
+        let reader = thread::spawn(move || {
+            let mut gone = [false; 2];
+            for number in [0, 1, 0, 1] {
+                let state = reading.read(targets[number]).expect("it is there, whatever the file").state();
+                assert!(state == PayloadState::Gone || !gone[number], "what is gone stays gone");
+                gone[number] = state == PayloadState::Gone;
+            }
+        });
+        let follower = thread::spawn(move || follow(&following, Lanes::Journal, 4));
+        let writer = thread::spawn(move || append(&writing, Lane::Journal, 1).0);
+        let erasures = targets.map(|offset| Erasure { offset, replacement: None });
+        while let Err(error) = log.erase(&erasures, "test", TimestampMs(0)) {
+            assert!(error.to_string() == AppendError::Busy.to_string(), "{error}");
+            thread::yield_now();
+        }
+        assert!(log.wait_erased(Duration::MAX).expect("nothing is given up"));
+        for offset in &targets {
+            assert_eq!(log.read(*offset).expect("it is there").state(), PayloadState::Gone);
+        }
+        reader.join().expect("it ends");
+        let mut expected = offsets.clone();
+        expected.push(writer.join().expect("it ends"));
+        let seen = follower.join().expect("it ends");
+        let seen = seen.iter().filter(|record| record.kind.0 >= Kind::FIRST_INPUT).map(|record| record.offset);
+        assert_eq!(seen.collect::<Vec<_>>(), expected, "none is missing and none comes twice");
         log.close().expect("it closes");
     });
 }
