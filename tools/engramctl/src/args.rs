@@ -5,6 +5,8 @@ use std::path::PathBuf;
 use clap::{Parser, Subcommand};
 use engram_log::{Kind, Offset, TimestampMs};
 use engram_log_format::input;
+use engram_matrix::RoomVersion;
+use engram_rooms::projector::Check;
 
 use crate::time;
 
@@ -104,6 +106,39 @@ pub(crate) enum ViewCommand {
         #[arg(long, value_name = "DIR")]
         scratch: Option<PathBuf>,
     },
+    /// Judge all events anew, by other rules or to compare with another version of this program, and list every verdict that differs. The
+    /// views of the server stay as they are.
+    WhatIf(WhatIfArgs),
+}
+
+#[derive(Debug, Default, clap::Args)]
+#[command(group(
+    clap::ArgGroup::new("otherwise")
+        .args(["assume_room_version", "without_check", "against"])
+        .required(true)
+        .multiple(true)
+))]
+pub(crate) struct WhatIfArgs {
+    /// Judge rooms of one version by the rules of another, like `10=11`.
+    #[arg(long, value_name = "VERSION=RULES", value_parser = assumption)]
+    pub(crate) assume_room_version: Vec<Assumption>,
+    /// Leave a check out: `auth-events`, `state-before` or `current-state` (the one that soft-fails events).
+    #[arg(long, value_name = "CHECK", value_parser = check)]
+    pub(crate) without_check: Vec<Check>,
+    /// Compare with the verdicts in this file, which another version of this program wrote by `room verdicts`, instead of those
+    /// of the stored views.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) against: Option<PathBuf>,
+    /// Where the scratch directory is made [default: the data directory].
+    #[arg(long, value_name = "DIR")]
+    pub(crate) scratch: Option<PathBuf>,
+}
+
+/// Rooms of the first version are judged by the rules of the second.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Assumption {
+    pub(crate) of: &'static RoomVersion,
+    pub(crate) rules: &'static RoomVersion,
 }
 
 #[derive(Debug, Default, clap::Args)]
@@ -151,6 +186,33 @@ pub(crate) enum RoomCommand {
         #[arg(long, value_name = "COUNT", default_value_t = 1000)]
         last: usize,
     },
+    /// The verdict on every event, one JSON document a line: to be compared by `view what-if --against`.
+    Verdicts {
+        /// Only of this room.
+        room_id: Option<String>,
+        /// The only form there is.
+        #[arg(long, value_enum, default_value_t = LinesFormat::Jsonl)]
+        format: LinesFormat,
+    },
+    /// Write a room with all of its events to standard output, after checking their IDs and hashes.
+    Export {
+        /// The room's ID.
+        room_id: String,
+        /// The only form there is.
+        #[arg(long, value_enum, default_value_t = LinesFormat::Jsonl)]
+        format: LinesFormat,
+    },
+    /// Take a room in that `room export` wrote. It is judged by the same rules as any other; to import it again changes nothing.
+    Import {
+        /// The file.
+        file: PathBuf,
+    },
+}
+
+/// One JSON document a line.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+pub(crate) enum LinesFormat {
+    Jsonl,
 }
 
 /// A point in a room's history.
@@ -194,6 +256,19 @@ fn moment(text: &str) -> Result<Moment, String> {
         return Ok(Moment::Event(text.to_owned()));
     }
     offset(text).map(Moment::Offset).or_else(|_| time::parse(text).map(Moment::Time))
+}
+
+fn assumption(text: &str) -> Result<Assumption, String> {
+    let version = |id: &str| RoomVersion::parse(id).ok_or_else(|| format!("{id:?} is no room version of this server"));
+    let (of, rules) = text.split_once('=').ok_or_else(|| "write VERSION=RULES, like 10=11".to_owned())?;
+    Ok(Assumption { of: version(of)?, rules: version(rules)? })
+}
+
+fn check(text: &str) -> Result<Check, String> {
+    Check::ALL.into_iter().find(|check| check.name() == text).ok_or_else(|| {
+        let names: Vec<_> = Check::ALL.into_iter().map(Check::name).collect();
+        format!("the checks are {}", names.join(", "))
+    })
 }
 
 fn kind(text: &str) -> Result<Kind, String> {
@@ -245,6 +320,20 @@ mod tests {
         for line in log.into_iter().chain(view).chain(both).chain(room).chain(["user create"]) {
             assert!(parse(line).is_err(), "{line}");
         }
+    }
+
+    #[test]
+    fn what_if_asks_for_something_else_than_is() {
+        let lines =
+            ["", "--without-check nothing", "--assume-room-version 10", "--assume-room-version 10=99", "--scratch d"];
+        for line in lines {
+            assert!(parse(&format!("view what-if {line}")).is_err(), "{line}");
+        }
+        let args =
+            parse("view what-if --without-check current-state --assume-room-version 9=10 --against f").expect("good");
+        let Command::View(ViewCommand::WhatIf(args)) = args.command else { panic!("another command") };
+        assert_eq!(args.without_check, [Check::CurrentState]);
+        assert_eq!((args.assume_room_version[0].of.id(), args.assume_room_version[0].rules.id()), ("9", "10"));
     }
 
     #[test]

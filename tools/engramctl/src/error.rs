@@ -58,6 +58,12 @@ pub(crate) enum Error {
     NoRoom(String),
     #[error("the event {event_id:?} is of another room, {room_id}")]
     OtherRoom { event_id: String, room_id: String },
+    #[error("rooms of version {of} cannot be judged by the rules of version {rules}: their events have another format")]
+    RulesDoNotFit { of: &'static str, rules: &'static str },
+    #[error("the event {event_id} cannot be exported: {what}. `engramctl log verify` says whether the log is damaged")]
+    BadEvent { event_id: String, what: String },
+    #[error("{}, line {number}: {what}. Nothing was changed", file.display())]
+    Line { file: PathBuf, number: u64, what: String },
     #[error("{name:?} is no user of this server, which is {server_name}")]
     OtherServer { name: String, server_name: String },
     #[error("cannot read the password: {0}")]
@@ -68,7 +74,7 @@ pub(crate) enum Error {
     NoPassword,
     #[error("no account was created: {0}")]
     Register(#[from] engram_users::writer::RegisterError),
-    #[error("the account was created, but the log did not close cleanly: {0}")]
+    #[error("the log did not take everything, or did not close cleanly: {0}")]
     Close(#[from] engram_log::AppendError),
     #[error("cannot read {what}: {source}")]
     Files { what: &'static str, source: io::Error },

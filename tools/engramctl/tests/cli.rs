@@ -410,6 +410,140 @@ fn a_rooms_graph_shows_forks_verdicts_and_extremities() {
     assert!(dot.contains(&format!("\"{}\" -> \"{}\";", ids[6], ids[4])), "{dot}");
 }
 
+/// Lines of JSON, without what differs from log to log.
+fn lines(out: &str) -> Vec<Value> {
+    let without_offset = |line: &str| {
+        let mut line: Value = serde_json::from_str(line).unwrap();
+        line.as_object_mut().unwrap().remove("offset");
+        line
+    };
+    out.lines().map(without_offset).collect()
+}
+
+fn exported(directory: &TempDir) -> String {
+    let run = run(directory.path(), "room export !forked:localhost --format jsonl");
+    assert_eq!(run.code, 0, "{}", run.err);
+    run.out
+}
+
+fn import(directory: &TempDir, text: &str) -> Run {
+    let file = directory.path().join("room.jsonl");
+    fs::write(&file, text).unwrap();
+    run(directory.path(), &format!("--json room import {}", file.display()))
+}
+
+#[test]
+fn a_room_moves_to_another_server_as_it_is() {
+    let (origin, ids) = with_room();
+    let text = exported(&origin);
+    let there = stopped();
+    let report = import(&there, &text);
+    assert_eq!(report.code, 0, "{}{}", report.out, report.err);
+    let report: Value = serde_json::from_str(&report.out).unwrap();
+    assert_eq!((&report["events"], &report["appended"], &report["same_state"]), (&8.into(), &8.into(), &true.into()));
+    assert_eq!(lines(&exported(&there)), lines(&text), "verdicts, reasons, extremities, state, every byte");
+    assert_eq!(json(there.path(), "view verify")["good"], true);
+    assert_eq!(json(there.path(), "log verify")["good"], true);
+    let explained = json(there.path(), &format!("room explain {}", ids[5]));
+    assert_eq!(explained["verdict"], "rejected");
+    // Once more, and nothing happens.
+    let again: Value = serde_json::from_str(&import(&there, &text).out).unwrap();
+    assert_eq!((&again["appended"], &again["same_state"]), (&0.into(), &true.into()));
+
+    let records = json(there.path(), "log stat")["records"].clone();
+    let other = stopped();
+    for (what, bad) in [
+        ("`hashes` is missing or malformed", text.replace("\"joined\"", "\"forged\"")),
+        ("expected", text.replace(&ids[7], &ids[6])),
+        ("not a room", text.replacen("engram-room", "something", 1)),
+        ("is not known here", text.replacen("\"room_version\":\"11\"", "\"room_version\":\"99\"", 1)),
+        ("line 3", text.replacen("\"kind\":\"event\"", "\"kind\":\"nothing\"", 2)),
+        ("line 1", String::new()),
+    ] {
+        let run = import(&other, &bad);
+        assert_eq!(run.code, 2, "{what}: {}", run.err);
+        assert!(run.err.contains("Nothing was changed"), "{what}: {}", run.err);
+    }
+    assert_eq!(json(there.path(), "log stat")["records"], records);
+    assert_eq!(json(other.path(), "log stat")["records"], 9);
+    fails(other.path(), "room import /nowhere", 2, "cannot read the file");
+}
+
+/// A server that joined later: the state as outliers, then what was said since, then the past.
+#[test]
+fn a_room_that_was_joined_moves_with_what_was_known_of_it() {
+    let (origin, ids) = with_room();
+    let text = exported(&origin);
+    let all: Vec<&str> = text.lines().collect();
+    let as_source = |number: usize, source: &str| all[number + 1].replacen("\"federation\"", &format!("{source:?}"), 1);
+    let state = serde_json::json!({
+        "kind": "state", "offset": 0, "event_id": ids[6], "state": [ids[0], ids[1], ids[2], ids[4]],
+        "server": "localhost", "anew": true,
+    });
+    let mut joined = vec![all[0].to_owned()];
+    joined.extend([0, 1, 2, 4].map(|number| as_source(number, "outlier")));
+    joined.push(state.to_string());
+    joined.extend([6, 7].map(|number| as_source(number, "federation")));
+    joined.extend([0, 1, 2, 3, 4].map(|number| as_source(number, "backfill")));
+    let there = stopped();
+    let report = import(&there, &joined.join("\n"));
+    assert_eq!(report.code, 0, "{}{}", report.out, report.err);
+    let graph = json(there.path(), "room graph !forked:localhost --format json");
+    assert_eq!(graph["extremities"], serde_json::json!([ids[7]]));
+    assert_eq!(graph["backward_extremities"], serde_json::json!([]));
+    assert!(graph["events"].as_array().unwrap().iter().all(|event| event["verdict"] == "accepted"), "{graph}");
+    let explained = json(there.path(), &format!("room explain {}", ids[3]));
+    assert_eq!(explained["place"], "past");
+    assert_eq!(json(there.path(), "view verify")["good"], true);
+    // And on from there.
+    let third = stopped();
+    let report = import(&third, &exported(&there));
+    assert_eq!(report.code, 0, "{}{}", report.out, report.err);
+    assert_eq!(lines(&exported(&third)), lines(&exported(&there)));
+}
+
+#[test]
+fn other_rules_show_what_they_would_change() {
+    let (directory, ids) = with_room();
+    let before = run(directory.path(), "room verdicts").out;
+    assert_eq!(before.lines().count(), 8);
+    assert_eq!(run(directory.path(), "room verdicts !forked:localhost --format jsonl").out, before);
+    let digest = json(directory.path(), "view digest");
+    let what_if = |line: &str| {
+        let run = run(directory.path(), &format!("--json view what-if {line}"));
+        (run.code, run.out.lines().map(|line| serde_json::from_str(line).unwrap()).collect::<Vec<Value>>(), run.err)
+    };
+    // Who is not in the room is refused twice: only without both checks it goes through.
+    for line in ["--without-check current-state", "--without-check auth-events"] {
+        let (code, differences, err) = what_if(line);
+        assert_eq!((code, differences.len()), (0, 0), "{line}: {err}");
+    }
+    // Up to version 10 a room has a creator only if the create event says so.
+    assert_eq!(what_if("--assume-room-version 11=10").1.len(), 6);
+    let (code, differences, err) =
+        what_if("--without-check auth-events --without-check state-before --without-check current-state");
+    assert_eq!((code, differences.len()), (1, 1), "{err}");
+    let difference = &differences[0];
+    assert_eq!(
+        (&difference["event_id"], &difference["room_id"]),
+        (&ids[5].as_str().into(), &"!forked:localhost".into())
+    );
+    assert_eq!((&difference["before"], &difference["after"]), (&"rejected".into(), &"accepted".into()));
+    assert!(difference["reason_before"].as_str().unwrap().starts_with("by its auth events"), "{difference}");
+    fails(directory.path(), "view what-if --assume-room-version 11=12", 2, "another format");
+
+    // Another version of the program had thought otherwise of one event, and did not know another.
+    let file = directory.path().join("verdicts.jsonl");
+    let theirs: Vec<_> = before.lines().skip(1).collect();
+    fs::write(&file, theirs.join("\n").replacen("\"accepted\"", "\"soft-failed\"", 1)).unwrap();
+    let (code, differences, err) = what_if(&format!("--against {}", file.display()));
+    assert_eq!((code, differences.len()), (1, 2), "{err}");
+    assert_eq!((&differences[0]["before"], &differences[1]["before"]), (&"not known".into(), &"soft-failed".into()));
+    let human = run(directory.path(), &format!("view what-if --against {}", file.display()));
+    assert!(human.out.ends_with("2 of 8 verdicts differ\n"), "{}", human.out);
+    assert_eq!(json(directory.path(), "view digest"), digest, "nothing of it is in the server's views");
+}
+
 #[test]
 fn the_log_of_a_running_server_is_followed() {
     let directory = TempDir::new().unwrap();

@@ -97,6 +97,28 @@ fn limits_and_shapes() {
     assert_eq!(parse("5", &deep).expect("version 5 allows it").depth, 1 << 53);
 }
 
+/// IDS-03: nobody gets such an ID any more, and events by those who have one are as good as any.
+#[test]
+fn historical_user_ids_are_senders_like_others() {
+    for sender in ["@UPPER:x.org", "@:x.org", "@žluť 🦀!:x.org", "@a=b/c+d:x.org:8448"] {
+        let mut event = event();
+        event["sender"] = sender.into();
+        assert_eq!(parse("11", &event).expect(sender).sender.as_str(), sender);
+    }
+}
+
+/// IDS-09: lengths are counted in bytes, and what is just within them passes.
+#[test]
+fn the_longest_identifiers_pass() {
+    let mut event = event();
+    event["type"] = "é".repeat(127).into();
+    event["state_key"] = "a".repeat(255).into();
+    event["sender"] = format!("@{}:x.org", "a".repeat(248)).into();
+    event["prev_events"] = vec!["$a"; 20].into();
+    event["auth_events"] = vec!["$a"; 10].into();
+    parse("11", &event).expect("within all limits");
+}
+
 #[test]
 fn a_field_given_twice_is_refused() {
     let text = event().to_string().replacen("\"depth\":5", "\"depth\":5,\"sender\":\"@eve:x.org\"", 1);

@@ -72,7 +72,7 @@ pub fn pdu(reader: &dyn Read, offset: Offset) -> Result<Arc<Pdu>, ViewError> {
 }
 
 /// The ID of the event at an offset, without parsing it.
-pub(crate) fn event_id(reader: &dyn Read, offset: Offset) -> Result<Box<str>, ViewError> {
+pub fn event_id(reader: &dyn Read, offset: Offset) -> Result<Box<str>, ViewError> {
     Ok(archived(&reader.record(offset)?)?.event_id.as_str().into())
 }
 

@@ -26,8 +26,8 @@ use engram_views::{Read, ViewError};
 
 pub use self::arrivals::arrivals;
 pub use self::directory::{alias, alias_creator, aliases, is_published, published};
-pub use self::events::{event, is_redacted, locate, meta, pdu, placed, reason, transaction};
-pub(crate) use self::events::{event_id, parse};
+pub(crate) use self::events::parse;
+pub use self::events::{event, event_id, is_redacted, locate, meta, pdu, placed, reason, transaction};
 pub use self::graph::{
     Events, StateBefore, Unknown, auth_chain, auth_difference, backfill_page, is_placed, missing_events,
     state_ids_before, unknown,
@@ -36,10 +36,10 @@ pub use self::history::{Missing, Position, backward_extremities, has_past, histo
 pub use self::members::{has_forgotten, members, membership, rooms_of};
 pub use self::render::{presented, presented_at, presented_to, redacted, render, stripped_state};
 pub(crate) use self::rooms::malformed;
-pub use self::rooms::{head, rejudged, room, room_by_number};
+pub use self::rooms::{head, rejudged, room, room_by_number, rooms};
 pub use self::servers::ServerSight;
 pub(crate) use self::states::{resolved_root_key, root_at};
-pub use self::states::{state_after, state_at, state_before, state_entry};
+pub use self::states::{state_after, state_at, state_before, state_digest, state_entry};
 pub use self::timeline::timeline;
 pub use self::visibility::{may_see, membership_at};
 use crate::state::Root;

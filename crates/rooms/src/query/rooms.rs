@@ -1,5 +1,7 @@
 //! A room and where it stands.
 
+use std::ops::{Bound, ControlFlow};
+
 use engram_log::Offset;
 use engram_matrix::room_version::RoomVersion;
 use engram_views::{Read, Table, ViewError};
@@ -28,6 +30,17 @@ pub fn room_by_number(reader: &dyn Read, room: RoomNumber) -> Result<RoomInfo, V
     let create = fields.offset()?;
     let version = RoomVersion::parse(fields.text()?).ok_or(fields.error("an unknown room version"))?;
     Ok(RoomInfo { number: room, room_id: fields.text()?.to_owned(), version, create })
+}
+
+/// All rooms, in the order in which they came to be known.
+pub fn rooms(reader: &dyn Read) -> Result<Vec<RoomInfo>, ViewError> {
+    let mut numbers = Vec::new();
+    let mut visit = |key: &[u8], _: &[u8]| {
+        numbers.extend(key.try_into().map(|number| RoomNumber(u32::from_be_bytes(number))));
+        ControlFlow::Continue(())
+    };
+    reader.scan(&INFO, Bound::Unbounded, Bound::Unbounded, false, &mut visit)?;
+    numbers.into_iter().map(|number| room_by_number(reader, number)).collect()
 }
 
 /// The room's head.

@@ -460,6 +460,39 @@ fn other_servers_get_what_they_may_see() {
     assert_eq!(difference.len(), 2);
 }
 
+/// IDS-11: a peer claims the greatest depth that there is, and people go on talking.
+#[test]
+fn the_greatest_depth_does_not_end_a_room() {
+    for version in ["5", "10"] {
+        let mut origin = Origin::new(version);
+        let join = origin.keep(|rig| rig.join(CAROL));
+        let here = Here::new(&origin);
+        here.join(&origin, &join);
+        let depth = here.version.depth_max();
+        let deep = Made { depth: depth - 1, ..join.clone() };
+        let deepest = origin.rig.message_on(&[&deep], ALICE, "deep");
+        here.receive(Order::Live, &[], &[origin.verified(&deepest)], &[]).unwrap();
+        assert_eq!(here.meta(&deepest).depth, depth);
+        for body in ["one", "two"] {
+            let content = format!(r#"{{"body":"{body}"}}"#);
+            let request = SendRequest {
+                room_id: &here.room_id,
+                sender: CAROL,
+                event_type: "m.room.message",
+                state_key: None,
+                content: &content,
+                redacts: None,
+                transaction: None,
+                timestamp_ms: None,
+            };
+            let sent = here.server.send(&request).expect("the room goes on");
+            here.views.wait(sent.offset);
+            let meta = query::meta(&*here.snapshot(), here.number(), sent.offset).unwrap().unwrap();
+            assert_eq!((meta.depth, meta.verdict), (depth, Verdict::Accepted), "version {version}");
+        }
+    }
+}
+
 #[test]
 fn states_that_were_given_count_only_what_is_known_of_the_room() {
     let mut origin = Origin::new("10");

@@ -25,7 +25,8 @@ impl RoomServer {
             room_id: (!head.room_id.is_empty()).then_some(&*head.room_id),
             prev_events: &prev_ids,
             auth_events: &auth_ids,
-            depth: head.depth + 1,
+            // What peers claim may be the greatest depth there is (IDS-11).
+            depth: head.depth.saturating_add(1).min(head.version.depth_max()),
             origin_server_ts: now_ms,
             event_id: opaque.as_deref(),
             reference_hashes: &hashes.iter().map(|(id, hash)| (&**id, &**hash)).collect::<Vec<_>>(),

@@ -2,12 +2,12 @@
 
 use engram_log::Offset;
 use engram_matrix::auth::auth_types;
-use engram_rooms::query::{self, StoredEvent, Verdict};
+use engram_rooms::query::{self, Place, StoredEvent, Verdict};
 use engram_rooms::state::{self, Root};
 use engram_views::Snapshot;
 use serde_json::{Value, json};
 
-use super::{arrived, at, document, event, line, verdict_name};
+use super::{arrived, at, document, event, line, place_name, verdict_name};
 use crate::error::Result;
 use crate::output::{Output, printable};
 
@@ -46,7 +46,7 @@ fn explain(snapshot: &Snapshot, event: StoredEvent) -> Result<Explanation> {
     let auth_events = event.pdu.auth_events.iter().map(|id| Ok((id.to_string(), known(id.as_str())?)));
     let parents = event.pdu.prev_events.iter().map(|id| Ok((id.to_string(), known(id.as_str())?.map(|known| known.1))));
     // Whatever was judged by its auth events alone has no state before it.
-    let before = if event.meta.verdict == Verdict::Outlier {
+    let before = if event.meta.place == Place::Apart {
         None
     } else {
         let root = query::state_before(snapshot, event.room, &event.meta)?;
@@ -90,6 +90,9 @@ fn show(snapshot: &Snapshot, explanation: &Explanation, output: &mut Output) -> 
         .line(printable(&format!("in {room_id}, version {version}, arrived {arrived}, depth {}", event.pdu.depth)))?;
     let reason = explanation.reason.as_ref().map(|reason| format!(", {reason}")).unwrap_or_default();
     output.line(printable(&format!("verdict: {}{reason}", verdict_name(&event.meta))))?;
+    if let Place::Past(_) = event.meta.place {
+        output.line("it came after what follows it, and has its place in the past")?;
+    }
     if let Some(redaction) = event.meta.redacted_by {
         output.line(format_args!("redacted by {}", at(snapshot, redaction)?.event_id))?;
     }
@@ -142,6 +145,7 @@ fn for_machines(snapshot: &Snapshot, explanation: &Explanation) -> Result<Value>
         "room_id": explanation.room_id,
         "room_version": explanation.version,
         "arrived": explanation.arrived,
+        "place": place_name(&event.meta),
         "verdict": verdict_name(&event.meta),
         "reason": explanation.reason,
         "redacted_by": redaction.map(|event| event.event_id.to_string()),

@@ -9,7 +9,7 @@ use engram_rooms::query::{self, EventMeta, RoomInfo, Verdict};
 use engram_views::Snapshot;
 use serde_json::{Value, json};
 
-use super::{at, verdict_name};
+use super::{at, place_name, verdict_name};
 use crate::args::GraphFormat;
 use crate::error::Result;
 use crate::output::{Output, printable, shorten};
@@ -18,6 +18,8 @@ use crate::output::{Output, printable, shorten};
 struct Graph {
     events: Vec<(Offset, EventMeta, Arc<Pdu>)>,
     extremities: BTreeSet<String>,
+    /// Events that others follow, and that are not here.
+    missing: Vec<String>,
     /// Events that more than one accepted event follows.
     forks: BTreeSet<String>,
 }
@@ -51,8 +53,10 @@ impl Graph {
             events.push((offset, meta, event));
         }
         let head = query::head(snapshot, room.number)?;
+        let missing = query::backward_extremities(snapshot, room.number)?;
         Ok(Self {
             events,
+            missing: missing.into_iter().map(|missing| missing.event_id).collect(),
             extremities: head.extremities.into_iter().map(|extremity| extremity.event_id).collect(),
             forks: followers.into_iter().filter(|(_, count)| *count > 1).map(|(id, _)| id).collect(),
         })
@@ -68,6 +72,7 @@ impl Graph {
                 "sender": event.sender,
                 "depth": event.depth,
                 "verdict": verdict_name(meta),
+                "place": place_name(meta),
                 "state_is_resolved": meta.state_is_resolved,
                 "prev_events": event.prev_events.as_slice(),
                 "auth_events": event.auth_events.as_slice(),
@@ -77,12 +82,14 @@ impl Graph {
             "room_id": room.room_id,
             "room_version": room.version.id(),
             "extremities": self.extremities,
+            "backward_extremities": self.missing,
             "forks": self.forks,
             "events": self.events.iter().map(event).collect::<Vec<_>>(),
         })
     }
 
-    /// Time goes up, as edges go from an event to those before it. Forks are diamonds, forward extremities have two borders.
+    /// Time goes up, as edges go from an event to those before it. Forks are diamonds, forward extremities have two borders, what is missing is
+    /// dashed.
     fn write_dot(&self, room: &RoomInfo, output: &mut Output) -> Result<()> {
         output.line(format_args!("digraph {} {{", quoted(&room.room_id)))?;
         output.line("  rankdir=BT; node [shape=box, style=filled, fontname=\"sans-serif\"];")?;
@@ -96,6 +103,9 @@ impl Graph {
             output.line(format_args!(
                 "  {id} [label={label}, shape={shape}, peripheries={borders}, fillcolor={fill}];"
             ))?;
+        }
+        for id in &self.missing {
+            output.line(format_args!("  {} [style=dashed, label=\"not known\"];", quoted(id)))?;
         }
         for (_, _, event) in &self.events {
             for parent in &event.prev_events {

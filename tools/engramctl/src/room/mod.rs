@@ -1,19 +1,23 @@
 //! `engramctl room`: rooms as the views have them.
 
 mod explain;
+mod export;
+mod file;
 mod graph;
+mod import;
 mod state;
+pub(crate) mod verdicts;
 
 use std::sync::Arc;
 
 use engram_log::Offset;
 use engram_matrix::pdu::Pdu;
-use engram_rooms::query::{self, EventMeta, RoomInfo, StoredEvent, Verdict};
+use engram_rooms::query::{self, EventMeta, Place, RoomInfo, StoredEvent, Verdict};
 use engram_views::{Read as _, Snapshot};
 use serde_json::{Value, json};
 
 use crate::args::RoomCommand;
-use crate::data::Data;
+use crate::data::{self, Data};
 use crate::error::{Error, Outcome, Result};
 use crate::output::{Output, printable};
 use crate::time;
@@ -21,8 +25,18 @@ use crate::view::stored_views;
 
 /// Runs one of its commands, over the views at the end of the log.
 pub(crate) fn run(data: &Data, command: &RoomCommand, output: &mut Output) -> Result<Outcome> {
-    let snapshot = &*stored_views(data, data.log()?)?;
+    if let RoomCommand::Import { file } = command {
+        return import::run(data, file, output);
+    }
+    let log = data.log()?;
+    let snapshot = &*stored_views(data, log.clone())?;
     match command {
+        RoomCommand::Import { .. } => {}
+        RoomCommand::Verdicts { room_id, .. } => verdicts::run(snapshot, room_id.as_deref(), output)?,
+        RoomCommand::Export { room_id, .. } => {
+            let server_name = data::server_name(&log).unwrap_or_default();
+            export::run(snapshot, &*log, &server_name, &room(snapshot, room_id)?, output)?;
+        }
         RoomCommand::Explain { event_id } => explain::run(snapshot, event_id, output)?,
         RoomCommand::State { room_id, at } => state::run(snapshot, &room(snapshot, room_id)?, at.as_ref(), output)?,
         RoomCommand::Graph { room_id, format, last } => {
@@ -55,6 +69,15 @@ fn verdict_name(meta: &EventMeta) -> &'static str {
         Verdict::SoftFailed => "soft-failed",
         Verdict::Rejected => "rejected",
         Verdict::Outlier => "kept apart",
+    }
+}
+
+fn place_name(meta: &EventMeta) -> &'static str {
+    match meta.place {
+        Place::Live => "live",
+        Place::Past(Some(_)) => "past",
+        Place::Past(None) => "past, followed by nothing that is known",
+        Place::Apart => "none",
     }
 }
 

@@ -4,6 +4,7 @@ mod digest;
 mod list;
 mod rebuild;
 mod verify;
+mod what_if;
 
 use std::path::Path;
 use std::sync::Arc;
@@ -24,6 +25,7 @@ pub(crate) fn run(data: &Data, command: ViewCommand, output: &mut Output) -> Res
         ViewCommand::List => list::run(data, output),
         ViewCommand::Digest { name } => digest::run(data, name.as_deref(), output),
         ViewCommand::Rebuild(args) => rebuild::run(data, &args, output),
+        ViewCommand::WhatIf(args) => what_if::run(data, &args, output),
         ViewCommand::Verify { scratch } => verify::run(data, scratch.as_deref(), output),
     }
 }
