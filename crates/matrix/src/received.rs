@@ -62,7 +62,7 @@ impl VerifiedPdu {
     }
 
     /// An event from a copy that was made where its signatures had been checked: of these nothing is asked, all else is. An event whose
-    /// content is not what was hashed is refused, unless it is what redaction left of it.
+    /// content is not what was hashed is refused, unless it is what redaction, or erasure ([`redact::prune`]), left of it.
     pub fn from_copy(
         version: &'static RoomVersion,
         room_id: &str,
@@ -70,7 +70,7 @@ impl VerifiedPdu {
         verified_keys: Vec<String>,
     ) -> Result<Self, ReceiveError> {
         let json = canonical_form(version, json)?;
-        if !verify::content_hash_matches(version, &json)? && redact::redact(version, &json)? != json {
+        if !verify::content_hash_matches(version, &json)? && redact::prune(version, &json)? != json {
             return Err(VerifyError::Field("hashes").into());
         }
         let event = Arc::new(named(version, room_id, json)?);

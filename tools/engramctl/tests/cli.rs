@@ -243,7 +243,7 @@ fn views_are_listed_digested_and_rebuilt_to_the_same() {
     let directory = with_views();
     let list = json(directory.path(), "view list");
     let names: Vec<_> = list["views"].as_array().unwrap().iter().map(|view| view["name"].clone()).collect();
-    assert_eq!(names, ["rooms", "users", "ephemeral"]);
+    assert_eq!(names, ["rooms", "users", "ephemeral", "erasures"]);
     let before = json(directory.path(), "view digest");
     assert_eq!(before["offset"], 9);
     assert_eq!(json(directory.path(), "view digest users")["views"][0], before["views"][1]);

@@ -10,6 +10,7 @@ mod generate;
 use std::collections::{BTreeMap, BTreeSet};
 
 use engram_log::Offset;
+use engram_log_format::v1;
 use engram_matrix::OwnedEventId;
 use engram_matrix::room_version::RoomVersion;
 use engram_views::Snapshot;
@@ -152,4 +153,81 @@ fn any_order_of_delivery_gives_the_same_states() {
         tried += books.len() as u64;
     }
     println!("{tried} orders of {} graphs", books.len());
+}
+
+/// What a server is told of a graph that it joins at an event, with the state there: what follows, as far as it hangs together, and
+/// then all the rest as its past.
+fn join_at(log: &MemoryLog, book: &Book, at: &OwnedEventId) {
+    let append = |id: &OwnedEventId, source| {
+        log.journal(v1::Pdu { source, ..book.record(id) }, 1);
+    };
+    let state = book.before(&book.entries[at].pdu.prev_events);
+    let mut known: BTreeSet<OwnedEventId> = state.values().cloned().collect();
+    let mut pending: Vec<OwnedEventId> = known.iter().cloned().chain([at.clone()]).collect();
+    while let Some(id) = pending.pop() {
+        pending.extend(book.entries[&id].pdu.auth_events.iter().filter(|id| known.insert((*id).clone())).cloned());
+    }
+    // Version 12 has its create event in no chain.
+    known.insert(book.order[0].clone());
+    for id in book.order.iter().filter(|id| known.contains(*id)) {
+        append(id, v1::PduSource::Outlier);
+    }
+    let given = v1::StateGiven {
+        room_id: book.room_id.clone(),
+        event_id: at.to_string(),
+        state: state.values().map(ToString::to_string).collect(),
+        server: "a.test".to_owned(),
+        anew: true,
+    };
+    log.journal(given, 1);
+    append(at, v1::PduSource::Federation);
+    let mut placed = BTreeSet::from([at.clone()]);
+    for id in &book.order {
+        let pdu = &book.entries[id].pdu;
+        let hangs_together = !pdu.prev_events.is_empty() && pdu.prev_events.iter().all(|id| placed.contains(id));
+        if !placed.contains(id) && hangs_together && pdu.auth_events.iter().all(|id| known.contains(id)) {
+            append(id, v1::PduSource::Federation);
+            placed.insert(id.clone());
+            known.insert(id.clone());
+        }
+    }
+    for id in book.order.iter().filter(|id| !placed.contains(*id)) {
+        append(id, v1::PduSource::Backfill);
+    }
+}
+
+#[test]
+fn who_joins_and_is_told_the_past_comes_to_the_same_states() {
+    let mut random = Random(asked("ENGRAM_DAG_SEED", 1) ^ 0x10_1e);
+    let (mut joined, mut past) = (0, 0);
+    for seed in seeds(asked("ENGRAM_DAGS", DAGS)) {
+        let book = book_of(seed);
+        let accepted: Vec<&OwnedEventId> =
+            book.order[1..].iter().filter(|id| book.entries[*id].verdict == Verdict::Accepted).collect();
+        let at = accepted[random.below(accepted.len())];
+        let log = MemoryLog::new();
+        join_at(&log, &book, at);
+        let views = views_over(log);
+        let snapshot = views.settle();
+        let room = query::room(&*snapshot, &book.room_id).unwrap().expect("the room is known").number;
+        for (id, entry) in &book.entries {
+            let (_, offset) = query::locate(&*snapshot, id.as_str()).unwrap().expect("every event was told");
+            let (offset, meta) = query::placed(&*snapshot, room, offset).unwrap().expect("it has a row");
+            let reason = || query::reason(&*snapshot, room, offset).unwrap();
+            assert_ne!(meta.place, query::Place::Apart, "seed {seed}: {id}, {:?}", reason());
+            let is_rejected = |verdict| verdict == Verdict::Rejected;
+            assert_eq!(is_rejected(meta.verdict), is_rejected(entry.verdict), "seed {seed}: {id}, {:?}", reason());
+            let after = query::state_after(&*snapshot, room, offset, &meta).unwrap();
+            let entries = state::entries(&*snapshot, after).unwrap();
+            let ids: BTreeSet<String> =
+                entries.into_iter().map(|(_, at)| query::event_id(&*snapshot, at).unwrap().into()).collect();
+            let expected: BTreeSet<String> = entry.after.values().map(ToString::to_string).collect();
+            assert_eq!(ids, expected, "seed {seed}, joined at {at}: the state after {id}");
+            past += u32::from(matches!(meta.place, query::Place::Past(Some(_))));
+        }
+        assert!(query::backward_extremities(&*snapshot, room).unwrap().is_empty(), "seed {seed}: all is told");
+        joined += 1;
+    }
+    println!("{joined} joins, {past} events of the past in their places");
+    assert!(past > 0);
 }
