@@ -32,7 +32,7 @@ impl Projector for UsersProjector {
     }
 
     fn version(&self) -> u32 {
-        2
+        3
     }
 
     fn tables(&self) -> &'static [&'static Table] {

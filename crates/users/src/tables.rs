@@ -56,11 +56,11 @@ tables! {
     SIGNATURE_CHANGES = 48, "users.signature_changes", Scans;
     /// user, device, offset, index in the record → nothing.
     TO_DEVICE = 49, "users.to_device", Scans;
-    /// user, device, event type, transaction ID → offset.
+    /// user, device, event type, transaction ID, offset → nothing.
     TRANSACTIONS = 50, "users.transactions", Misses;
     /// user, offset → nothing: a record with something that goes if the user closes the account and asks for erasure.
     PERSONAL = 51, "users.personal", Scans;
-    /// offset → messages of that record that are still queued (index); then, if it has a transaction, its key in `transactions`.
+    /// offset → messages of that record that are still queued (index); then, if it has a transaction, its key in `transactions` up to the offset.
     TO_DEVICE_RECORDS = 52, "users.to_device_records", Points;
     /// Records of messages that all receivers have: see [`DueList`].
     RECEIVED = 53, "users.received", Scans;

@@ -63,9 +63,8 @@ pub(super) fn settle(view: &mut Apply<'_>, erased: &ArchivedInput<Erased>) -> Re
 fn forget_messages(view: &mut Apply<'_>, record: Offset) -> Result<(), ViewError> {
     let Some((queued, transaction)) = record_row(view, record)? else { return Ok(()) };
     view.remove(&TO_DEVICE_RECORDS, &record.to_be_bytes());
-    let is_its_own = |row: &[u8]| row == record.to_be_bytes();
-    if !transaction.is_empty() && view.get(&TRANSACTIONS, &transaction)?.is_some_and(|row| is_its_own(&row)) {
-        view.remove(&TRANSACTIONS, &transaction);
+    if !transaction.is_empty() {
+        view.remove(&TRANSACTIONS, &[&transaction[..], &record.to_be_bytes()].concat());
     }
     if queued > 0 {
         // Nobody erases what is queued in the ordinary course; so finding it may take its time.

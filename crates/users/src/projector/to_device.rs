@@ -29,7 +29,7 @@ pub(super) fn sent(view: &mut Apply<'_>, at: Offset, input: &ArchivedInput<ToDev
         tables::transaction(user_id, device_id, &input.event_type, &transaction.transaction_id)
     });
     if let Some(key) = &transaction {
-        view.put(&tables::TRANSACTIONS, key, &at.to_be_bytes());
+        view.put(&tables::TRANSACTIONS, &key.clone().offset(at), &[]);
     }
     erasures::note_messages(view, at, queued, transaction.as_deref())?;
     for (user_id, device_id) in receivers {

@@ -111,5 +111,11 @@ pub(crate) fn transaction_seen(
     event_type: &str,
     transaction_id: &str,
 ) -> Result<bool, ViewError> {
-    reader.contains(&TRANSACTIONS, &tables::transaction(user_id, device_id, event_type, transaction_id))
+    let mut seen = false;
+    let prefix = tables::transaction(user_id, device_id, event_type, transaction_id);
+    reader.scan_prefix(&TRANSACTIONS, &prefix, &mut |_, _| {
+        seen = true;
+        ControlFlow::Break(())
+    })?;
+    Ok(seen)
 }
