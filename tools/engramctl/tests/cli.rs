@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::sync::Arc;
 
-use engram_log::{EmbeddedLog, FsStorage, Input, Lane, Log, Options, TimestampMs};
+use engram_log::{EmbeddedLog, FsStorage, Input, Lane, Log, OpenError, Options, TimestampMs};
 use engram_log_format::v1;
 use serde_json::Value;
 use tempfile::TempDir;
@@ -56,7 +56,15 @@ fn fails(data_dir: &Path, line: &str, code: i32, complaint: &str) {
 
 fn open(data_dir: &Path) -> Arc<EmbeddedLog> {
     let options = Options { now: START, segment_bytes: 1 << 20, ..Options::default() };
-    EmbeddedLog::open(FsStorage::open(data_dir).unwrap(), options).unwrap()
+    let open = || EmbeddedLog::open(FsStorage::open(data_dir).unwrap(), options.clone());
+    // A child that another test is just starting has all files of this process until it becomes a program of its own.
+    for _ in 0..10_000 {
+        match open() {
+            Err(OpenError::Locked(_)) => std::thread::yield_now(),
+            log => return log.unwrap(),
+        }
+    }
+    open().unwrap()
 }
 
 fn inputs() -> Vec<(Lane, Input)> {

@@ -18,6 +18,7 @@ use engram_views::testing::{MemoryLog, TestViews};
 
 use self::book::Book;
 use self::generate::Random;
+use super::rig::rows;
 use crate::projector::RoomsProjector;
 use crate::query::{self, Verdict};
 use crate::state::{self, Root};
@@ -207,7 +208,7 @@ fn who_joins_and_is_told_the_past_comes_to_the_same_states() {
         let at = accepted[random.below(accepted.len())];
         let log = MemoryLog::new();
         join_at(&log, &book, at);
-        let views = views_over(log);
+        let views = views_over(log.clone());
         let snapshot = views.settle();
         let room = query::room(&*snapshot, &book.room_id).unwrap().expect("the room is known").number;
         for (id, entry) in &book.entries {
@@ -226,6 +227,14 @@ fn who_joins_and_is_told_the_past_comes_to_the_same_states() {
             past += u32::from(matches!(meta.place, query::Place::Past(Some(_))));
         }
         assert!(query::backward_extremities(&*snapshot, room).unwrap().is_empty(), "seed {seed}: all is told");
+        if seed % 4 == 0 {
+            let forgetful = vec![Box::new(RoomsProjector::with_memo_bytes(0)) as Box<dyn engram_views::Projector>];
+            let forgetful = TestViews::over(log, forgetful, Vec::new());
+            assert!(
+                rows(&*forgetful.settle()) == rows(&*snapshot),
+                "seed {seed}: what is remembered changes something"
+            );
+        }
         joined += 1;
     }
     println!("{joined} joins, {past} events of the past in their places");
