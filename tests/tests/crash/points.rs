@@ -5,7 +5,8 @@
 
 use std::collections::BTreeMap;
 use std::fs;
-use std::time::Duration;
+use std::thread;
+use std::time::{Duration, Instant};
 
 use engram_failpoints::Point;
 use engram_tests::Server;
@@ -22,6 +23,9 @@ const OTHER_RESERVE: &str = "[journal]\nsegment_bytes = 16384\nreserve_bytes = 1
 
 /// How long a round may write until the point is reached; waited out only if it is not.
 const PATIENCE: Duration = Duration::from_secs(20);
+
+/// How much later than its first connection a server may still pass a point of its start.
+const LATE: Duration = Duration::from_secs(2);
 
 /// What a start passes after a crash, in an order in which each is still there to be passed after a kill at those before.
 pub(super) const AT_START: &[Point] = &[
@@ -158,7 +162,11 @@ impl Hits {
 pub(super) fn die_at_start(server: &mut Server, hits: &mut Hits, point: Point) -> bool {
     server.arm(&format!("{}=kill@1", point.name()));
     if server.try_start().is_ok() {
-        // What comes after the log is open may overlap with serving; if it is not reached, a kill ends this too.
+        // What the log's own thread does at the start may come a moment later; if it does not, a kill ends this too.
+        let deadline = Instant::now() + LATE;
+        while !server.has_ended() && Instant::now() < deadline {
+            thread::sleep(Duration::from_millis(5));
+        }
         server.kill();
     }
     hits.look(server) > 0
