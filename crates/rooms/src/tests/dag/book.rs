@@ -112,6 +112,13 @@ impl Book {
         verdict
     }
 
+    /// Whether somebody is joined in the state before an event on these parents, as far as their first goes.
+    pub(super) fn is_joined(&self, parents: &[OwnedEventId], user: &str) -> bool {
+        let Some(parent) = parents.first() else { return false };
+        let key = ("m.room.member".to_owned(), user.to_owned());
+        self.entries[parent].after.get(&key).is_some_and(|id| self.entries[id].is_join())
+    }
+
     fn joined_by(&self, pdu: &Pdu, before: &State) -> Option<String> {
         #[derive(serde::Deserialize)]
         struct Rules {

@@ -81,6 +81,10 @@ pub(super) fn shuffled(book: &Book, random: &mut Random) -> Vec<usize> {
     order
 }
 
+fn join_rules(rule: &str) -> String {
+    format!(r#"{{"join_rule":"{rule}","allow":[{{"type":"m.room_membership","room_id":"!o:a"}}]}}"#)
+}
+
 struct Maker {
     book: Book,
     random: Random,
@@ -112,6 +116,11 @@ impl Maker {
         for user in &USERS[1..=joining] {
             self.linear(user, "m.room.member", user, r#"{"membership":"join"}"#);
         }
+        if self.random.below(2) == 0 {
+            // For those who are not there yet the rules are others.
+            let rule = self.random.pick(&["invite", "knock", "restricted", "knock_restricted"]);
+            self.linear(alice, "m.room.join_rules", "", &join_rules(rule));
+        }
     }
 
     fn linear(&mut self, sender: &str, kind: &str, state_key: &str, content: &str) {
@@ -134,10 +143,24 @@ impl Maker {
             state
         };
         let (sender, target) = (self.somebody(), self.random.pick(&USERS));
-        let (kind, state_key, content) = self.action(sender, target);
+        let is_outside = !self.book.is_joined(&parents, sender);
+        let (kind, state_key, content) = if is_outside && self.random.below(2) == 0 {
+            ("m.room.member", Some(sender.to_owned()), self.entrance())
+        } else {
+            self.action(sender, target)
+        };
         let draft =
             Draft { sender, event_type: kind, state_key: state_key.as_deref(), content: &content, redacts: None };
         self.put(&parents, &listed, &draft);
+    }
+
+    /// How somebody tries to come in.
+    fn entrance(&mut self) -> String {
+        match self.random.below(3) {
+            0 => r#"{"membership":"join"}"#.to_owned(),
+            1 => r#"{"membership":"knock"}"#.to_owned(),
+            _ => format!(r#"{{"membership":"join","join_authorised_via_users_server":"{}"}}"#, USERS[0]),
+        }
     }
 
     /// Alice and Bob are more often about.
@@ -188,9 +211,7 @@ impl Maker {
                     "private",
                     "odd",
                 ]);
-                let content =
-                    format!(r#"{{"join_rule":"{rule}","allow":[{{"type":"m.room_membership","room_id":"!o:a"}}]}}"#);
-                ("m.room.join_rules", Some(String::new()), content)
+                ("m.room.join_rules", Some(String::new()), join_rules(rule))
             }
             13 => ("m.room.topic", Some(String::new()), format!(r#"{{"topic":"{}"}}"#, self.random.below(3))),
             14 => ("m.room.name", Some(String::new()), "{}".to_owned()),
