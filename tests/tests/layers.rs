@@ -33,8 +33,15 @@ const RANKS: [(&str, u32); 22] = [
 ];
 
 /// Crates whose code runs during a replay.
-const REPLAYED: [&str; 6] =
-    ["engram-log-format", "engram-log", "engram-views", "engram-rooms", "engram-users", "engram-ephemeral"];
+const REPLAYED: [&str; 7] = [
+    "engram-log-format",
+    "engram-log",
+    "engram-views",
+    "engram-rooms",
+    "engram-users",
+    "engram-ephemeral",
+    "engram-eraser",
+];
 
 /// Other people's crates that link rand for calls which Engram does not make: ruma generates keys with it.
 const MAY_USE_RAND: [&str; 1] = ["ruma-signatures"];
