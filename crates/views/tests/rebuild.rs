@@ -190,7 +190,8 @@ fn an_erased_record_is_passed_over() {
     let bytes = Arc::new(seen("x").encode());
     let now = TimestampMs(9);
     let kind = engram_log_format::input::kind_by_name("to-device-sent").unwrap();
-    log.push_raw(engram_log::Record::new(Offset(4), now, kind, 1, Lane::Journal, bytes, 0..0));
+    let length = bytes.len();
+    log.push_raw(engram_log::Record::new(Offset(4), now, kind, 1, Lane::Journal, bytes, 0..length).erased(None));
     log.journal(seen("after it"), 1);
     let directory = scratch_dir();
     assert_eq!(open(directory.path(), &log).applied(), Offset(5));
