@@ -26,6 +26,7 @@ pub mod redact;
 pub mod resolve;
 pub mod room_version;
 pub mod verify;
+pub mod x_matrix;
 
 #[cfg(test)]
 mod testing;

@@ -20,3 +20,7 @@ pub const DEPTH_MAX_BEFORE_V6: u64 = i64::MAX as u64;
 
 /// Largest depth from room version 6 on, 2^53 - 1.
 pub const DEPTH_MAX: u64 = INTEGER_MAX as u64;
+
+/// Longest `Authorization` header of a request between servers that is read. Two server names, a key ID and a signature take
+/// less than 1,000 bytes; the rest is room for parameters of the future.
+pub const X_MATRIX_BYTES_MAX: usize = 4096;
