@@ -21,6 +21,11 @@ pub const ALLOCATION_UNIT: u64 = 4096;
 /// The version of the format that this crate writes and reads.
 pub const FORMAT_VERSION: u16 = 1;
 
+/// Where frames end at the latest: what an index entry can address.
+pub const FRAMES_END_MAX: u64 = (FIRST_OF_FRAME as u64) * ALIGNMENT as u64;
+/// How far above its segment's base an offset can be: what an index entry has room for.
+pub const OFFSET_SPAN_MAX: u64 = u32::MAX as u64;
+
 const HEADER_MAGIC: [u8; 8] = *b"ENGRAMSG";
 const FOOTER_MAGIC: [u8; 8] = *b"ENGRAMFT";
 const FIRST_OF_FRAME: u32 = 1 << 31;
@@ -180,7 +185,15 @@ pub fn decode_index(bytes: &[u8], footer: &Footer) -> Result<Vec<IndexEntry>, Se
         return Err(SegmentError::Digest("record index"));
     }
     let entry = |chunk: &[u8]| IndexEntry { delta: u32_at(chunk, 0), place: u32_at(chunk, 4) };
-    Ok(bytes.chunks_exact(INDEX_ENTRY_BYTES).map(entry).collect())
+    let entries: Vec<IndexEntry> = bytes.chunks_exact(INDEX_ENTRY_BYTES).map(entry).collect();
+    // Whoever reads a record makes room for what lies between two entries.
+    let ascend = entries.is_sorted_by(|one, two| one.delta < two.delta && one.position() < two.position());
+    let first = entries.first().map_or(SEGMENT_HEADER_BYTES as u64, |entry| entry.position());
+    let last = entries.last().map_or(0, |entry| entry.position());
+    if !ascend || first < SEGMENT_HEADER_BYTES as u64 || last >= footer.frames_end.max(1) {
+        return Err(SegmentError::Field("place of a record"));
+    }
+    Ok(entries)
 }
 
 /// The footer of a sealed segment: the last bytes of its file.
@@ -245,6 +258,9 @@ impl Footer {
         }
         if bytes[56..64].iter().any(|byte| *byte != 0) {
             return Err(SegmentError::Field("reserved part of the footer"));
+        }
+        if u64_at(bytes, 16) > FRAMES_END_MAX {
+            return Err(SegmentError::Field("end of the frames"));
         }
         Ok(Self {
             records: u32_at(bytes, 8),

@@ -8,7 +8,9 @@ use std::sync::Arc;
 use engram_log_format::frame::{self, FrameError, FrameRecord};
 use engram_log_format::input::{DecodeError, InputRef};
 use engram_log_format::record::{Chain, Stored};
-use engram_log_format::segment::{Footer, IndexEntry, SEGMENT_HEADER_BYTES, SegmentHeader, decode_index};
+use engram_log_format::segment::{
+    Footer, IndexEntry, OFFSET_SPAN_MAX, SEGMENT_HEADER_BYTES, SegmentHeader, decode_index,
+};
 use engram_log_format::{Lane, Offset};
 
 use crate::embedded::frames::{FrameReadError, FrameReader};
@@ -366,6 +368,10 @@ impl Current<'_> {
         let first = records.first().expect("a verified frame has records").header.offset;
         if first <= after.max(self.totals.last) || first < self.header.base {
             return Err(FrameError::Layout("offsets do not follow the frame before"));
+        }
+        let last = records.last().expect("a verified frame has records").header.offset;
+        if last.0 - self.header.base.0 > OFFSET_SPAN_MAX {
+            return Err(FrameError::Layout("an offset is too far from the segment's base"));
         }
         for (number, record) in records.iter().enumerate() {
             let at = position + record.position as u64;

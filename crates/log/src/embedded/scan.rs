@@ -9,7 +9,9 @@ use std::sync::Arc;
 use engram_log_format::frame::{self, FRAME_HEADER_BYTES, Frame, FrameError, SegmentKey};
 use engram_log_format::input::{Input, InputRef};
 use engram_log_format::record::{ALIGNMENT, Chain, RecordHeader};
-use engram_log_format::segment::{FOOTER_BYTES, Footer, INDEX_ENTRY_BYTES, IndexEntry, SegmentHeader, encode_index};
+use engram_log_format::segment::{
+    FOOTER_BYTES, Footer, INDEX_ENTRY_BYTES, IndexEntry, OFFSET_SPAN_MAX, SegmentHeader, encode_index,
+};
 use engram_log_format::{Lane, Offset, TimestampMs};
 use rkyv::util::AlignedVec;
 
@@ -172,6 +174,10 @@ fn next_frame(
     let first = records.first().expect("a verified frame has records").header.offset;
     if first <= scan.totals.last || first < header.base {
         return Err(FrameReadError::Frame(FrameError::Layout("offsets do not follow the frame before")));
+    }
+    let last = records.last().expect("a verified frame has records").header.offset;
+    if last.0 - header.base.0 > OFFSET_SPAN_MAX {
+        return Err(FrameReadError::Frame(FrameError::Layout("an offset is too far from the segment's base")));
     }
     scan.totals.chain = chain;
     for (number, record) in records.iter().enumerate() {
