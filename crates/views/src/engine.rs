@@ -8,15 +8,21 @@ use engram_failpoints::{Point, reached};
 use engram_log::{Kind, Lane, Log, Offset, PayloadState, Record};
 use engram_log_format::Retention;
 use engram_log_format::input::retention;
-use fjall::{OwnedWriteBatch, PersistMode};
+use fjall::OwnedWriteBatch;
 
 use crate::error::{ProjectError, ViewError};
 use crate::key::CURSOR_KEY;
 use crate::layout::{self, CURSORS, LAYOUT};
 use crate::overlay::{Overlay, Rows};
 use crate::projector::{Apply, Projector};
+use crate::replay::INGEST_ROWS;
 use crate::store::{Store, Tables};
 use crate::table::Table;
+
+/// Records after which live views bring to files what they have in memory: what is replayed after a crash, in about a second.
+const FLUSH_RECORDS: u64 = 20_000;
+/// The same for a moment at which there is nothing else to do: few enough to be worth a file.
+const FLUSH_RECORDS_IDLE: u64 = 2000;
 
 /// What projectors emitted, each with the offset of its record.
 pub(crate) type Deltas = Vec<(Offset, Box<dyn Any + Send>)>;
@@ -48,6 +54,10 @@ pub(crate) struct Engine {
     overlay: Overlay,
     /// The view that owns each table.
     owners: Box<[u8; 256]>,
+    /// Pending rows from which on a replay writes them out.
+    pub(crate) ingest_rows: usize,
+    /// Everything up to here is in files, or on its way.
+    flushed: Offset,
 }
 
 impl Engine {
@@ -69,7 +79,20 @@ impl Engine {
             }
         }
         let base = store.db.snapshot();
-        Self { store, tables, views, projectors, log, base, free_bytes_min: 0, overlay: Overlay::new(), owners }
+        let flushed = views.iter().map(|view| view.written).min().unwrap_or(Offset::ZERO);
+        Self {
+            store,
+            tables,
+            views,
+            projectors,
+            log,
+            base,
+            free_bytes_min: 0,
+            overlay: Overlay::new(),
+            owners,
+            ingest_rows: INGEST_ROWS,
+            flushed,
+        }
     }
 
     /// The least cursor: everything up to it is in every view.
@@ -136,7 +159,7 @@ impl Engine {
     /// Writes the pending rows and the cursors of the views that they belong to as one atomic batch.
     ///
     /// A view without rows keeps its cursor row for now. That is safe: records that wrote nothing write nothing
-    /// again, and [`Engine::checkpoint`] bounds how many there are.
+    /// again, and [`Engine::flush_if_due`] bounds how many there are.
     pub(crate) fn commit(&mut self) -> Result<(), ViewError> {
         if self.overlay.rows() == 0 {
             return Ok(());
@@ -161,13 +184,11 @@ impl Engine {
         Ok(())
     }
 
-    /// Writes the pending rows straight into sorted files, past the store's journal: for a replay, which can be begun again.
+    /// Writes the pending rows straight into sorted files: for a replay, which can be begun again.
     ///
     /// Atomic for each view, not for all: after a crash between two, the views are at different records, and
     /// each goes on from its own.
     pub(crate) fn ingest(&mut self) -> Result<(), ViewError> {
-        // An ingestion brings what is in memory to files first, which must not overtake the journal.
-        self.store.db.persist(PersistMode::SyncData)?;
         for (index, tables) in self.drain_views() {
             let view = &mut self.views[index];
             let mut ingestion = self.tables.get(view.tables[0]).start_ingestion()?;
@@ -195,44 +216,71 @@ impl Engine {
         views
     }
 
-    /// Commits how far the views have come, and brings everything to stable storage.
+    /// Commits how far the views have come.
+    pub(crate) fn checkpoint(&mut self) -> Result<(), ViewError> {
+        let mut batch = self.batch(self.views.len());
+        for view in self.views.iter_mut().filter(|view| view.written < view.cursor) {
+            batch.insert(self.tables.get(view.tables[0]), CURSOR_KEY, view.cursor.to_be_bytes());
+            view.written = view.cursor;
+        }
+        reached(Point::ViewsCheckpoint);
+        batch.commit()?;
+        reached(Point::ViewsCheckpointed);
+        Ok(())
+    }
+
+    /// Has what is in memory written to files, once there is enough of it and the disk has room, and does not wait for that.
+    pub(crate) fn flush_if_due(&mut self, idle: bool) -> Result<(), ViewError> {
+        let due = if idle { FLUSH_RECORDS_IDLE } else { FLUSH_RECORDS };
+        if self.cursor().0 < self.flushed.0 + due || !self.has_room() {
+            return Ok(());
+        }
+        self.checkpoint()?;
+        for view in &self.views {
+            self.tables.get(view.tables[0]).rotate_memtable()?;
+        }
+        self.flushed = self.cursor();
+        Ok(())
+    }
+
+    /// Brings everything to stable storage, and then what is said of it: the row `cursors` never promises what a crash can take.
     ///
     /// Only for current generations: the row `cursors` speaks of those.
-    pub(crate) fn checkpoint(&mut self) -> Result<(), ViewError> {
-        let mut batch = self.batch(self.views.len() + 1);
-        self.write_cursors(&mut batch);
+    pub(crate) fn flush(&mut self) -> Result<(), ViewError> {
+        let mut batch = self.batch(1);
+        batch.insert(&self.store.meta, CURSORS, layout::encode_cursors(&self.views));
+        self.flush_views()?;
         batch.commit()?;
-        reached(Point::ViewsCheckpoint);
-        self.store.db.persist(PersistMode::SyncData)?;
-        reached(Point::ViewsCheckpointed);
+        self.store.flush(&self.store.meta)
+    }
+
+    fn flush_views(&mut self) -> Result<(), ViewError> {
+        self.checkpoint()?;
+        for view in &self.views {
+            self.store.flush(self.tables.get(view.tables[0]))?;
+        }
+        self.flushed = self.cursor();
         Ok(())
     }
 
     /// Makes the engine's generations the current ones, all at once, and deletes all others.
     pub(crate) fn make_current(&mut self) -> Result<(), ViewError> {
         // What the new rows say must be there before anything points at them.
-        self.store.db.persist(PersistMode::SyncData)?;
-        let mut batch = self.batch(self.views.len() + 2).durability(Some(PersistMode::SyncData));
+        self.flush_views()?;
+        let mut batch = self.batch(2);
         batch.insert(&self.store.meta, LAYOUT, layout::encode_layout(&self.views));
-        self.write_cursors(&mut batch);
+        batch.insert(&self.store.meta, CURSORS, layout::encode_cursors(&self.views));
         reached(Point::ViewsSwitch);
         batch.commit()?;
+        self.store.flush(&self.store.meta)?;
         reached(Point::ViewsSwitched);
         self.store.delete_others(&self.tables)?;
         self.base = self.store.db.snapshot();
         Ok(())
     }
 
-    fn write_cursors(&mut self, batch: &mut OwnedWriteBatch) {
-        for view in self.views.iter_mut().filter(|view| view.written < view.cursor) {
-            batch.insert(self.tables.get(view.tables[0]), CURSOR_KEY, view.cursor.to_be_bytes());
-            view.written = view.cursor;
-        }
-        batch.insert(&self.store.meta, CURSORS, layout::encode_cursors(&self.views));
-    }
-
     fn batch(&self, capacity: usize) -> OwnedWriteBatch {
-        OwnedWriteBatch::with_capacity(self.store.db.clone(), capacity).durability(Some(PersistMode::Buffer))
+        OwnedWriteBatch::with_capacity(self.store.db.clone(), capacity)
     }
 }
 

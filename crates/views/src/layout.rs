@@ -1,5 +1,5 @@
 //! What the store says about itself: which generation of which view is current, and how far each had come when all
-//! was last synced.
+//! was last brought to stable storage.
 //!
 //! Two rows of the keyspace `meta`. Integers are big-endian.
 //!
@@ -28,7 +28,7 @@ pub(crate) struct Entry {
     pub(crate) generation: u32,
     /// Numbers and names.
     pub(crate) tables: Vec<(u8, String)>,
-    /// What was synced last.
+    /// How far it was when all was last brought to stable storage.
     pub(crate) cursor: Offset,
 }
 

@@ -10,11 +10,14 @@ pub mod digest;
 pub mod due;
 mod engine;
 pub mod error;
+mod files;
 mod former;
 mod key;
 mod layout;
 pub mod list;
 mod memory;
+#[cfg(all(test, shuttle))]
+mod model;
 mod open;
 mod overlay;
 mod pipeline;
@@ -26,6 +29,7 @@ mod scan;
 mod snapshot;
 mod store;
 pub mod stored;
+mod sync;
 pub mod table;
 #[cfg(feature = "testing")]
 pub mod testing;

@@ -16,19 +16,20 @@ use crate::layout::{self, CURSORS, Entry, LAYOUT};
 use crate::projector::Projector;
 use crate::replay::{self, Until};
 use crate::store::{Store, Tables, keyspace_name};
+use crate::views::Options;
 
 /// Opens the views in `dir`, heals them where needed, and replays the journal to its durable end, which is returned.
 pub(crate) fn open(
     dir: &Path,
     log: &Arc<dyn Log>,
     mut projectors: Vec<Box<dyn Projector>>,
-    cache_bytes: u64,
+    options: &Options,
 ) -> Result<(Engine, Offset), ProjectError> {
-    match attempt(dir, log, &mut projectors, cache_bytes) {
+    match attempt(dir, log, &mut projectors, options) {
         Err(error) if error.is_damage() => {
             tracing::warn!(%error, dir = %dir.display(), "the views are damaged: rebuilding all of them from the log");
             Store::wipe(dir)?;
-            attempt(dir, log, &mut projectors, cache_bytes)
+            attempt(dir, log, &mut projectors, options)
         }
         other => other,
     }
@@ -39,9 +40,12 @@ fn attempt(
     dir: &Path,
     log: &Arc<dyn Log>,
     projectors: &mut Vec<Box<dyn Projector>>,
-    cache_bytes: u64,
+    options: &Options,
 ) -> Result<(Engine, Offset), ProjectError> {
-    let mut engine = assemble(dir, log, projectors, cache_bytes)?;
+    let mut engine = assemble(dir, log, projectors, options.cache_bytes)?;
+    if options.ingest_rows > 0 {
+        engine.ingest_rows = options.ingest_rows;
+    }
     match replay::replay(&mut engine, Until::End, &mut |_| {}) {
         Ok(end) => Ok((engine, end)),
         Err(error) => {
@@ -170,14 +174,14 @@ fn recover(
     if !store.has(&name) {
         return Ok(Err("its keyspace is missing".to_owned()));
     }
-    let keyspace = store.keyspace(&name)?;
-    let cursor = match read_cursor(&keyspace) {
-        Ok(cursor) => cursor,
+    let opened = store.keyspace(&name).and_then(|keyspace| Ok((read_cursor(&keyspace)?, keyspace)));
+    let (cursor, keyspace) = match opened {
+        Ok(opened) => opened,
         Err(error) if error.is_damage() => return Ok(Err(error.to_string())),
         Err(error) => return Err(error),
     };
     if cursor < entry.cursor {
-        return Ok(Err(format!("it is at {cursor}, and was synced at {}", entry.cursor)));
+        return Ok(Err(format!("it is at {cursor}, and was left at {}", entry.cursor)));
     }
     if cursor > log.durable_end() {
         return Ok(Err(format!("it is at {cursor}, beyond the end of the log at {}", log.durable_end())));

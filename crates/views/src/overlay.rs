@@ -26,11 +26,18 @@ impl Overlay {
     /// Sets or removes a row.
     pub(crate) fn set(&mut self, key: &Key, value: Option<&[u8]>) {
         let rows = &mut self.tables[usize::from(key.table())];
-        if rows.is_empty() {
+        if rows.is_empty() && !self.touched.contains(&key.table()) {
             self.touched.push(key.table());
         }
         if rows.insert(key.as_ref().into(), value.map(Into::into)).is_none() {
             self.rows += 1;
+        }
+    }
+
+    /// Drops the pending write of a key.
+    pub(crate) fn forget(&mut self, key: &Key) {
+        if self.tables[usize::from(key.table())].remove(key.as_ref()).is_some() {
+            self.rows -= 1;
         }
     }
 
@@ -61,5 +68,27 @@ impl Overlay {
         self.touched.sort_unstable();
         let tables = &mut self.tables;
         self.touched.drain(..).map(|table| (table, mem::take(&mut tables[usize::from(table)]))).collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_row_that_came_and_went_leaves_nothing() {
+        let mut overlay = Overlay::new();
+        for round in 0..3u8 {
+            overlay.set(&Key::new(7, &[round]), Some(b"value"));
+            overlay.forget(&Key::new(7, &[round]));
+            overlay.forget(&Key::new(7, &[round]));
+        }
+        assert_eq!((overlay.rows(), overlay.get(&Key::new(7, &[0]))), (0, None));
+        assert_eq!(overlay.range(7, Bound::Unbounded, Bound::Unbounded).count(), 0);
+        overlay.set(&Key::new(7, b"a"), None);
+        overlay.set(&Key::new(3, b"b"), Some(b"value"));
+        let drained = overlay.drain();
+        assert_eq!(drained.iter().map(|(table, rows)| (*table, rows.len())).collect::<Vec<_>>(), [(3, 1), (7, 1)]);
+        assert_eq!(overlay.rows(), 0);
     }
 }

@@ -5,25 +5,23 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::Duration;
 
-use arc_swap::ArcSwap;
 use engram_failpoints::{Point, reached};
 use engram_log::limits::APPEND_RECORDS_MAX;
-use engram_log::{Follow, FollowError, Follower, Lane, Record};
+use engram_log::{Follow, FollowError, Follower, Lane, Offset, Record};
 
 use crate::engine::{Deltas, Engine, View};
 use crate::error::ProjectError;
 use crate::projector::Observer;
 use crate::snapshot::Snapshot;
+use crate::sync::ArcSwap;
 use crate::waiters::Waiters;
 
 /// Records asked for at once: bounds what an observer is handed, but for appends that are larger.
 const BATCH_RECORDS: usize = 1024;
 /// How long the pipeline sleeps at most: bounds how long closing takes.
 const TICK: Duration = Duration::from_millis(100);
-/// Idle ticks after which commits are synced. What a power loss takes is replayed: this only bounds how much.
-const TICKS_PER_SYNC: u32 = 10;
-/// Batches after which commits are synced when there is no idle moment.
-const BATCHES_PER_SYNC: u32 = 50_000;
+/// Ticks after which there is time for what need not be done at once.
+const TICKS_IDLE: u32 = 10;
 
 /// What the pipeline and those who read share.
 pub(crate) struct Shared {
@@ -42,7 +40,6 @@ pub(crate) struct Pipeline {
     shared: Arc<Shared>,
     ephemeral: Vec<Record>,
     deltas: Deltas,
-    unsynced_batches: u32,
     idle_ticks: u32,
 }
 
@@ -55,7 +52,6 @@ impl Pipeline {
             shared,
             ephemeral: Vec::new(),
             deltas: Vec::new(),
-            unsynced_batches: 0,
             idle_ticks: 0,
         }
     }
@@ -95,7 +91,10 @@ impl Pipeline {
                 Ok(0) if last.is_some() => return Ok("the views are closed".to_owned()),
                 Ok(0) => {
                     self.idle_ticks += 1;
-                    self.sync_if_due()?;
+                    if self.idle_ticks == TICKS_IDLE && self.engine.has_room() {
+                        self.engine.checkpoint()?;
+                        self.engine.flush_if_due(true)?;
+                    }
                 }
                 Ok(_) => {
                     self.idle_ticks = 0;
@@ -103,7 +102,7 @@ impl Pipeline {
                         return Ok("the views are closed, and the disk is full".to_owned());
                     }
                     self.step(&records)?;
-                    self.sync_if_due()?;
+                    self.engine.flush_if_due(false)?;
                 }
                 Err(FollowError::Stopped(reason)) => return Ok(format!("the log has stopped: {reason}")),
                 Err(error) => return Err(error.into()),
@@ -137,28 +136,33 @@ impl Pipeline {
         self.engine.apply(records, Some(&mut self.deltas))?;
         let Some(last) = records.last() else { return Ok(()) };
         let snapshot = Arc::new(Snapshot::of(&self.engine, Arc::clone(&self.views), last.offset));
-        self.shared.current.store(Arc::clone(&snapshot));
-        reached(Point::ViewsPublished);
         self.ephemeral.extend(records.iter().filter(|record| record.lane == Lane::Ephemeral).cloned());
-        for observer in &mut self.observers {
-            observer.committed(&snapshot, &self.deltas, &self.ephemeral);
-        }
-        reached(Point::ViewsObserved);
+        let Self { observers, deltas, ephemeral, shared, .. } = self;
+        publish(&shared.current, &shared.waiters, snapshot, last.offset, |snapshot| {
+            reached(Point::ViewsPublished);
+            for observer in observers {
+                observer.committed(snapshot, deltas, ephemeral);
+            }
+            reached(Point::ViewsObserved);
+        });
         self.deltas.clear();
         self.ephemeral.clear();
-        self.unsynced_batches += 1;
-        self.shared.waiters.advance(last.offset);
         Ok(())
     }
+}
 
-    fn sync_if_due(&mut self) -> Result<(), ProjectError> {
-        let idle = self.unsynced_batches > 0 && self.idle_ticks >= TICKS_PER_SYNC && self.engine.has_room();
-        if idle || self.unsynced_batches >= BATCHES_PER_SYNC {
-            self.engine.checkpoint()?;
-            self.unsynced_batches = 0;
-        }
-        Ok(())
-    }
+/// Shows a snapshot, tells observers of it, and wakes those who wait for its offset, in this order: whoever is woken sees
+/// what they have waited for, and so does everybody whom an observer wakes.
+pub(crate) fn publish<S>(
+    current: &ArcSwap<S>,
+    waiters: &Waiters,
+    snapshot: Arc<S>,
+    offset: Offset,
+    observe: impl FnOnce(&S),
+) {
+    current.store(Arc::clone(&snapshot));
+    observe(&snapshot);
+    waiters.advance(offset);
 }
 
 /// Reads a batch that ends where an atomic append ends, so that no snapshot shows half of one.
@@ -175,8 +179,12 @@ fn next_whole(follower: &mut dyn Follow, records: &mut Vec<Record>, timeout: Dur
 
 /// Leaves a store that is known to be complete.
 pub(crate) fn finish(engine: &mut Engine) {
+    if !engine.has_room() {
+        tracing::warn!("the disk is full: what the views have in memory is replayed at the next start");
+        return;
+    }
     let cursor = engine.cursor();
-    let result = engine.checkpoint().and_then(|()| engine.store.close(cursor));
+    let result = engine.flush().and_then(|()| engine.store.close(cursor, &engine.tables));
     if let Err(error) = result {
         tracing::warn!(%error, "the views could not be closed cleanly; what is missing is replayed at the next start");
     }

@@ -14,7 +14,7 @@ use crate::error::ProjectError;
 const BATCH_RECORDS: usize = 1024;
 /// Pending rows from which on they are written straight into files: enough that each file is worth its syncs, and that
 /// hot rows are written once for many records; about 10 MB of memory.
-const INGEST_ROWS: usize = 50_000;
+pub(crate) const INGEST_ROWS: usize = 50_000;
 /// Batches read ahead of the one being applied.
 const BATCHES_AHEAD: usize = 4;
 
@@ -58,6 +58,7 @@ pub(crate) fn replay(
 ) -> Result<Offset, ProjectError> {
     let offset = run(engine, until, progress)?;
     engine.checkpoint()?;
+    engine.flush_if_due(false)?;
     Ok(offset)
 }
 
@@ -82,7 +83,7 @@ pub(crate) fn run(
             let done = included < batch.len();
             batch.truncate(included);
             engine.pend(&batch, None)?;
-            if engine.pending_rows() >= INGEST_ROWS {
+            if engine.pending_rows() >= engine.ingest_rows {
                 engine.ingest()?;
             }
             reached(Point::ViewsReplayed);

@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! <views>/db/            the fjall database
-//! <views>/clean          after a clean stop: the offset that every view was at
+//! <views>/clean          after a clean stop: the offset that every view was at, and what the files were (see [`crate::files`])
 //! <views>/condemned      damage was noticed: the reason; the next opening starts from nothing
 //! ```
 //!
@@ -12,21 +12,22 @@
 use std::panic::{self, AssertUnwindSafe};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::{fs, io};
+use std::time::Duration;
+use std::{fs, io, thread};
 
 use engram_failpoints::{Point, reached};
 use engram_log::Offset;
 use fjall::config::{CompressionPolicy, HashRatioPolicy, PinningPolicy};
-use fjall::{CompressionType, Database, Keyspace, KeyspaceCreateOptions, PersistMode};
+use fjall::{AbstractTree, CompressionType, Database, Keyspace, KeyspaceCreateOptions, PersistMode};
 
 use crate::error::ViewError;
+use crate::files;
 use crate::memory::Memory;
 use crate::table::Table;
 
 const META: &str = "meta";
 
-/// Small, because memory is bounded by keyspaces × 5 × this, and because a journal can only go when
-/// the memtables with its rows are flushed.
+/// Small, because memory is bounded by keyspaces × 5 × this.
 const MEMTABLE_BYTES: u64 = 16 << 20;
 /// The least that fjall accepts.
 const JOURNAL_BYTES_MAX: u64 = 64 << 20;
@@ -34,6 +35,10 @@ const CACHE_BYTES_DEFAULT: u64 = 64 << 20;
 const OPEN_FILES_MAX: usize = 400;
 /// One: of several, the first spins while another compacts, which costs a core just when there is work.
 const WORKERS: usize = 1;
+/// How often to look whether what is in memory has reached a file.
+const FLUSH_POLL: Duration = Duration::from_millis(1);
+/// How long that may take before something must be wrong: 16 MiB on a disk that is nearly standing still.
+const FLUSH_MAX: Duration = Duration::from_secs(120);
 
 /// An open database and the files around it.
 pub(crate) struct Store {
@@ -41,6 +46,8 @@ pub(crate) struct Store {
     pub(crate) db: Database,
     pub(crate) meta: Keyspace,
     condemned: AtomicBool,
+    /// Whether the files are as a clean stop has left them.
+    untouched: bool,
 }
 
 impl Store {
@@ -49,6 +56,11 @@ impl Store {
         fs::create_dir_all(dir)?;
         let cache_bytes = if cache_bytes == 0 { CACHE_BYTES_DEFAULT } else { cache_bytes };
         let path = dir.join("db");
+        let untouched = read_mark(dir).is_some_and(|(_, inventory)| files::are_as_left(&path, &inventory));
+        if !untouched {
+            files::check_manifests(&path)?;
+        }
+        files::discard_journal(&path)?;
         let (db, meta) = guarded(|| {
             let db = Database::builder(&path)
                 .cache_size(cache_bytes)
@@ -56,11 +68,15 @@ impl Store {
                 .max_journaling_size(JOURNAL_BYTES_MAX)
                 .max_cached_files(Some(OPEN_FILES_MAX))
                 .journal_compression(CompressionType::None)
+                // It is thrown away at the next start: see `files`.
+                .manual_journal_persist(true)
                 .open()?;
             let meta = db.keyspace(META, options)?;
             Ok((db, meta))
         })?;
-        Ok(Self { dir: dir.to_owned(), db, meta, condemned: AtomicBool::new(false) })
+        let store = Self { dir: dir.to_owned(), db, meta, condemned: AtomicBool::new(false), untouched };
+        store.check(&store.meta)?;
+        Ok(store)
     }
 
     /// Opens the database in `dir` if there is one.
@@ -93,8 +109,7 @@ impl Store {
 
     /// The mark of a clean stop: the offset that every view was at.
     pub(crate) fn clean_mark(&self) -> Option<Offset> {
-        let text = fs::read_to_string(self.dir.join("clean")).ok()?;
-        text.trim().parse().ok().map(Offset)
+        read_mark(&self.dir).map(|(offset, _)| offset)
     }
 
     /// Takes the mark of a clean stop away: the views are about to move.
@@ -104,12 +119,12 @@ impl Store {
         Ok(mark)
     }
 
-    /// Brings everything to stable storage and leaves the mark of a clean stop.
-    pub(crate) fn close(&self, offset: Offset) -> Result<(), ViewError> {
-        self.db.persist(PersistMode::SyncAll)?;
+    /// Leaves the mark of a clean stop; everything is in files.
+    pub(crate) fn close(&self, offset: Offset, used: &Tables) -> Result<(), ViewError> {
         reached(Point::StopViewsSynced);
         if !self.condemned.load(Ordering::Relaxed) {
-            fs::write(self.dir.join("clean"), offset.to_string())?;
+            let inventory = files::inventory(&self.dir.join("db"), used.iter().chain([&self.meta]))?;
+            fs::write(self.dir.join("clean"), format!("{offset}\n{inventory}"))?;
         }
         Ok(())
     }
@@ -120,6 +135,27 @@ impl Store {
         Some(file_system.f_bavail.saturating_mul(file_system.f_frsize))
     }
 
+    /// Brings what a keyspace has in memory to stable storage, in a file.
+    pub(crate) fn flush(&self, keyspace: &Keyspace) -> Result<(), ViewError> {
+        keyspace.rotate_memtable()?;
+        let mut waited = Duration::ZERO;
+        while keyspace.tree.sealed_memtable_count() > 0 {
+            // Says so if the worker that writes the file has failed.
+            self.db.persist(PersistMode::Buffer)?;
+            if waited > FLUSH_MAX {
+                return Err(io::Error::from(io::ErrorKind::TimedOut).into());
+            }
+            thread::park_timeout(FLUSH_POLL);
+            waited += FLUSH_POLL;
+        }
+        Ok(())
+    }
+
+    /// Compares the files of a keyspace with its manifest, unless nobody can have touched them.
+    fn check(&self, keyspace: &Keyspace) -> Result<(), ViewError> {
+        if self.untouched { Ok(()) } else { guarded(|| files::check_tables(keyspace)) }
+    }
+
     /// Whether there is a keyspace of this name.
     pub(crate) fn has(&self, name: &str) -> bool {
         self.db.keyspace_exists(name)
@@ -127,6 +163,12 @@ impl Store {
 
     /// Opens or creates a keyspace.
     pub(crate) fn keyspace(&self, name: &str) -> Result<Keyspace, ViewError> {
+        let keyspace = self.unchecked(name)?;
+        self.check(&keyspace)?;
+        Ok(keyspace)
+    }
+
+    fn unchecked(&self, name: &str) -> Result<Keyspace, ViewError> {
         guarded(|| Ok(self.db.keyspace(name, options)?))
     }
 
@@ -139,11 +181,18 @@ impl Store {
     pub(crate) fn delete_others(&self, used: &Tables) -> Result<(), ViewError> {
         for name in self.keyspace_names() {
             if name != META && !used.iter().any(|keyspace| **keyspace.name() == *name) {
-                self.db.delete_keyspace(self.keyspace(&name)?)?;
+                self.db.delete_keyspace(self.unchecked(&name)?)?;
             }
         }
         Ok(())
     }
+}
+
+/// The mark of a clean stop: the offset that every view was at, and the inventory of the files.
+fn read_mark(dir: &Path) -> Option<(Offset, String)> {
+    let text = fs::read_to_string(dir.join("clean")).ok()?;
+    let (offset, inventory) = text.split_once('\n').unwrap_or((&text, ""));
+    Some((Offset(offset.trim().parse().ok()?), inventory.to_owned()))
 }
 
 /// The name of the keyspace of one generation of a view.
@@ -185,7 +234,7 @@ impl Tables {
         }
     }
 
-    fn iter(&self) -> impl Iterator<Item = &Keyspace> {
+    pub(crate) fn iter(&self) -> impl Iterator<Item = &Keyspace> {
         self.keyspaces.iter().flatten()
     }
 }

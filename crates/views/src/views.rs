@@ -5,7 +5,6 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::{self, JoinHandle};
 
-use arc_swap::ArcSwap;
 use engram_log::{Lanes, Log, Offset};
 use parking_lot::Mutex;
 
@@ -16,6 +15,7 @@ use crate::open;
 use crate::pipeline::{self, Pipeline, Shared};
 use crate::projector::{Observer, Projector};
 pub use crate::snapshot::Snapshot;
+use crate::sync::ArcSwap;
 pub use crate::waiters::WaitApplied;
 use crate::waiters::Waiters;
 
@@ -26,6 +26,8 @@ pub struct Options {
     pub cache_bytes: u64,
     /// Free space below which the views wait instead of writing, in bytes; zero for none.
     pub free_bytes_min: u64,
+    /// Pending rows from which on a replay writes them out; zero for the default. Fewer take less memory and more time.
+    pub ingest_rows: usize,
 }
 
 /// All views of one server. Shared as `Arc<Views>`.
@@ -46,7 +48,7 @@ impl Views {
         projectors: Vec<Box<dyn Projector>>,
         options: Options,
     ) -> Result<Arc<Self>, ProjectError> {
-        let (mut engine, end) = open::open(dir, &log, projectors, options.cache_bytes)?;
+        let (mut engine, end) = open::open(dir, &log, projectors, &options)?;
         engine.free_bytes_min = options.free_bytes_min;
         let snapshot = Snapshot::of(&engine, engine.views.clone().into(), end);
         let waiters = Arc::new(Waiters::default());

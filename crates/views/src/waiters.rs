@@ -4,14 +4,14 @@ use std::collections::BTreeMap;
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::Ordering;
 use std::task::{Context, Poll, Wake, Waker};
-use std::thread::{self, Thread};
 
 use engram_log::Offset;
-use parking_lot::Mutex;
 
 use crate::error::Stopped;
+use crate::sync::thread::{self, Thread};
+use crate::sync::{AtomicU64, Mutex};
 
 /// The last applied offset and those who wait for a later one.
 ///
