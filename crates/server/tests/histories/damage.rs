@@ -112,7 +112,9 @@ impl Past {
     pub(crate) fn new(seed: u64) -> Self {
         let history = history(seed, 420);
         let log = MemoryLog::new();
-        let put = |range: std::ops::Range<usize>| history[range].iter().map(|append: &Append| append.to(&log)).last();
+        let put = |range: std::ops::Range<usize>| {
+            history[range].iter().fold(None, |_, append: &Append| Some(append.to(&log)))
+        };
         let directory = scratch_dir();
         let dir = directory.path();
         let (first, second, third) = (history.len() / 4, history.len() / 2, history.len() * 3 / 4);

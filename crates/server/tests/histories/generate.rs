@@ -186,7 +186,7 @@ impl Maker {
             9..11 => self.about_an_account(),
             11..13 => self.about_data(),
             13..16 => self.about_keys(),
-            16..18 => self.to_devices(),
+            16..18 => self.between_devices(),
             18 => self.beside_rooms(),
             _ => self.aside(),
         }
@@ -276,14 +276,14 @@ impl Maker {
         }
     }
 
-    fn to_devices(&mut self) {
+    fn between_devices(&mut self) {
         let (sender, user_id, device_id) = (self.somebody(), self.somebody(), self.some_device());
         if self.random.one_in(3) {
             // Up to some record that there is, or up to none.
             let through = self.random.below(self.made + 1) as u64;
             return self.journal(v1::ToDeviceDelivered { user_id, device_id, through });
         }
-        let messages = (0..1 + self.random.below(3))
+        let messages = (0..=self.random.below(3))
             .map(|_| v1::ToDeviceMessage {
                 user_id: self.somebody(),
                 device_id: self.some_device(),

@@ -30,7 +30,7 @@ fn write_history() {
     let log =
         EmbeddedLog::open(storage.clone(), engram_log::Options { reserve_bytes: 0, ..engram_log::Options::default() });
     let log = log.expect("it opens");
-    let last = history(2026, 240).iter().map(|append| append.to(&*log)).last().expect("at least one");
+    let last = history(2026, 240).iter().fold(None, |_, append| Some(append.to(&*log))).expect("at least one");
     log.wait_durable(last).expect("durable");
     log.close().expect("it closes");
     for (path, bytes) in storage.image() {

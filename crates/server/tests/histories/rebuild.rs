@@ -25,7 +25,7 @@ fn live(history: &[Append], random: &mut Random, most: usize) -> TestViews {
     let mut rest = history;
     while !rest.is_empty() {
         let (now, later) = rest.split_at(rest.len().min(1 + random.below(most)));
-        let last = now.iter().map(|append| append.to(&views.log)).last().expect("at least one");
+        let last = now.iter().fold(None, |_, append| Some(append.to(&views.log))).expect("at least one");
         views.wait(last);
         rest = later;
     }
@@ -74,7 +74,9 @@ fn rebuilds_side_by_side_and_readers_beside_them() {
                         }
                     });
                 }
-                history.iter().for_each(|append| drop(views.wait(append.to(&views.log))));
+                for append in &history {
+                    views.wait(append.to(&views.log));
+                }
                 done.store(true, Ordering::Relaxed);
             });
             let live_digests = digests(&views.settle()).expect("it can be read");

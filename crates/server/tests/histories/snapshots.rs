@@ -170,19 +170,21 @@ fn no_snapshot_shows_half_an_append() {
                 })
             })
             .collect();
-        while !done.load(Ordering::Relaxed) && !readers.iter().any(|reader| reader.is_finished()) {
+        while !done.load(Ordering::Relaxed) && !readers.iter().any(thread::ScopedJoinHandle::is_finished) {
             room.append(&test.log, appends);
             appends += 1;
             // A bounded lead, so that memory is: the log in memory keeps everything.
             while !done.load(Ordering::Relaxed) && appends > seen.load(Ordering::Relaxed) + 8 {
                 thread::yield_now();
-                if readers.iter().any(|reader| reader.is_finished()) {
+                if readers.iter().any(thread::ScopedJoinHandle::is_finished) {
                     break;
                 }
             }
         }
         done.store(true, Ordering::Relaxed);
-        readers.into_iter().for_each(|reader| reader.join().expect("no reader saw half an append"));
+        for reader in readers {
+            reader.join().expect("no reader saw half an append");
+        }
     });
     let (reads, distinct) = (reads.into_inner(), distinct.into_inner());
     println!(
