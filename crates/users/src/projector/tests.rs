@@ -5,7 +5,7 @@ use std::ops::{Bound, ControlFlow};
 use engram_log::{Input, Offset};
 use engram_log_format::v1;
 use engram_views::testing::{MemoryLog, TestViews};
-use engram_views::{Read, Snapshot};
+use engram_views::{Read, Snapshot, Table};
 use proptest::prelude::*;
 
 use super::UsersProjector;
@@ -110,11 +110,24 @@ fn a_removed_device_takes_everything_along() {
     views.log.journal(sent(vec![message(ALICE, "B", 1)]), 5);
     let gone = v1::DevicesRemoved { user_id: ALICE.to_owned(), device_ids: vec!["B".to_owned(), "X".to_owned()] };
     views.log.journal(gone, 6);
-    let is_change = |row: &(&str, Vec<u8>, Vec<u8>)| row.0 == tables::DEVICE_LIST_CHANGES.name;
-    let mut after = dump(&views.settle());
-    assert_eq!(after.iter().filter(|row| is_change(row)).count(), 4, "login, login, keys, removal");
-    after.retain(|row| !is_change(row));
-    assert_eq!(after, before.into_iter().filter(|row| !is_change(row)).collect::<Vec<_>>());
+    let count =
+        |rows: &[(&str, Vec<u8>, Vec<u8>)], table: &Table| rows.iter().filter(|row| row.0 == table.name).count();
+    // What tells of a removed device: that its owner's devices changed, and which of the log's records are to be erased.
+    let told = [&tables::DEVICE_LIST_CHANGES, &tables::PERSONAL, &tables::TO_DEVICE_RECORDS, &tables::RECEIVED];
+    let rest = |mut rows: Vec<(&'static str, Vec<u8>, Vec<u8>)>| {
+        rows.retain(|row| told.iter().all(|table| row.0 != table.name));
+        rows
+    };
+    let after = dump(&views.settle());
+    assert_eq!(count(&after, &tables::DEVICE_LIST_CHANGES), 4, "login, login, keys, removal");
+    assert_eq!(count(&after, &tables::PERSONAL), 2, "the names of both devices");
+    let due = tables::DUE_MESSAGES.after(&*views.settle(), None, 9).expect("reads");
+    assert_eq!(
+        due.iter().map(|due| due.record).collect::<Vec<_>>(),
+        [Offset(5)],
+        "its message has no receiver any more"
+    );
+    assert_eq!(rest(after), rest(before));
 }
 
 #[test]
