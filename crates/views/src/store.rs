@@ -54,6 +54,8 @@ impl Store {
     /// Opens the database in `dir`, or makes an empty one. Damage is an error here: see [`Store::wipe`].
     pub(crate) fn open(dir: &Path, cache_bytes: u64) -> Result<Self, ViewError> {
         fs::create_dir_all(dir)?;
+        // The store names its files in full, wherever it was opened from.
+        let dir = &fs::canonicalize(dir)?;
         let cache_bytes = if cache_bytes == 0 { CACHE_BYTES_DEFAULT } else { cache_bytes };
         let path = dir.join("db");
         let untouched = read_mark(dir).is_some_and(|(_, inventory)| files::are_as_left(&path, &inventory));

@@ -40,6 +40,26 @@ fn a_clean_stop_leaves_nothing_to_do() {
 }
 
 #[test]
+fn a_clean_stop_is_one_however_the_directory_is_named() {
+    let log = history(100);
+    let directory = scratch_dir();
+    let (real, link) = (directory.path().join("real"), directory.path().join("link"));
+    fs::create_dir(&real).unwrap();
+    std::os::unix::fs::symlink(&real, &link).unwrap();
+    let depth = std::env::current_dir().unwrap().components().count() - 1;
+    let relative = Path::new(&"../".repeat(depth)).join(real.strip_prefix("/").unwrap());
+    for name in [relative, link] {
+        open(&name, &log).close();
+        assert!(
+            fs::read_to_string(real.join("clean")).unwrap().lines().count() > 1,
+            "{} has an inventory",
+            name.display()
+        );
+        fs::remove_file(real.join("clean")).unwrap();
+    }
+}
+
+#[test]
 fn a_deleted_directory() {
     let log = history(200);
     let directory = views_of(&log);
