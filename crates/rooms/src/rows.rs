@@ -265,6 +265,15 @@ const fn membership_byte(membership: Membership) -> u8 {
     }
 }
 
+/// The key of an event among those of its room by the time that they name.
+pub(crate) fn time_key(room: RoomNumber, origin_server_ts: u64, offset: Offset) -> [u8; 20] {
+    let mut key = [0; 20];
+    key[..4].copy_from_slice(&room.0.to_be_bytes());
+    key[4..12].copy_from_slice(&origin_server_ts.to_be_bytes());
+    key[12..].copy_from_slice(&offset.to_be_bytes());
+    key
+}
+
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;

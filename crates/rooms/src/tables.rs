@@ -62,7 +62,8 @@ pub static GIVEN_STATES: Table = Table::new(26, "rooms.given_states", Tuning::Mi
 pub static VERDICTS: Table = Table::new(27, "rooms.verdicts", Tuning::Points);
 /// room number → offset of the record that says that verdicts have changed.
 pub static REJUDGED: Table = Table::new(28, "rooms.rejudged", Tuning::Misses);
-
+/// room number, `origin_server_ts` (u64), offset → nothing: the accepted events of the room's graph by the time that they name.
+pub static TIMES: Table = Table::new(29, "rooms.times", Tuning::Scans);
 /// event ID (as in `event_ids`), offset → nothing: a record that holds an event which another record holds too, with content that
 /// redaction would take. Until the event is redacted.
 pub static COPIES: Table = Table::new(30, "rooms.copies", Tuning::Misses);
@@ -99,6 +100,7 @@ pub static ALL: &[&Table] = &[
     &GIVEN_STATES,
     &VERDICTS,
     &REJUDGED,
+    &TIMES,
     &COPIES,
     &ERASURES,
 ];

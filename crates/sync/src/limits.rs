@@ -21,6 +21,9 @@ pub const PAGE_DEFAULT: usize = 10;
 /// Most events of a page of history.
 pub const PAGE_MAX: usize = 1_000;
 
+/// Events that a search for the one closest to a time may look at, until it meets one that the user may see.
+pub const TIME_SCAN_MAX: usize = 2_000;
+
 /// To-device messages in one answer; the rest follows in the next one, which comes at once.
 pub const TO_DEVICE_MAX: usize = 100;
 

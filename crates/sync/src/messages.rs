@@ -155,6 +155,26 @@ pub fn context(
     })
 }
 
+/// The event closest to a time in a direction, of those that the viewer gets to see: its ID, and the time that it names (HIST-10).
+pub fn closest(
+    reader: &dyn Read,
+    viewer: Viewer<'_>,
+    room: RoomNumber,
+    ts: u64,
+    backwards: bool,
+) -> Result<(String, u64), HistoryError> {
+    let sight = Sight::of(reader, room, viewer.user_id)?;
+    let eyes = sight.eyes(viewer.user_id);
+    for offset in query::by_time(reader, room, ts, backwards, limits::TIME_SCAN_MAX)? {
+        let Some(event) = query::event(reader, room, offset)? else { continue };
+        let position = Position::of(offset, &event.meta).filter(|position| position.live_before() < sight.end);
+        if position.is_some() && event.meta.is_shown() && eyes.see(reader, &event)? {
+            return Ok((event.pdu.event_id.as_str().to_owned(), event.pdu.origin_server_ts));
+        }
+    }
+    Err(HistoryError::NotFound)
+}
+
 /// The token beyond an event of a stretch, in the direction of reading.
 fn token_past(stretch: &Stretch, event: &StoredEvent) -> Token {
     let position = Position::of(event.offset, &event.meta).expect("what was found in a stretch has its place there");

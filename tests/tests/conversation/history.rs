@@ -126,3 +126,35 @@ fn bad_questions_about_history_are_refused() {
         alice.room_get(&room, &format!("/messages{query}")).refused_as(400, &codes);
     }
 }
+
+#[test]
+fn the_event_closest_to_a_time_is_one_that_the_user_may_see() {
+    let server = Server::start();
+    let (alice, bob, carol) = (server.user("alice"), server.user("bob"), server.user("carol"));
+    let room = alice.create_room(&json!({"preset": "public_chat"}));
+    alice.room_put(&room, "/state/m.room.history_visibility", &json!({"history_visibility": "joined"})).ok();
+    speak(&alice, &room, 3);
+    let mut hidden = alice.history(&room);
+    hidden.retain(|event| event["type"] == "m.room.message");
+    bob.join(&room).ok();
+    speak(&alice, &room, 2);
+    let all = alice.history(&room);
+    let closest = |user: &User, ts: u64, dir: &str| {
+        user.get(&format!("/v1/rooms/{}/timestamp_to_event?ts={ts}&dir={dir}", encode(&room)))
+    };
+    let first = &all[0];
+    let found = closest(&alice, 0, "f").ok();
+    assert_eq!((&found["event_id"], &found["origin_server_ts"]), (&first["event_id"], &first["origin_server_ts"]));
+    assert_eq!(closest(&alice, u64::MAX >> 12, "b").ok()["event_id"], all[all.len() - 1]["event_id"]);
+    let then = hidden[0]["origin_server_ts"].as_u64().expect("a time");
+    let seen = closest(&bob, then, "f").ok();
+    assert!(hidden.iter().all(|event| event["event_id"] != seen["event_id"]), "bob was not there: {seen}");
+    for event in &all {
+        let ts = event["origin_server_ts"].as_u64().expect("a time");
+        assert_eq!(closest(&alice, ts, "f").ok()["origin_server_ts"], ts, "as close as can be");
+        assert_eq!(closest(&alice, ts, "b").ok()["origin_server_ts"], ts);
+    }
+    assert_eq!(closest(&alice, 0, "b").body["errcode"], "M_NOT_FOUND", "nothing is older");
+    assert_eq!(closest(&carol, 0, "f").body["errcode"], "M_FORBIDDEN");
+    assert_eq!(closest(&alice, 0, "x").status, 400);
+}

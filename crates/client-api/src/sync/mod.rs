@@ -9,6 +9,7 @@ use engram_sync::Token;
 use crate::app::App;
 use crate::error::{ApiError, ApiResult};
 
+mod by_time;
 mod context;
 mod effects;
 mod events;
@@ -28,6 +29,7 @@ pub(crate) fn router() -> Router<Arc<App>> {
         .route("/_matrix/client/v3/rooms/{room}/initialSync", get(initial::room))
         .route("/_matrix/client/v3/rooms/{room}/messages", get(messages::get))
         .route("/_matrix/client/v3/rooms/{room}/context/{event}", get(context::get))
+        .route("/_matrix/client/v1/rooms/{room}/timestamp_to_event", get(by_time::get))
 }
 
 /// A token that a client has from an earlier answer.

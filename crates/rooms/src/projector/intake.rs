@@ -17,7 +17,9 @@ use crate::extremities::DUMMY_EVENT;
 use crate::query::{self, EventMeta, Place, RoomInfo, Verdict};
 use crate::rows;
 use crate::state::{self, Root};
-use crate::tables::{AUTH_CHILDREN, EVENT_IDS, EVENTS, HEADS, IDS, INFO, REASONS, ROOTS, TRANSACTIONS, VERDICTS};
+use crate::tables::{
+    AUTH_CHILDREN, EVENT_IDS, EVENTS, HEADS, IDS, INFO, REASONS, ROOTS, TIMES, TRANSACTIONS, VERDICTS,
+};
 use crate::types::RoomNumber;
 
 type Archived = v1::ArchivedInput<v1::Pdu>;
@@ -146,6 +148,9 @@ impl Arrival<'_> {
         let after = self.state_after(view, &before, judgement.0)?;
         let meta = self.store(view, Some(&before), place, &judgement)?;
         self.room.decided.judged(self.offset, meta.verdict);
+        if meta.verdict == Verdict::Accepted {
+            view.put(&TIMES, &rows::time_key(self.room.info.number, self.event.origin_server_ts, self.offset), &[]);
+        }
         if self.former.is_some() && meta.verdict == Verdict::Rejected {
             self.forget_rejected();
         }

@@ -62,7 +62,7 @@ impl Projector for RoomsProjector {
     }
 
     fn version(&self) -> u32 {
-        5
+        6
     }
 
     fn tables(&self) -> &'static [&'static Table] {

@@ -15,6 +15,7 @@ mod rooms;
 mod servers;
 mod states;
 mod timeline;
+mod times;
 mod visibility;
 
 use std::sync::Arc;
@@ -41,6 +42,7 @@ pub use self::servers::ServerSight;
 pub(crate) use self::states::{resolved_root_key, root_at};
 pub use self::states::{state_after, state_at, state_before, state_digest, state_entry};
 pub use self::timeline::timeline;
+pub use self::times::by_time;
 pub use self::visibility::{may_see, membership_at};
 use crate::state::Root;
 use crate::types::{Membership, RoomNumber};

@@ -1,0 +1,55 @@
+//! `GET /_matrix/client/v1/rooms/{roomId}/timestamp_to_event` (Getting events for a room)
+
+use std::sync::Arc;
+
+use axum::extract::State;
+use engram_rooms::query;
+use engram_sync::messages::{self, HistoryError};
+use serde::Deserialize;
+use serde_json::{Value, json};
+
+use crate::app::App;
+use crate::auth::Authed;
+use crate::blocking::blocking;
+use crate::error::{ApiError, ApiResult};
+use crate::json::Json;
+use crate::path::{Path, Query};
+use crate::rooms::viewer;
+
+#[derive(Deserialize)]
+pub(crate) struct Options {
+    ts: u64,
+    dir: Direction,
+}
+
+#[derive(Clone, Copy, Deserialize)]
+enum Direction {
+    #[serde(rename = "f")]
+    Forwards,
+    #[serde(rename = "b")]
+    Backwards,
+}
+
+pub(crate) async fn get(
+    State(app): State<Arc<App>>,
+    Path(room): Path<String>,
+    authed: Authed,
+    Query(Options { ts, dir }): Query<Options>,
+) -> ApiResult<Json<Value>> {
+    let backwards = matches!(dir, Direction::Backwards);
+    let found = blocking(move || {
+        let snapshot = app.views.snapshot();
+        let room = query::room(&*snapshot, &room)?.ok_or(HistoryError::Forbidden)?;
+        messages::closest(&*snapshot, viewer(&app, &authed), room.number, ts, backwards)
+    });
+    match found.await {
+        Ok((event_id, origin_server_ts)) => {
+            Ok(Json(json!({ "event_id": event_id, "origin_server_ts": origin_server_ts })))
+        }
+        Err(HistoryError::NotFound) => {
+            let direction = if backwards { "backward" } else { "forward" };
+            Err(ApiError::not_found(format!("There is no event from {ts} in {direction} direction that you may see.")))
+        }
+        Err(error) => Err(error.into()),
+    }
+}

@@ -1,0 +1,31 @@
+//! The events of a room by the time that they name, whatever the order in which they came.
+
+use std::ops::{Bound, ControlFlow};
+
+use engram_log::Offset;
+use engram_views::{Read, ViewError};
+
+use super::malformed;
+use crate::rows::time_key;
+use crate::tables::TIMES;
+use crate::types::RoomNumber;
+
+/// Accepted events of a room with `origin_server_ts >= ts`, the earliest first, or, if `backwards`, with `origin_server_ts <= ts`, the
+/// latest first; at most `limit`.
+pub fn by_time(
+    reader: &dyn Read,
+    room: RoomNumber,
+    ts: u64,
+    backwards: bool,
+    limit: usize,
+) -> Result<Vec<Offset>, ViewError> {
+    let (from, to) = if backwards { (0, ts) } else { (ts, u64::MAX) };
+    let (from, to) = (time_key(room, from, Offset::ZERO), time_key(room, to, Offset(u64::MAX)));
+    let mut keys = Vec::new();
+    let mut visit = |key: &[u8], _: &[u8]| {
+        keys.push(key.last_chunk().map(|offset| Offset::from_be_bytes(*offset)));
+        if keys.len() < limit { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
+    };
+    reader.scan(&TIMES, Bound::Included(&from), Bound::Included(&to), backwards, &mut visit)?;
+    keys.into_iter().map(|offset| offset.ok_or_else(|| malformed(&TIMES, "a key is too short"))).collect()
+}
