@@ -1,6 +1,8 @@
-//! Paging through a room's history: `/messages` and `/context`.
+//! A room's history: `/messages`, `/context` and `/timestamp_to_event`.
 //!
 //! The order is that of arrival, as in /sync, so tokens fit both ways. History visibility and ignored users apply to every event.
+
+use std::ops::ControlFlow;
 
 use engram_log::Offset;
 use engram_matrix::history::HistoryVisibility;
@@ -165,14 +167,19 @@ pub fn closest(
 ) -> Result<(String, u64), HistoryError> {
     let sight = Sight::of(reader, room, viewer.user_id)?;
     let eyes = sight.eyes(viewer.user_id);
-    for offset in query::by_time(reader, room, ts, backwards, limits::TIME_SCAN_MAX)? {
-        let Some(event) = query::event(reader, room, offset)? else { continue };
-        let position = Position::of(offset, &event.meta).filter(|position| position.live_before() < sight.end);
-        if position.is_some() && event.meta.is_shown() && eyes.see(reader, &event)? {
-            return Ok((event.pdu.event_id.as_str().to_owned(), event.pdu.origin_server_ts));
+    let (mut looked_at, mut found) = (0, None);
+    query::by_time(reader, room, ts, backwards, &mut |offset| {
+        looked_at += 1;
+        if let Some(event) = query::event(reader, room, offset)? {
+            let position = Position::of(offset, &event.meta).filter(|position| position.live_before() < sight.end);
+            if position.is_some() && event.meta.is_shown() && eyes.see(reader, &event)? {
+                found = Some((event.pdu.event_id.as_str().to_owned(), event.pdu.origin_server_ts));
+            }
         }
-    }
-    Err(HistoryError::NotFound)
+        let is_done = found.is_some() || looked_at == limits::TIME_SCAN_MAX;
+        Ok(if is_done { ControlFlow::Break(()) } else { ControlFlow::Continue(()) })
+    })?;
+    found.ok_or(HistoryError::NotFound)
 }
 
 /// The token beyond an event of a stretch, in the direction of reading.

@@ -10,22 +10,26 @@ use crate::rows::time_key;
 use crate::tables::TIMES;
 use crate::types::RoomNumber;
 
-/// Accepted events of a room with `origin_server_ts >= ts`, the earliest first, or, if `backwards`, with `origin_server_ts <= ts`, the
-/// latest first; at most `limit`.
+/// Visits accepted events of a room with `origin_server_ts >= ts`, the earliest first, or, if `backwards`, with `origin_server_ts <= ts`, the
+/// latest first, until the visitor has had enough.
 pub fn by_time(
     reader: &dyn Read,
     room: RoomNumber,
     ts: u64,
     backwards: bool,
-    limit: usize,
-) -> Result<Vec<Offset>, ViewError> {
+    visit: &mut dyn FnMut(Offset) -> Result<ControlFlow<()>, ViewError>,
+) -> Result<(), ViewError> {
     let (from, to) = if backwards { (0, ts) } else { (ts, u64::MAX) };
     let (from, to) = (time_key(room, from, Offset::ZERO), time_key(room, to, Offset(u64::MAX)));
-    let mut keys = Vec::new();
-    let mut visit = |key: &[u8], _: &[u8]| {
-        keys.push(key.last_chunk().map(|offset| Offset::from_be_bytes(*offset)));
-        if keys.len() < limit { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
+    let mut result = Ok(());
+    let mut at = |key: &[u8], _: &[u8]| {
+        let offset = key.last_chunk().map(|offset| Offset::from_be_bytes(*offset));
+        let visited = offset.ok_or_else(|| malformed(&TIMES, "a key is too short")).and_then(&mut *visit);
+        visited.unwrap_or_else(|error| {
+            result = Err(error);
+            ControlFlow::Break(())
+        })
     };
-    reader.scan(&TIMES, Bound::Included(&from), Bound::Included(&to), backwards, &mut visit)?;
-    keys.into_iter().map(|offset| offset.ok_or_else(|| malformed(&TIMES, "a key is too short"))).collect()
+    reader.scan(&TIMES, Bound::Included(&from), Bound::Included(&to), backwards, &mut at)?;
+    result
 }
