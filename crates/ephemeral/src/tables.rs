@@ -3,15 +3,15 @@
 //! Parts of keys and rows are written as the module `key` says.
 
 use engram_log::Offset;
-use engram_views::{Table, Tuning};
+use engram_views::Table;
 
 use crate::key::Key;
 
 /// room, user, receipt type (texts), thread (optional text) → event (text), time (number), offset of the record.
-pub static RECEIPTS: Table = Table::new(64, "ephemeral.receipts", Tuning::Points);
+pub static RECEIPTS: Table = Table::new(64, "ephemeral.receipts");
 
 /// room (text), offset of the record → user, receipt type (texts), thread (optional text). One row for each row of `receipts`.
-pub static RECEIPT_CHANGES: Table = Table::new(65, "ephemeral.receipt_changes", Tuning::Scans);
+pub static RECEIPT_CHANGES: Table = Table::new(65, "ephemeral.receipt_changes");
 
 /// All tables, in the order of their numbers.
 pub static ALL: &[&Table] = &[&RECEIPTS, &RECEIPT_CHANGES];

@@ -3,10 +3,10 @@
 use std::ops::{Bound, ControlFlow};
 
 use engram_log::{InputRef, Offset, Record};
-use engram_views::{Apply, ProjectError, Projector, Read, Table, Tuning, ViewError};
+use engram_views::{Apply, ProjectError, Projector, Read, Table, ViewError};
 
 /// record (u64) → nothing: its payload was to go.
-pub static ANNOUNCED: Table = Table::new(80, "erasures.announced", Tuning::Scans);
+pub static ANNOUNCED: Table = Table::new(80, "erasures.announced");
 
 static TABLES: &[&Table] = &[&ANNOUNCED];
 

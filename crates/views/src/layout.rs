@@ -99,12 +99,12 @@ fn take_name(row: &mut &[u8]) -> Option<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::table::{Table, Tuning};
+    use crate::table::Table;
 
     #[test]
     fn both_rows_survive_the_way_there_and_back() {
-        static ONE: Table = Table::new(3, "rooms.one", Tuning::Points);
-        static TWO: Table = Table::new(4, "rooms.two", Tuning::Points);
+        static ONE: Table = Table::new(3, "rooms.one");
+        static TWO: Table = Table::new(4, "rooms.two");
         static BOTH: [&Table; 2] = [&ONE, &TWO];
         let view = |name, tables, cursor| View {
             name,

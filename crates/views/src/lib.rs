@@ -45,5 +45,5 @@ pub use memory::Memory;
 pub use projector::{Apply, Observer, Projector};
 pub use read::{Read, ReadExt, Value, Visit};
 pub use replay::{Progress, Until};
-pub use table::{Table, Tuning};
+pub use table::Table;
 pub use views::{Options, Snapshot, Views, WaitApplied};

@@ -10,16 +10,16 @@ use std::sync::Arc;
 use engram_log::{Input, InputRef, Record};
 use engram_log_format::v1;
 use engram_views::testing::{MemoryLog, scratch_dir};
-use engram_views::{Apply, Options, ProjectError, Projector, Read, ReadExt, Snapshot, Table, Tuning, ViewError, Views};
+use engram_views::{Apply, Options, ProjectError, Projector, Read, ReadExt, Snapshot, Table, ViewError, Views};
 
 /// Key: name. Value: how often it was seen, u64.
-pub(crate) static COUNTS: Table = Table::new(200, "toy.counts", Tuning::Points);
+pub(crate) static COUNTS: Table = Table::new(200, "toy.counts");
 /// Key: count u64, name. Value: offset of the record that brought it there, u64.
-pub(crate) static RANKING: Table = Table::new(201, "toy.ranking", Tuning::Scans);
+pub(crate) static RANKING: Table = Table::new(201, "toy.ranking");
 /// Key: `sum`. Value: a chain over everything seen, u64.
-pub(crate) static SUMS: Table = Table::new(202, "toy.sums", Tuning::Misses);
+pub(crate) static SUMS: Table = Table::new(202, "toy.sums");
 /// Key: user name. Value: as set last.
-pub(crate) static NAMES: Table = Table::new(210, "tiny.names", Tuning::Points);
+pub(crate) static NAMES: Table = Table::new(210, "tiny.names");
 
 /// Counts names, ranks them, and evicts the last of the ranking when it gets long.
 #[derive(Default)]
