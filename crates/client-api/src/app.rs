@@ -3,6 +3,10 @@
 use std::sync::Arc;
 
 use engram_ephemeral::{Ephemeral, Live};
+use engram_http::ApiResult;
+use engram_http::threads::Readers;
+use engram_http::uia::Uia;
+use engram_http::writers::Writers;
 use engram_log_format::{Offset, TimestampMs};
 use engram_rooms::writer::RoomServer;
 use engram_sync::SyncServer;
@@ -10,10 +14,7 @@ use engram_users::Users;
 use engram_views::Views;
 use tokio::sync::watch;
 
-use crate::blocking::Writers;
-use crate::error::ApiResult;
-use crate::register_admin::Nonces;
-use crate::uia::Sessions;
+use crate::nonces::Nonces;
 
 /// What the operator decided, as far as the client API needs it.
 #[derive(Clone, Debug)]
@@ -58,8 +59,10 @@ pub struct App {
     pub writers: Arc<Writers>,
     /// Nonces of shared-secret registration.
     pub register_nonces: Nonces,
-    /// User-interactive authentication that is under way.
-    pub uia: Sessions,
+    /// User-interactive authentication.
+    pub uia: Uia,
+    /// Threads for the parts of a long poll that read views.
+    pub readers: Readers,
     /// The clock.
     pub clock: Clock,
     /// The random source.

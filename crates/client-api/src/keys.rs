@@ -4,7 +4,9 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use axum::extract::State;
+use engram_http::json::{Body, Json};
+use engram_http::path::Query;
+use engram_http::{ApiError, ApiResult, Authed, State};
 use engram_log::Offset;
 use engram_sync::Token;
 use engram_users::query;
@@ -13,11 +15,7 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 
 use crate::app::App;
-use crate::auth::Authed;
-use crate::error::{ApiError, ApiResult};
-use crate::json::{Body, Json};
 use crate::membership::share_a_room;
-use crate::path::Query;
 
 pub(crate) async fn upload(
     State(app): State<Arc<App>>,
@@ -34,7 +32,7 @@ pub(crate) struct Asked {
     device_keys: BTreeMap<String, Vec<String>>,
 }
 
-pub(crate) async fn query(
+pub(crate) fn query(
     State(app): State<Arc<App>>,
     session: Authed,
     Body(Asked { device_keys }): Body<Asked>,
@@ -69,7 +67,7 @@ pub(crate) struct Span {
     to: String,
 }
 
-pub(crate) async fn changes(
+pub(crate) fn changes(
     State(app): State<Arc<App>>,
     session: Authed,
     Query(Span { from, to }): Query<Span>,

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use engram_http::{ApiError, ApiResult};
 use engram_log::Offset;
 use engram_rooms::writer::{Change, MembershipRequest, Profile};
 use engram_rooms::{Membership, query};
@@ -9,7 +10,6 @@ use engram_views::{Read, ViewError};
 use serde_json::value::RawValue;
 
 use crate::app::App;
-use crate::error::{ApiError, ApiResult};
 
 /// Whether a user is joined to a room.
 pub(crate) fn is_joined(reader: &dyn Read, room_id: &str, user_id: &str) -> Result<bool, ViewError> {

@@ -3,19 +3,17 @@
 
 use std::sync::Arc;
 
-use axum::extract::State;
 use engram_ephemeral::ReceiptRequest;
+use engram_http::json::{Body, Empty, OptionalBody};
+use engram_http::path::Path;
+use engram_http::{ApiError, ApiResult, Authed, State};
 use engram_rooms::query;
 use serde::Deserialize;
 use serde_json::json;
 use serde_json::value::to_raw_value;
 
 use crate::app::App;
-use crate::auth::Authed;
-use crate::error::{ApiError, ApiResult};
-use crate::json::{Body, Empty, OptionalBody};
 use crate::membership::must_be_joined;
-use crate::path::Path;
 
 #[derive(Deserialize)]
 pub(crate) struct Thread {

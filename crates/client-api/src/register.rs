@@ -3,19 +3,17 @@
 
 use std::sync::Arc;
 
-use axum::extract::State;
+use bytes::Bytes;
+use engram_http::json::{Json, RawBody, RawJson};
+use engram_http::path::Query;
+use engram_http::uia::{Flows, Passed, Purpose, Request, Stage};
+use engram_http::{ApiError, ApiResult, ClientAddress, State};
 use engram_users::writer::{RegisterRequest, Registered};
 use serde::Deserialize;
 use serde_json::{Value, json};
 
 use crate::app::App;
-use crate::auth::ClientAddress;
-use crate::blocking::blocking;
-use crate::error::{ApiError, ApiResult};
-use crate::json::{Json, RawBody};
 use crate::limits;
-use crate::path::Query;
-use crate::uia::{self, Flows, Operation, Stage};
 
 const OPEN: Flows = &[&[Stage::Dummy]];
 const BY_TOKEN: Flows = &[&[Stage::RegistrationToken]];
@@ -43,38 +41,42 @@ pub(crate) async fn register(
     State(app): State<Arc<App>>,
     address: ClientAddress,
     Query(Kind { kind }): Query<Kind>,
-    RawBody(body): RawBody<{ limits::BODY_BYTES_MAX_ANONYMOUS }>,
-) -> ApiResult<Json<Value>> {
-    let operation = Operation { name: "register".to_owned(), user_id: None };
-    let request = uia::Request::<Wanted>::read(&app.uia, &operation, &body, app.now())?;
+    RawBody(body): RawBody,
+) -> ApiResult<RawJson<Bytes>> {
+    let purpose = Purpose { name: "register".to_owned(), user_id: None };
+    let request = app.uia.read::<Wanted>(purpose, &body)?;
     match kind.as_deref() {
         None | Some("user") => {}
         Some("guest") => return register_guest(&app, request.parameters, address).await,
         Some(_) => return Err(ApiError::invalid_param("`kind` is `user` or `guest`.")),
     }
-    let upgraded_guest = guest_to_upgrade(&app, &request.parameters)?;
-    refuse_early(&app, &request, upgraded_guest.is_some()).await?;
+    let mut upgraded_guest = None;
+    if !request.is_answered() {
+        upgraded_guest = guest_to_upgrade(&app, &request.parameters)?;
+        refuse_early(&app, &request, upgraded_guest.is_some())?;
+    }
     let flows = if app.config.registration_open { OPEN } else { BY_TOKEN };
-    let passed = uia::authenticate(&app, &operation, &request, flows).await?;
-    let wanted = request.parameters;
-    let registration = RegisterRequest {
-        localpart: wanted.username,
-        password: wanted.password,
-        device_id: wanted.device_id,
-        initial_device_display_name: wanted.initial_device_display_name,
-        inhibit_login: wanted.inhibit_login,
-        registration_token: passed.registration_token,
-        upgraded_guest,
-        ip: address.text(),
-        ..RegisterRequest::default()
+    let register = async |wanted: Wanted, passed: Passed| {
+        let registration = RegisterRequest {
+            localpart: wanted.username,
+            password: wanted.password,
+            device_id: wanted.device_id,
+            initial_device_display_name: wanted.initial_device_display_name,
+            inhibit_login: wanted.inhibit_login,
+            registration_token: passed.registration_token,
+            upgraded_guest,
+            ip: address.text(),
+            ..RegisterRequest::default()
+        };
+        let users = Arc::clone(&app.users);
+        let registered = app.writers().hash(move || users.register(registration)).await?;
+        Ok(rendered(&app, registered))
     };
-    let users = Arc::clone(&app.users);
-    let registered = app.writers().hash(move || users.register(registration)).await?;
-    Ok(Json(rendered(&app, registered)))
+    app.uia.perform(request, flows, register).await
 }
 
 /// What cannot succeed is refused before anybody has to authenticate for it.
-async fn refuse_early(app: &Arc<App>, request: &uia::Request<Wanted>, keeps_user_id: bool) -> ApiResult<()> {
+fn refuse_early(app: &App, request: &Request<Wanted>, keeps_user_id: bool) -> ApiResult<()> {
     let wanted = &request.parameters;
     if wanted.login_type.as_deref() == Some("m.login.application_service") {
         return Err(ApiError::forbidden("No application service may register accounts here."));
@@ -86,8 +88,7 @@ async fn refuse_early(app: &Arc<App>, request: &uia::Request<Wanted>, keeps_user
         return Err(ApiError::missing_param("`password` is missing."));
     }
     if let Some(username) = wanted.username.clone().filter(|_| !keeps_user_id) {
-        let users = Arc::clone(&app.users);
-        blocking(move || users.check_available(&username)).await?;
+        app.users.check_available(&username)?;
     }
     Ok(())
 }
@@ -108,7 +109,7 @@ fn guest_to_upgrade(app: &App, wanted: &Wanted) -> ApiResult<Option<String>> {
     }
 }
 
-async fn register_guest(app: &Arc<App>, wanted: Wanted, address: ClientAddress) -> ApiResult<Json<Value>> {
+async fn register_guest(app: &Arc<App>, wanted: Wanted, address: ClientAddress) -> ApiResult<RawJson<Bytes>> {
     if !app.config.guests {
         return Err(ApiError::forbidden("This server has no guests."));
     }
@@ -121,7 +122,7 @@ async fn register_guest(app: &Arc<App>, wanted: Wanted, address: ClientAddress) 
     };
     let users = Arc::clone(&app.users);
     let registered = app.writers().write(move || users.register(registration)).await?;
-    Ok(Json(rendered(app, registered)))
+    Ok(RawJson(rendered(app, registered).to_string().into()))
 }
 
 /// The response to a registration.
@@ -139,11 +140,11 @@ pub(crate) struct Username {
     username: String,
 }
 
-pub(crate) async fn available(
+pub(crate) fn available(
     State(app): State<Arc<App>>,
     Query(Username { username }): Query<Username>,
 ) -> ApiResult<Json<Value>> {
-    blocking(move || app.users.check_available(&username)).await?;
+    app.users.check_available(&username)?;
     Ok(Json(json!({ "available": true })))
 }
 
@@ -152,10 +153,10 @@ pub(crate) struct Token {
     token: String,
 }
 
-pub(crate) async fn token_validity(
+pub(crate) fn token_validity(
     State(app): State<Arc<App>>,
     Query(Token { token }): Query<Token>,
 ) -> ApiResult<Json<Value>> {
-    let valid = blocking(move || app.users.check_registration_token(&token)).await?;
+    let valid = app.users.check_registration_token(&token)?;
     Ok(Json(json!({ "valid": valid })))
 }

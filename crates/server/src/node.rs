@@ -6,13 +6,17 @@
 use std::path::Path;
 use std::sync::Arc;
 
-use engram_client_api::blocking::Writers;
-use engram_client_api::register_admin::Nonces;
-use engram_client_api::uia::Sessions;
-use engram_client_api::{App, ClientApi, SyncEffects};
+use engram_client_api::nonces::Nonces;
+use engram_client_api::{App, SyncEffects};
 use engram_ephemeral::{Ephemeral, EphemeralProjector, Live, LiveObserver};
 use engram_eraser::{Eraser, ErasuresProjector};
 use engram_failpoints::{Point, reached};
+use engram_http::Front;
+use engram_http::admission::Unlimited;
+use engram_http::front::{FrontParts, Operations};
+use engram_http::threads::Threads;
+use engram_http::uia::Uia;
+use engram_http::writers::Writers;
 use engram_log::{AppendError, EmbeddedLog, FsStorage, Log, OpenError};
 use engram_rooms::RoomsProjector;
 use engram_rooms::writer::{CrowdWatch, Parts, RoomServer};
@@ -63,6 +67,9 @@ pub enum NodeError {
     /// The views cannot be opened.
     #[error("{}", what_to_do(.0))]
     Views(#[from] ProjectError),
+    /// The operating system gave no threads.
+    #[error("cannot start threads: {0}. Nothing was changed; look at the limits of processes and memory")]
+    Threads(std::io::Error),
     /// There is no signing key.
     #[error(transparent)]
     Key(#[from] SigningKeyError),
@@ -100,8 +107,10 @@ pub struct Node {
     pub eraser: Eraser,
     /// The state of the client API, with all writers.
     pub app: Arc<App>,
-    /// The client API.
-    pub client_api: ClientApi,
+    /// Everything that HTTP is served with.
+    pub front: Front,
+    /// Where requests run.
+    pub threads: Arc<Threads>,
     /// A registration token, to be shown once, as long as nobody has an account and nobody could get one without.
     pub first_token: Option<String>,
 }
@@ -146,7 +155,9 @@ impl Node {
         }
         let ephemeral = Arc::new(ephemeral);
         let effects = Arc::new(SyncEffects::new(users.clone(), ephemeral.clone()));
-        let (sync, hub) = SyncServer::new(views.clone(), live.clone(), effects, clock.clone());
+        let threads = Threads::start(cores()).map_err(NodeError::Threads)?;
+        let readers = threads.readers().handle().clone();
+        let (sync, hub) = SyncServer::new(views.clone(), live.clone(), effects, clock.clone(), readers);
         let observers: Vec<Box<dyn Observer>> =
             vec![Box::new(LiveObserver(live.clone())), hub, Box::new(CrowdWatch(rooms.clone()))];
         views.start(observers);
@@ -159,6 +170,15 @@ impl Node {
         });
         let (full_log, full_views) = (log.clone(), views.clone());
         let disk_full = Box::new(move || full_log.is_disk_full() || full_views.wait_for_space());
+        let writers = Arc::new(Writers::new(cores(), disk_full));
+        let server_name = config.server_name.clone();
+        let uia = Uia::new(users.clone(), writers.clone(), server_name, clock.clone(), random.clone());
+        let front_parts = FrontParts {
+            users: users.clone(),
+            threads: threads.clone(),
+            admission: Box::new(Unlimited),
+            servers: None,
+        };
         let app = Arc::new(App {
             config: api_config(config),
             views: views.clone(),
@@ -167,14 +187,18 @@ impl Node {
             ephemeral,
             sync,
             live,
-            writers: Arc::new(Writers::new(cores(), disk_full)),
+            writers,
             register_nonces: Nonces::default(),
-            uia: Sessions::default(),
+            uia,
+            readers: threads.readers(),
             clock: clock.clone(),
             random: random.clone(),
             stopping,
         });
-        Ok(Self { log, views, eraser, client_api: ClientApi::new(app.clone()), app, first_token })
+        let mut operations = Operations::default();
+        operations.add(engram_client_api::operations(), &app);
+        let front = Front::new(operations, front_parts);
+        Ok(Self { log, views, eraser, front, threads, app, first_token })
     }
 
     /// Applies and seals what was taken. To be called when no request is under way any more.

@@ -18,6 +18,10 @@ use crate::scrub;
 /// How long requests under way may take once the server is to stop. Long polls end at once.
 const DRAIN_TIMEOUT: Duration = Duration::from_secs(5);
 
+/// Threads of the main runtime that may block. Nothing that anybody waits for runs there: readers and writers have threads of
+/// their own.
+const HINT_THREADS_MAX: usize = 16;
+
 /// How often rooms with too many branches are looked after.
 const BRANCHES_CHECK: Duration = Duration::from_secs(10);
 /// How often expired typing is looked for.
@@ -50,6 +54,7 @@ pub enum ServeError {
 pub fn serve(config: &Config) -> Result<(), ServeError> {
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(node::cores())
+        .max_blocking_threads(HINT_THREADS_MAX)
         .enable_all()
         .build()
         .map_err(ServeError::Runtime)?;
@@ -61,6 +66,7 @@ pub fn serve(config: &Config) -> Result<(), ServeError> {
     // Whatever still runs holds parts of the node, so it ends before the log is closed.
     stop.send_replace(true);
     runtime.shutdown_timeout(DRAIN_TIMEOUT);
+    node.threads.shut_down(DRAIN_TIMEOUT);
     reached(Point::StopDrained);
     drop(scrubbing);
     let closed = node.close();
@@ -78,7 +84,7 @@ async fn run(
 ) -> Result<(), ServeError> {
     let (alive, mut last_gone) = mpsc::channel(1);
     let shared = Shared {
-        api: node.client_api.clone(),
+        front: node.front.clone(),
         stopping: stopping.clone(),
         alive,
         connections_max: config.connections_max,
@@ -94,8 +100,8 @@ async fn run(
         tokio::spawn(listener.accept(shared.clone()));
     }
     drop(shared);
-    tokio::spawn(expire_typing(Arc::clone(&node.app)));
-    tokio::spawn(join_branches(Arc::clone(&node.app)));
+    node.threads.writers().spawn(expire_typing(Arc::clone(&node.app)));
+    node.threads.writers().spawn(join_branches(Arc::clone(&node.app)));
     let ended = tokio::select! {
         () = signals.received() => Ok(()),
         // No record ever has this offset: the wait ends only when the views do.
@@ -143,7 +149,7 @@ async fn expire_typing(app: Arc<engram_client_api::App>) {
         }
         let ephemeral = Arc::clone(&app.ephemeral);
         // A log that takes nothing is on its way down and says so elsewhere.
-        let _ = engram_client_api::blocking::blocking(move || ephemeral.expire(now)).await;
+        let _ = tokio::task::spawn_blocking(move || ephemeral.expire(now)).await;
     }
 }
 
@@ -156,7 +162,7 @@ async fn join_branches(app: Arc<engram_client_api::App>) {
             () = app.stopped() => return,
         }
         let rooms = Arc::clone(&app.rooms);
-        let _ = engram_client_api::blocking::blocking(move || rooms.join_crowded()).await;
+        let _ = tokio::task::spawn_blocking(move || rooms.join_crowded()).await;
     }
 }
 

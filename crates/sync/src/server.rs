@@ -7,6 +7,7 @@ use bytes::Bytes;
 use engram_ephemeral::Live;
 use engram_log::{Offset, TimestampMs};
 use engram_views::{Observer, Snapshot, Stopped, ViewError, Views};
+use tokio::runtime::Handle;
 use tokio::time::sleep;
 
 use crate::content::{Context, account, devices};
@@ -85,6 +86,8 @@ pub(crate) struct Inner {
     pub(crate) live: Arc<Live>,
     effects: Arc<dyn Effects>,
     pub(crate) clock: Clock,
+    /// Threads that may read the views for as long as it takes.
+    pub(crate) readers: Handle,
 }
 
 impl SyncServer {
@@ -95,10 +98,11 @@ impl SyncServer {
         live: Arc<Live>,
         effects: Arc<dyn Effects>,
         clock: Clock,
+        readers: Handle,
     ) -> (Arc<Self>, Box<dyn Observer>) {
         let hub = Arc::new(Hub::new(Arc::clone(&views)));
         let observer = HubObserver::new(Arc::clone(&hub), Arc::clone(&views), Arc::clone(&live));
-        let inner = Arc::new(Inner { hub, views, live, effects, clock });
+        let inner = Arc::new(Inner { hub, views, live, effects, clock, readers });
         (Arc::new(Self { inner }), Box::new(observer))
     }
 
@@ -171,7 +175,8 @@ impl Inner {
             return Ok(answer);
         }
         let (inner, request, user) = (Arc::clone(self), Arc::clone(request), Arc::clone(user));
-        let task = tokio::task::spawn_blocking(move || inner.full_answer(&request, &user, since));
+        let readers = inner.readers.clone();
+        let task = readers.spawn_blocking(move || inner.full_answer(&request, &user, since));
         match task.await {
             Ok(answer) => answer,
             // Blocking tasks are never aborted, so it panicked: the panic belongs to the request that caused it.

@@ -2,16 +2,14 @@
 
 use std::sync::Arc;
 
-use axum::extract::State;
 use axum::response::IntoResponse;
+use engram_http::json::{Body, Json};
+use engram_http::{ApiError, ApiResult, Authed, State};
 use engram_rooms::writer::{CreateRoom, InitialEvent, Preset};
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
 
 use crate::app::App;
-use crate::auth::Authed;
-use crate::error::{ApiError, ApiResult};
-use crate::json::{Body, Json};
 use crate::limits;
 use crate::membership::profile;
 
@@ -70,7 +68,6 @@ pub(crate) async fn post(
     authed: Authed,
     Body(request): Body<Request>,
 ) -> ApiResult<impl IntoResponse> {
-    authed.no_guest()?;
     if !request.invite_3pid.is_empty() {
         let why = "Third-party invites need an identity server, which this server does not talk to.";
         return Err(ApiError::new(axum::http::StatusCode::FORBIDDEN, "M_THREEPID_DENIED", why));

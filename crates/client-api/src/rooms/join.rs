@@ -3,22 +3,20 @@
 
 use std::sync::Arc;
 
-use axum::extract::State;
 use axum::response::IntoResponse;
+use engram_http::json::{Json, OptionalBody};
+use engram_http::path::Path;
+use engram_http::readable::guests_may_join;
+use engram_http::{ApiError, ApiResult, Authed, State};
 use engram_rooms::query;
 use engram_rooms::writer::{Change, MembershipRequest};
 use engram_views::Read;
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
 
-use super::access::guests_may_join;
 use super::upgrade::{carry_over, predecessor};
 use crate::app::App;
-use crate::auth::Authed;
-use crate::error::{ApiError, ApiResult};
-use crate::json::{Json, OptionalBody};
 use crate::membership::profile;
-use crate::path::Path;
 
 #[derive(Deserialize)]
 pub(crate) struct Request {
@@ -43,7 +41,6 @@ pub(crate) async fn knock(
     authed: Authed,
     OptionalBody(request): OptionalBody<Request>,
 ) -> ApiResult<impl IntoResponse> {
-    authed.no_guest()?;
     enter(&app, &room, &authed, &request, Change::Knock).await
 }
 

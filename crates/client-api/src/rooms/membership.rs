@@ -2,16 +2,14 @@
 
 use std::sync::Arc;
 
-use axum::extract::State;
+use engram_http::json::{Body, Empty, OptionalBody};
+use engram_http::path::Path;
+use engram_http::{ApiError, ApiResult, Authed, State};
 use engram_rooms::writer::{Change, MembershipRequest, Profile};
 use serde::Deserialize;
 
 use crate::app::App;
-use crate::auth::Authed;
-use crate::error::{ApiError, ApiResult};
-use crate::json::{Body, Empty, OptionalBody};
 use crate::membership::profile;
-use crate::path::Path;
 
 /// Whom it concerns, and why.
 #[derive(Deserialize)]
@@ -41,7 +39,6 @@ pub(crate) async fn invite(
     authed: Authed,
     Body(invite): Body<Invite>,
 ) -> ApiResult<Empty> {
-    authed.no_guest()?;
     let Some(user_id) = invite.user_id else {
         if invite.medium.is_some() {
             let why = "Third-party invites need an identity server, which this server does not talk to.";

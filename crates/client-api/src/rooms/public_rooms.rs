@@ -6,7 +6,9 @@
 use std::cmp::Reverse;
 use std::sync::Arc;
 
-use axum::extract::State;
+use engram_http::json::{Json, OptionalBody};
+use engram_http::path::Query;
+use engram_http::{ApiError, ApiResult, State};
 use engram_log::Offset;
 use engram_matrix::history::HistoryVisibility;
 use engram_matrix::join_rules::JoinRule;
@@ -17,12 +19,7 @@ use engram_views::{Read, ViewError};
 use serde::{Deserialize, Serialize};
 
 use crate::app::App;
-use crate::auth::Authed;
-use crate::blocking::blocking;
-use crate::error::{ApiError, ApiResult};
-use crate::json::{Json, OptionalBody};
 use crate::limits::PUBLIC_ROOMS_MAX;
-use crate::path::Query;
 
 #[derive(Deserialize)]
 pub(crate) struct Page {
@@ -80,19 +77,18 @@ pub(crate) struct Answer {
     prev_batch: Option<String>,
 }
 
-pub(crate) async fn get(State(app): State<Arc<App>>, Query(page): Query<Page>) -> ApiResult<Json<Answer>> {
+pub(crate) fn get(State(app): State<Arc<App>>, Query(page): Query<Page>) -> ApiResult<Json<Answer>> {
     check_server(&app, page.server.as_deref())?;
-    list(app, Wanted::default(), page.limit, page.since).await
+    list(&app, &Wanted::default(), page.limit, page.since)
 }
 
-pub(crate) async fn post(
+pub(crate) fn post(
     State(app): State<Arc<App>>,
-    _authed: Authed,
     Query(Where { server }): Query<Where>,
     OptionalBody(search): OptionalBody<Search>,
 ) -> ApiResult<Json<Answer>> {
     check_server(&app, server.as_deref())?;
-    list(app, search.filter, search.limit, search.since).await
+    list(&app, &search.filter, search.limit, search.since)
 }
 
 /// Directories of other servers are asked for over federation, which this server does not speak yet.
@@ -105,7 +101,7 @@ fn check_server(app: &App, server: Option<&str>) -> ApiResult<()> {
     }
 }
 
-async fn list(app: Arc<App>, wanted: Wanted, limit: Option<usize>, since: Option<String>) -> ApiResult<Json<Answer>> {
+fn list(app: &App, wanted: &Wanted, limit: Option<usize>, since: Option<String>) -> ApiResult<Json<Answer>> {
     let skip: usize = match since {
         None => 0,
         Some(since) => {
@@ -114,7 +110,7 @@ async fn list(app: Arc<App>, wanted: Wanted, limit: Option<usize>, since: Option
         }
     };
     let limit = limit.unwrap_or(PUBLIC_ROOMS_MAX).min(PUBLIC_ROOMS_MAX);
-    let mut rooms = blocking(move || matching(&*app.views.snapshot(), &wanted)).await?;
+    let mut rooms = matching(&*app.views.snapshot(), wanted)?;
     rooms.sort_by(|one, other| {
         (Reverse(one.num_joined_members), &one.room_id).cmp(&(Reverse(other.num_joined_members), &other.room_id))
     });

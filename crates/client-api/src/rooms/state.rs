@@ -3,7 +3,10 @@
 
 use std::sync::Arc;
 
-use axum::extract::State;
+use engram_http::json::{ObjectBody, RawJson};
+use engram_http::path::{Path, Query};
+use engram_http::readable::{guests_may_join, readable, viewer};
+use engram_http::{ApiError, ApiResult, Authed, State};
 use engram_log::Offset;
 use engram_rooms::query::{self, Viewer};
 use engram_rooms::types::RoomNumber;
@@ -12,14 +15,9 @@ use engram_views::Read;
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
-use super::access::{guests_may_join, readable};
 use super::send::answer;
 use crate::app::App;
-use crate::auth::Authed;
-use crate::error::{ApiError, ApiResult};
-use crate::json::{ObjectBody, RawJson};
 use crate::membership::dismiss_guests;
-use crate::path::{Path, Query};
 
 /// Whether the content alone is wanted, or the whole event.
 #[derive(Deserialize)]
@@ -38,10 +36,10 @@ enum Format {
 
 type AppState = State<Arc<App>>;
 
-pub(crate) async fn all(State(app): AppState, Path(room): Path<String>, authed: Authed) -> ApiResult<RawJson<String>> {
+pub(crate) fn all(State(app): AppState, Path(room): Path<String>, authed: Authed) -> ApiResult<RawJson<String>> {
     let snapshot = app.views.snapshot();
     let readable = readable(&*snapshot, &room, &authed.user_id)?;
-    let viewer = viewer(&app, &authed);
+    let viewer = viewer(&authed, app.now());
     let mut events = Vec::new();
     for (_, offset) in engram_rooms::state::entries(&*snapshot, readable.state)? {
         events.push(rendered(&*snapshot, readable.room.number, offset, viewer)?);
@@ -49,7 +47,7 @@ pub(crate) async fn all(State(app): AppState, Path(room): Path<String>, authed: 
     Ok(RawJson(format!("[{}]", events.join(","))))
 }
 
-pub(crate) async fn get(
+pub(crate) fn get(
     State(app): AppState,
     Path((room, event_type, state_key)): Path<(String, String, String)>,
     authed: Authed,
@@ -58,7 +56,7 @@ pub(crate) async fn get(
     one(&app, &room, &event_type, &state_key, &authed, &options)
 }
 
-pub(crate) async fn get_unkeyed(
+pub(crate) fn get_unkeyed(
     State(app): AppState,
     Path((room, event_type)): Path<(String, String)>,
     authed: Authed,
@@ -98,9 +96,9 @@ fn one(
     let absent = || ApiError::not_found(format!("The room has no state {event_type:?} with key {state_key:?}."));
     let offset = query::state_entry(&*snapshot, readable.state, event_type, state_key)?.ok_or_else(absent)?;
     if options.format == Format::Event {
-        return rendered(&*snapshot, readable.room.number, offset, viewer(app, authed)).map(RawJson);
+        return rendered(&*snapshot, readable.room.number, offset, viewer(authed, app.now())).map(RawJson);
     }
-    let event = rendered(&*snapshot, readable.room.number, offset, viewer(app, authed))?;
+    let event = rendered(&*snapshot, readable.room.number, offset, viewer(authed, app.now()))?;
     // The rendered event has the content as clients may see it, redactions applied.
     let shown: Shown<'_> = serde_json::from_str(&event).map_err(ApiError::internal)?;
     Ok(RawJson(shown.content.get().to_owned()))
@@ -139,11 +137,6 @@ async fn set(
         dismiss_guests(app, room).await?;
     }
     Ok(answer)
-}
-
-/// For whom events are rendered.
-pub(crate) fn viewer<'a>(app: &App, authed: &'a Authed) -> Viewer<'a> {
-    engram_sync::viewer(&authed.user_id, Some(&authed.device_id), app.now().0)
 }
 
 /// A state event in client format.

@@ -2,8 +2,10 @@
 
 use std::sync::Arc;
 
-use axum::extract::State;
 use axum::response::IntoResponse;
+use engram_http::json::{Body, Json};
+use engram_http::path::Path;
+use engram_http::{ApiError, ApiResult, Authed, State};
 use engram_rooms::query;
 use engram_rooms::writer::UpgradeRoom;
 use engram_users::writer::AccountDataError;
@@ -13,11 +15,7 @@ use serde_json::value::{RawValue, to_raw_value};
 use serde_json::{Map, Value, json};
 
 use crate::app::App;
-use crate::auth::Authed;
-use crate::error::{ApiError, ApiResult};
-use crate::json::{Body, Json};
 use crate::membership::profile;
-use crate::path::Path;
 
 #[derive(Deserialize)]
 pub(crate) struct Request {
@@ -32,7 +30,6 @@ pub(crate) async fn post(
     authed: Authed,
     Body(request): Body<Request>,
 ) -> ApiResult<impl IntoResponse> {
-    authed.no_guest()?;
     if let Some(wrong) = request.additional_creators.iter().find(|user_id| !engram_matrix::ids::is_user_id(user_id)) {
         return Err(ApiError::invalid_param(format!("{wrong:?} is not a user ID.")));
     }

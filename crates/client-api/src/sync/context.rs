@@ -2,19 +2,16 @@
 
 use std::sync::Arc;
 
-use axum::extract::State;
+use engram_http::json::RawJson;
+use engram_http::path::{Path, Query};
+use engram_http::readable::viewer;
+use engram_http::{ApiResult, Authed, State};
 use engram_rooms::query;
 use engram_sync::messages::{self, HistoryError};
 use serde::Deserialize;
 
 use super::messages::filter;
 use crate::app::App;
-use crate::auth::Authed;
-use crate::blocking::blocking;
-use crate::error::ApiResult;
-use crate::json::RawJson;
-use crate::path::{Path, Query};
-use crate::rooms::viewer;
 
 #[derive(Deserialize)]
 pub(crate) struct Options {
@@ -22,20 +19,17 @@ pub(crate) struct Options {
     filter: Option<String>,
 }
 
-pub(crate) async fn get(
+pub(crate) fn get(
     State(app): State<Arc<App>>,
     Path((room, event_id)): Path<(String, String)>,
     authed: Authed,
     Query(options): Query<Options>,
 ) -> ApiResult<RawJson<String>> {
     let filter = filter(options.filter.as_deref())?;
-    let found = blocking(move || {
-        let snapshot = app.views.snapshot();
-        let room = query::room(&*snapshot, &room)?.ok_or(HistoryError::NotFound)?;
-        let viewer = viewer(&app, &authed);
-        messages::context(&*snapshot, viewer, room.number, &event_id, options.limit, &filter)
-    });
-    let found = found.await?;
+    let snapshot = app.views.snapshot();
+    let room = query::room(&*snapshot, &room)?.ok_or(HistoryError::NotFound)?;
+    let viewer = viewer(&authed, app.now());
+    let found = messages::context(&*snapshot, viewer, room.number, &event_id, options.limit, &filter)?;
     Ok(RawJson(format!(
         "{{\"event\":{},\"events_before\":[{}],\"events_after\":[{}],\"start\":\"{}\",\"end\":\"{}\",\"state\":[{}]}}",
         found.event,

@@ -1,29 +1,31 @@
 //! What a user may read of a room: its state now, its state as of when they left, or nothing (HIST-05, HIST-06).
 
-use engram_log::Offset;
+use engram_log::{Offset, TimestampMs};
 use engram_matrix::history::HistoryVisibility;
 use engram_rooms::Membership;
-use engram_rooms::query::{self, RoomInfo};
+use engram_rooms::query::{self, RoomInfo, Viewer};
 use engram_rooms::state::Root;
+use engram_sync::Token;
 use engram_views::{Read, ViewError};
 
+use crate::auth::Authed;
 use crate::error::{ApiError, ApiResult};
 
 /// A room with the state of it that somebody may read.
-pub(crate) struct Readable {
+pub struct Readable {
     /// The room.
-    pub(crate) room: RoomInfo,
+    pub room: RoomInfo,
     /// The state.
-    pub(crate) state: Root,
+    pub state: Root,
     /// For those who have left: the position of their leaving.
-    pub(crate) left_at: Option<Offset>,
+    pub left_at: Option<Offset>,
     /// Whether they are or were a member, and not merely somebody who may look in.
     was_member: bool,
 }
 
 impl Readable {
     /// The state at an earlier position, if the user may read that too: the rules of then hold for it (CVE-2021-39164).
-    pub(crate) fn state_at(&self, reader: &dyn Read, at: Offset, user_id: &str) -> ApiResult<Root> {
+    pub fn state_at(&self, reader: &dyn Read, at: Offset, user_id: &str) -> ApiResult<Root> {
         let at = self.left_at.map_or(at, |left_at| at.min(left_at));
         let state = query::state_at(reader, self.room.number, at)?;
         let member = query::state_entry(reader, state, "m.room.member", user_id)?;
@@ -40,7 +42,7 @@ impl Readable {
 }
 
 /// The state that a user may read, or a refusal. Rooms that are not known are refused like those the user is not in.
-pub(crate) fn readable(reader: &dyn Read, room_id: &str, user_id: &str) -> ApiResult<Readable> {
+pub fn readable(reader: &dyn Read, room_id: &str, user_id: &str) -> ApiResult<Readable> {
     let refused = || ApiError::forbidden(format!("{user_id} is not in the room {room_id}"));
     let room = query::room(reader, room_id)?.ok_or_else(refused)?;
     let head = query::head(reader, room.number)?;
@@ -64,13 +66,23 @@ pub(crate) fn readable(reader: &dyn Read, room_id: &str, user_id: &str) -> ApiRe
 }
 
 /// Whether guests may join a room (GUEST-06).
-pub(crate) fn guests_may_join(reader: &dyn Read, room_id: &str) -> Result<bool, ViewError> {
+pub fn guests_may_join(reader: &dyn Read, room_id: &str) -> Result<bool, ViewError> {
     let Some(room) = query::room(reader, room_id)? else { return Ok(false) };
     let state = query::head(reader, room.number)?.state;
     let Some(offset) = query::state_entry(reader, state, "m.room.guest_access", "")? else { return Ok(false) };
     let event = query::presented_at(reader, room.number, offset)?;
     let content: serde_json::Map<String, serde_json::Value> = event.content().unwrap_or_default();
     Ok(content.get("guest_access").and_then(serde_json::Value::as_str) == Some("can_join"))
+}
+
+/// For whom events are rendered.
+pub fn viewer(authed: &Authed, now: TimestampMs) -> Viewer<'_> {
+    engram_sync::viewer(&authed.user_id, Some(&authed.device_id), now.0)
+}
+
+/// A token that a client has from an earlier answer.
+pub fn token(name: &str, text: &str) -> ApiResult<Token> {
+    text.parse().map_err(|_| ApiError::invalid_param(format!("`{name}` is no token of this server.")))
 }
 
 fn was_joined_before(
