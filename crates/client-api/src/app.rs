@@ -27,6 +27,8 @@ pub struct Config {
     pub registration_open: bool,
     /// Whether guests may register.
     pub guests: bool,
+    /// Whether the room directory can be read without an account.
+    pub directory_without_account: bool,
     /// The secret of `POST /_synapse/admin/v1/register`: without it that endpoint does not exist.
     pub registration_shared_secret: Option<String>,
     /// The version of rooms whose creator does not ask for one.

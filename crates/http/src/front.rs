@@ -224,12 +224,11 @@ impl Inner {
     /// The session of a token: from memory, or by a reader.
     async fn session(&self, token: AccessToken) -> ApiResult<Known> {
         let users = &self.parts.users;
-        let session = match users.session_in_memory(token.text()) {
-            Some(session) => session?,
-            None => {
-                let (users, shown) = (Arc::clone(users), token.clone());
-                self.parts.threads.readers().read(move || users.session(shown.text())).await??
-            }
+        let session = if let Some(session) = users.session_in_memory(token.text()) {
+            session?
+        } else {
+            let (users, shown) = (Arc::clone(users), token.clone());
+            self.parts.threads.readers().read(move || users.session(shown.text())).await??
         };
         Ok(Known::User(session, token))
     }

@@ -43,6 +43,8 @@ pub struct Config {
     pub registration_shared_secret: Option<String>,
     /// Whether guests may register.
     pub guests: bool,
+    /// Whether the room directory can be read without an account.
+    pub directory_without_account: bool,
     /// What hashing a password costs.
     pub password_cost: PasswordCost,
     /// Whether messages are JSON.
@@ -171,6 +173,7 @@ impl Config {
             registration_open: switch(values, "registration.open"),
             registration_shared_secret: text(values, "registration.shared_secret"),
             guests: switch(values, "registration.guests"),
+            directory_without_account: switch(values, "room_directory.public_without_auth"),
             password_cost: if minimal { PasswordCost::Minimal } else { PasswordCost::Standard },
             log_json: text_or_default(values, "log.format") == "json",
             connections_max: usize::try_from(number(values, "limits.connections")).unwrap_or(usize::MAX).max(1),

@@ -256,6 +256,7 @@ fn api_config(config: &Config) -> engram_client_api::Config {
         public_base_url: config.public_base_url.clone(),
         registration_open: config.registration_open,
         guests: config.guests,
+        directory_without_account: config.directory_without_account,
         registration_shared_secret: config.registration_shared_secret.clone(),
         default_room_version: config.default_room_version.clone(),
     }

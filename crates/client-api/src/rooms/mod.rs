@@ -152,7 +152,10 @@ fn reading() -> Vec<Operation<App>> {
 
 fn directories() -> Vec<Operation<App>> {
     vec![
-        get("getPublicRooms", "/_matrix/client/v3/publicRooms").anybody().rate(Rate::Heavy).read(public_rooms::get),
+        get("getPublicRooms", "/_matrix/client/v3/publicRooms")
+            .anybody_or_user()
+            .rate(Rate::Heavy)
+            .read(public_rooms::get),
         post("queryPublicRooms", "/_matrix/client/v3/publicRooms")
             .user()
             .suspended()

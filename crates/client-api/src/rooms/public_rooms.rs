@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use engram_http::json::{Json, OptionalBody};
 use engram_http::path::Query;
-use engram_http::{ApiError, ApiResult, State};
+use engram_http::{ApiError, ApiResult, Authed, State};
 use engram_log::Offset;
 use engram_matrix::history::HistoryVisibility;
 use engram_matrix::join_rules::JoinRule;
@@ -77,7 +77,17 @@ pub(crate) struct Answer {
     prev_batch: Option<String>,
 }
 
-pub(crate) fn get(State(app): State<Arc<App>>, Query(page): Query<Page>) -> ApiResult<Json<Answer>> {
+pub(crate) fn get(
+    State(app): State<Arc<App>>,
+    authed: Option<Authed>,
+    Query(page): Query<Page>,
+) -> ApiResult<Json<Answer>> {
+    match authed {
+        _ if app.config.directory_without_account => {}
+        None => return Err(ApiError::missing_token()),
+        Some(authed) if authed.guest => return Err(ApiError::guest_access_forbidden("Guests cannot do this.")),
+        Some(_) => {}
+    }
     check_server(&app, page.server.as_deref())?;
     list(&app, &Wanted::default(), page.limit, page.since)
 }
