@@ -25,7 +25,7 @@ use engram_users::{Users, UsersProjector};
 use engram_views::{Observer, ProjectError, Projector, ViewError, Views};
 use tokio::sync::watch;
 
-use crate::config::Config;
+use crate::config::{Config, Directory};
 use crate::root::{Clock, Random};
 use crate::signing_key::{self, SigningKeyError};
 
@@ -198,7 +198,7 @@ impl Node {
         let mut operations = Operations::default();
         operations.add(engram_client_api::operations(), &app);
         let front = Front::new(operations, front_parts);
-        Ok(Self { log, views, eraser, front, threads, app, first_token })
+        Ok(Self { log, views, eraser, app, front, threads, first_token })
     }
 
     /// Applies and seals what was taken. To be called when no request is under way any more.
@@ -256,7 +256,7 @@ fn api_config(config: &Config) -> engram_client_api::Config {
         public_base_url: config.public_base_url.clone(),
         registration_open: config.registration_open,
         guests: config.guests,
-        directory_without_account: config.directory_without_account,
+        directory_without_account: config.directory == Directory::Everybody,
         registration_shared_secret: config.registration_shared_secret.clone(),
         default_room_version: config.default_room_version.clone(),
     }
