@@ -14,6 +14,7 @@ use serde_json::{Value, json};
 use crate::app::App;
 use crate::limits;
 use crate::membership;
+use crate::register::hashed;
 
 pub(crate) fn whoami(session: Authed) -> Json<Value> {
     Json(json!({ "user_id": session.user_id, "device_id": session.device_id, "is_guest": session.guest }))
@@ -42,12 +43,9 @@ pub(crate) async fn password(
     }
     let change = async |NewPassword { new_password, logout_devices }, _| {
         let new_password = new_password.ok_or_else(|| ApiError::missing_param("`new_password` is missing."))?;
-        let (users, session) = (Arc::clone(&app.users), session.clone());
-        let change = move || {
-            let others = if logout_devices { LogoutOthers::AllBut(&session.device_id) } else { LogoutOthers::No };
-            users.change_password(&session.user_id, &new_password, others)
-        };
-        app.writers().hash(change).await?;
+        let hashed = hashed(&app, new_password).await?;
+        let others = if logout_devices { LogoutOthers::AllBut(&session.device_id) } else { LogoutOthers::No };
+        app.writers.confirmed(app.users.change_password(&session.user_id, hashed, others)).await??;
         Ok(json!({}))
     };
     app.uia.perform(request, BY_PASSWORD, change).await
@@ -69,8 +67,7 @@ pub(crate) async fn deactivate(
     let deactivate = async |Deactivation { erase }, _| {
         // First the rooms, while the account can still act; who is interrupted here can ask again.
         membership::leave_all(&app, &session.user_id).await?;
-        let (users, user_id) = (Arc::clone(&app.users), session.user_id.clone());
-        app.writers().write(move || users.deactivate(&user_id, erase)).await?;
+        app.writers.confirmed(app.users.deactivate(&session.user_id, erase)).await??;
         // Nothing was ever bound to an identity server, so nothing is left bound.
         Ok(json!({ "id_server_unbind_result": "success" }))
     };

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use bytes::Bytes;
+use engram_http::elsewhere::elsewhere;
 use engram_http::json::{Body, Json, RawBody, RawJson};
 use engram_http::uia::{AT_ONCE, BY_PASSWORD, Purpose};
 use engram_http::{ApiResult, Authed, State};
@@ -23,8 +24,7 @@ pub(crate) async fn upload_keys(
     let needs_auth = app.users.cross_signing_needs_auth(&session.user_id, &request.parameters)?;
     let flows = if needs_auth { BY_PASSWORD } else { AT_ONCE };
     let upload = async |upload, _| {
-        let (users, user_id) = (Arc::clone(&app.users), session.user_id.clone());
-        app.writers().write(move || users.upload_cross_signing(&user_id, upload)).await?;
+        app.writers.confirmed(app.users.upload_cross_signing(&session.user_id, upload)).await??;
         Ok(json!({}))
     };
     app.uia.perform(request, flows, upload).await
@@ -35,6 +35,8 @@ pub(crate) async fn upload_signatures(
     session: Authed,
     Body(signed): Body<BTreeMap<String, BTreeMap<String, UserJson>>>,
 ) -> ApiResult<Json<Value>> {
-    let failures = app.writers().write(move || app.users.upload_signatures(&session.user_id, signed)).await?;
+    let writers = app.writers();
+    let uploaded = async move { app.users.upload_signatures(&session.user_id, signed).await };
+    let failures = writers.confirmed(elsewhere(uploaded)).await??;
     Ok(Json(json!({ "failures": failures })))
 }

@@ -4,6 +4,7 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
+use engram_http::elsewhere::elsewhere;
 use engram_http::json::{Body, Empty, Json, RawBody, RawJson};
 use engram_http::path::Path;
 use engram_http::uia::{BY_PASSWORD, Purpose};
@@ -55,16 +56,12 @@ pub(crate) async fn rename(
     if display_name.as_ref().is_some_and(|name| name.len() > limits::DEVICE_NAME_BYTES_MAX) {
         return Err(ApiError::too_large("The display name is too long."));
     }
-    app.writers()
-        .write(move || match display_name {
-            Some(name) => app.users.rename_device(&session.user_id, &device_id, Some(&name)).map_err(ApiError::from),
-            // Nothing to change; but an unknown device is still one.
-            None => match query::device(&*app.views.snapshot(), &session.user_id, &device_id)? {
-                Some(_) => Ok(()),
-                None => Err(ApiError::not_found("Unknown device.")),
-            },
-        })
-        .await?;
+    if let Some(name) = display_name {
+        app.writers.confirmed(app.users.rename_device(&session.user_id, &device_id, Some(&name))).await??;
+    } else if query::device(&*app.views.snapshot(), &session.user_id, &device_id)?.is_none() {
+        // Nothing to change; but an unknown device is still one.
+        return Err(ApiError::not_found("Unknown device."));
+    }
     Ok(Empty)
 }
 
@@ -99,6 +96,7 @@ pub(crate) async fn delete_several(
 
 async fn remove(app: &App, session: &Authed, devices: Vec<String>) -> ApiResult<Value> {
     let (users, session) = (Arc::clone(&app.users), session.clone());
-    app.writers().write(move || users.delete_devices(&session.user_id, &devices)).await?;
+    let deleted = async move { users.delete_devices(&session.user_id, &devices).await };
+    app.writers.confirmed(elsewhere(deleted)).await??;
     Ok(json!({}))
 }

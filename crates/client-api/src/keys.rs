@@ -4,6 +4,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use engram_http::elsewhere::elsewhere;
 use engram_http::json::{Body, Json};
 use engram_http::path::Query;
 use engram_http::{ApiError, ApiResult, Authed, State};
@@ -22,8 +23,9 @@ pub(crate) async fn upload(
     session: Authed,
     Body(upload): Body<KeysUpload>,
 ) -> ApiResult<Json<Value>> {
-    let counts =
-        app.writers().write(move || app.users.upload_keys(&session.user_id, &session.device_id, upload)).await?;
+    let writers = app.writers();
+    let uploaded = async move { app.users.upload_keys(&session.user_id, &session.device_id, upload).await };
+    let counts = writers.confirmed(elsewhere(uploaded)).await??;
     Ok(Json(json!({ "one_time_key_counts": counts })))
 }
 
@@ -57,7 +59,9 @@ pub(crate) async fn claim(
     _session: Authed,
     Body(Wanted { one_time_keys }): Body<Wanted>,
 ) -> ApiResult<Json<Value>> {
-    let claimed = app.writers().write(move || app.users.claim_keys(&one_time_keys)).await?;
+    let writers = app.writers();
+    let claimed = async move { app.users.claim_keys(&one_time_keys).await };
+    let claimed = writers.confirmed(elsewhere(claimed)).await??;
     Ok(Json(json!({ "one_time_keys": claimed, "failures": {} })))
 }
 

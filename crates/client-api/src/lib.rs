@@ -36,6 +36,6 @@ mod typing;
 mod versions;
 mod well_known;
 
-pub use app::{App, Clock, Config, Random};
+pub use app::{App, Config};
 pub use operations::operations;
 pub use sync::SyncEffects;

@@ -2,9 +2,6 @@
 
 use std::time::Duration;
 
-/// Longest identifier (user, room, event, alias), in bytes, as the specification has it.
-pub const IDENTIFIER_BYTES_MAX: usize = 255;
-
 /// Longest password: argon2 takes any, but its cost in memory traffic must not be the client's choice.
 pub const PASSWORD_BYTES_MAX: usize = 1024;
 

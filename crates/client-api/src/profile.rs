@@ -80,8 +80,7 @@ fn guests_have_a_name_only(session: &Authed, key: &str) -> ApiResult<()> {
 /// Sets or removes a field, and shows it in the user's rooms if member events carry it.
 pub(crate) async fn set(app: &Arc<App>, user_id: &str, key: &str, value: Option<Value>) -> ApiResult<()> {
     let raw = value.map(|value| to_raw_value(&value)).transpose().map_err(ApiError::internal)?;
-    let (users, owner, field) = (Arc::clone(&app.users), user_id.to_owned(), key.to_owned());
-    app.writers().write(move || users.set_profile_field(&owner, &field, raw.as_deref())).await?;
+    app.writers.confirmed(app.users.set_profile_field(user_id, key, raw.as_deref())).await??;
     if matches!(key, "displayname" | "avatar_url") {
         membership::show_profile(app, user_id).await?;
     }

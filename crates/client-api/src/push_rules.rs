@@ -4,6 +4,7 @@
 
 use std::sync::Arc;
 
+use engram_base::limits::IDENTIFIER_BYTES_MAX;
 use engram_http::json::{Body, Empty, Json};
 use engram_http::path::{Path, Query};
 use engram_http::{ApiError, ApiResult, Authed, State};
@@ -13,7 +14,6 @@ use serde_json::value::{RawValue, to_raw_value};
 use serde_json::{Map, Value, json};
 
 use crate::app::App;
-use crate::limits;
 
 const KINDS: [&str; 5] = ["override", "underride", "sender", "room", "content"];
 
@@ -116,7 +116,7 @@ pub(crate) async fn put(
 ) -> ApiResult<Empty> {
     known(&kind)?;
     let odd = |character: char| matches!(character, '/' | '\\');
-    if rule_id.starts_with('.') || rule_id.contains(odd) || rule_id.len() > limits::IDENTIFIER_BYTES_MAX {
+    if rule_id.starts_with('.') || rule_id.contains(odd) || rule_id.len() > IDENTIFIER_BYTES_MAX {
         return Err(ApiError::invalid_param("A rule ID has at most 255 bytes, no slash, and no dot in front."));
     }
     let rule = built(&kind, &rule_id, new)?;
@@ -207,15 +207,13 @@ async fn change(
     session: Authed,
     change: impl FnOnce(&mut Map<String, Value>) -> ApiResult<()> + Send + 'static,
 ) -> ApiResult<Empty> {
-    app.writers()
-        .write(move || {
-            app.users.update_account_data(&session.user_id, None, "m.push_rules", |rules| {
-                let mut rules = rules.map(global_of).transpose()?.unwrap_or_default();
-                change(&mut rules)?;
-                to_raw_value(&json!({ "global": rules })).map_err(ApiError::internal)
-            })
-        })
-        .await??;
+    let change = |rules: Option<&RawValue>| {
+        let mut rules = rules.map(global_of).transpose()?.unwrap_or_default();
+        change(&mut rules)?;
+        to_raw_value(&json!({ "global": rules })).map_err(ApiError::internal)
+    };
+    let changed = app.users.update_account_data(&session.user_id, None, "m.push_rules", change);
+    app.writers.confirmed(changed).await???;
     Ok(Empty)
 }
 

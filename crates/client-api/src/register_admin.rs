@@ -14,7 +14,7 @@ use serde_json::{Value, json};
 use sha1::Sha1;
 
 use crate::app::App;
-use crate::register::rendered;
+use crate::register::{hashed, rendered};
 
 pub(crate) fn nonce(State(app): State<Arc<App>>) -> ApiResult<Json<Value>> {
     shared_secret(&app)?;
@@ -51,16 +51,16 @@ pub(crate) async fn register(
         return Err(ApiError::forbidden("The MAC does not verify."));
     }
     let displayname = wanted.displayname;
+    let password = hashed(&app, wanted.password).await?;
     let registration = RegisterRequest {
         localpart: Some(wanted.username),
-        password: Some(wanted.password),
+        password: Some(password),
         admin: wanted.admin,
         inhibit_login: wanted.inhibit_login,
         ip: address.text(),
         ..RegisterRequest::default()
     };
-    let users = Arc::clone(&app.users);
-    let registered = app.writers().hash(move || users.register(registration)).await?;
+    let registered = app.writers.confirmed(app.users.register(registration)).await??;
     if let Some(displayname) = displayname {
         crate::profile::set(&app, &registered.user_id, "displayname", Some(displayname.into())).await?;
     }

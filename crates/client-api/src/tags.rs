@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use engram_base::is_identifier;
 use engram_http::json::{Body, Empty, Json};
 use engram_http::path::Path;
 use engram_http::{ApiError, ApiResult, Authed, State};
@@ -11,7 +12,6 @@ use serde_json::{Map, Value, json};
 
 use crate::account_data::must_be_a_room;
 use crate::app::App;
-use crate::limits;
 
 const TYPE: &str = "m.tag";
 
@@ -33,7 +33,7 @@ pub(crate) async fn put(
 ) -> ApiResult<Empty> {
     session.must_be(&user_id)?;
     must_be_a_room(&room_id)?;
-    if tag.is_empty() || tag.len() > limits::IDENTIFIER_BYTES_MAX {
+    if !is_identifier(&tag) {
         return Err(ApiError::invalid_param("A tag has 1 to 255 bytes."));
     }
     if body.get("order").is_some_and(|order| !order.is_number()) {
@@ -72,16 +72,12 @@ async fn change(
     room_id: String,
     change: impl FnOnce(&mut Map<String, Value>) + Send + 'static,
 ) -> ApiResult<Empty> {
-    let changed = app
-        .writers()
-        .write(move || {
-            app.users.update_account_data(&user_id, Some(&room_id), TYPE, |content| {
-                let mut tags = tags(content);
-                change(&mut tags);
-                to_raw_value(&json!({ "tags": tags }))
-            })
-        })
-        .await?;
-    changed.map_err(ApiError::internal)?;
+    let change = |content: Option<&RawValue>| {
+        let mut tags = tags(content);
+        change(&mut tags);
+        to_raw_value(&json!({ "tags": tags }))
+    };
+    let changed = app.users.update_account_data(&user_id, Some(&room_id), TYPE, change);
+    app.writers.confirmed(changed).await??.map_err(ApiError::internal)?;
     Ok(Empty)
 }

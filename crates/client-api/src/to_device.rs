@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use engram_http::elsewhere::elsewhere;
 use engram_http::json::{Body, Empty};
 use engram_http::path::Path;
 use engram_http::{ApiResult, Authed, State};
@@ -22,6 +23,8 @@ pub(crate) async fn send(
     Path((event_type, transaction_id)): Path<(String, String)>,
     Body(Messages { messages }): Body<Messages>,
 ) -> ApiResult<Empty> {
-    app.writers().write(move || app.users.send_to_device(&session, &event_type, &transaction_id, &messages)).await?;
+    let writers = app.writers();
+    let sent = async move { app.users.send_to_device(&session, &event_type, &transaction_id, &messages).await };
+    writers.confirmed(elsewhere(sent)).await??;
     Ok(Empty)
 }

@@ -1,11 +1,11 @@
 //! The receipt server: the latest receipt of everybody.
 
+use engram_base::Key;
 use engram_log::{InputRef, Record};
 use engram_log_format::v1::{ArchivedInput, ReceiptSent};
 use engram_views::{Apply, ProjectError, Projector, Table, ViewError};
 
 use crate::delta::EphemeralDelta;
-use crate::key::Key;
 use crate::{query, tables};
 
 /// Receipts: a deterministic function of the journal.

@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
+use engram_base::Clock;
 use engram_log::{AppendError, EraseError, Erasure, Log, Offset, PayloadState, ReadError, TimestampMs};
 use engram_views::{Due, DueList, Snapshot, Stopped, ViewError, Views};
 use parking_lot::{Condvar, Mutex};
@@ -25,9 +26,6 @@ const ROUND_MS: (u64, u64) = (1_000, 3_600_000);
 const ROUNDS_PER_GRACE: u64 = 24;
 /// How long one wait for the log to have carried out a batch is, before it is looked whether to stop.
 const CARRY_OUT: Duration = Duration::from_millis(200);
-
-/// The clock.
-pub type Clock = Arc<dyn Fn() -> TimestampMs + Send + Sync>;
 
 /// How long what is due is kept; none: for ever.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -9,27 +9,16 @@ use engram_users::writer::{
     AccountDataError, CrossSigningError, DeviceError, FilterError, LoginError, ProfileError, RegisterError,
     SessionError, ToDeviceError, UploadKeysError,
 };
+use engram_views::WriteError;
 
 use crate::error::ApiError;
 
-impl From<engram_users::WriteError> for ApiError {
-    fn from(error: engram_users::WriteError) -> Self {
-        use engram_users::WriteError as E;
+impl From<WriteError> for ApiError {
+    fn from(error: WriteError) -> Self {
         match error {
-            E::Append(error) => error.into(),
-            E::Stopped(error) => error.into(),
-            E::View(error) => error.into(),
-        }
-    }
-}
-
-impl From<engram_ephemeral::WriteError> for ApiError {
-    fn from(error: engram_ephemeral::WriteError) -> Self {
-        use engram_ephemeral::WriteError as E;
-        match error {
-            E::Append(error) => error.into(),
-            E::Stopped(error) => error.into(),
-            E::View(error) => error.into(),
+            WriteError::Append(error) => error.into(),
+            WriteError::Stopped(error) => error.into(),
+            WriteError::View(error) => error.into(),
         }
     }
 }

@@ -17,6 +17,7 @@ pub mod admission;
 pub mod auth;
 mod body;
 mod convert;
+pub mod elsewhere;
 pub mod error;
 pub mod front;
 pub mod handler;

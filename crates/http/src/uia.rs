@@ -11,7 +11,7 @@ use std::sync::Arc;
 
 use axum::http::StatusCode;
 use bytes::Bytes;
-use engram_log_format::TimestampMs;
+use engram_base::{Clock, Random};
 use engram_users::Users;
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
@@ -140,12 +140,6 @@ impl<T> Request<T> {
     }
 }
 
-/// The time, from the one clock of the process.
-pub type Clock = Arc<dyn Fn() -> TimestampMs + Send + Sync>;
-
-/// The random source of the process.
-pub type Random = Arc<dyn Fn(&mut [u8]) + Send + Sync>;
-
 /// User-interactive authentication of one server.
 pub struct Uia {
     sessions: Sessions,
@@ -251,7 +245,7 @@ impl Uia {
         let user = named(auth).unwrap_or(owner).to_owned();
         let users = Arc::clone(&self.users);
         let proven = Arc::clone(&self.writers).hash(move || users.verify_password(&user, &password)).await?;
-        if proven == owner { Ok(()) } else { Err(ApiError::forbidden("This is somebody else's password.")) }
+        if proven.user_id() == owner { Ok(()) } else { Err(ApiError::forbidden("This is somebody else's password.")) }
     }
 
     fn names_owner(&self, purpose: &Purpose, auth: &Auth) -> ApiResult<bool> {

@@ -17,7 +17,7 @@ use crate::error::{ApiError, ApiResult};
 use crate::limits;
 
 /// Runs a call that blocks on a thread of this runtime that may.
-async fn blocking<T, F>(call: F) -> T
+pub(crate) async fn blocking<T, F>(call: F) -> T
 where
     F: FnOnce() -> T + Send + 'static,
     T: Send + 'static,

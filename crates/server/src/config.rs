@@ -53,21 +53,21 @@ pub struct Config {
     pub grace: Grace,
     /// Open connections per listener.
     pub connections_max: usize,
-    /// Who can read the room directory.
+    /// How the log is written.
+    pub journal: Journal,
+    /// How the log is read again to find rot.
+    pub scrub: Scrub,
+    /// Keys that are set and whose part does not exist yet: to be warned of.
+    pub without_effect: Vec<&'static str>,
+}
+
+/// Who can read the room directory.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Directory {
     /// Whoever has an account.
     Users,
     /// Everybody.
     Everybody,
-}
-
-/// How the log is written.
-    pub journal: Journal,
-    /// How the log is read again to find rot.
-    pub scrub: Scrub,
-    /// Keys that are set and whose part does not exist yet: to be warned of.
-    pub without_effect: Vec<&'static str>,
 }
 
 /// How the log is written.

@@ -6,6 +6,7 @@
 use std::path::Path;
 use std::sync::Arc;
 
+use engram_base::{Clock, Random, block_on};
 use engram_client_api::nonces::Nonces;
 use engram_client_api::{App, SyncEffects};
 use engram_ephemeral::{Ephemeral, EphemeralProjector, Live, LiveObserver};
@@ -26,7 +27,6 @@ use engram_views::{Observer, ProjectError, Projector, ViewError, Views};
 use tokio::sync::watch;
 
 use crate::config::{Config, Directory};
-use crate::root::{Clock, Random};
 use crate::signing_key::{self, SigningKeyError};
 
 /// The version of the software, as it is written to the log.
@@ -215,7 +215,8 @@ fn first_token(config: &Config, views: &Views, users: &Users) -> Result<Option<S
     if config.registration_open || engram_users::query::any_user(&*views.snapshot()).map_err(ProjectError::from)? {
         return Ok(None);
     }
-    Ok(Some(users.create_registration_token(None, None, None)?))
+    // Nothing else runs yet.
+    Ok(Some(block_on(users.create_registration_token(None, None, None))?))
 }
 
 /// How many threads can run at once.

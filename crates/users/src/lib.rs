@@ -7,10 +7,8 @@
 
 pub mod delta;
 mod json;
-mod key;
 pub mod limits;
 pub mod localpart;
-mod locks;
 pub mod password;
 pub mod projector;
 pub mod query;
@@ -21,9 +19,11 @@ pub mod token;
 pub mod writer;
 
 pub use delta::UserDelta;
+pub use engram_base::{Clock, Random};
+pub use engram_views::WriteError;
 pub use json::RawJson;
-pub use password::PasswordCost;
+pub use password::{HashedPassword, PasswordCost};
 pub use projector::UsersProjector;
 pub use query::Session;
 pub use token::TokenDigest;
-pub use writer::{Clock, Random, Users, WriteError};
+pub use writer::Users;

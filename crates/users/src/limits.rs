@@ -1,9 +1,5 @@
 //! Named limits, each with its reason.
 
-/// Longest device ID, key ID, filter ID, profile key, event type or transaction ID in bytes: the limit that the
-/// specification sets for identifiers, so that every table key stays small.
-pub const IDENTIFIER_BYTES_MAX: usize = 255;
-
 /// A whole profile stays below 64 KiB (specification, profiles).
 pub const PROFILE_BYTES_MAX: usize = 64 * 1024;
 

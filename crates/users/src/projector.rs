@@ -15,11 +15,11 @@ mod to_device;
 
 use std::ops::ControlFlow;
 
+use engram_base::Key;
 use engram_log::{InputRef, Offset, Record};
 use engram_views::{Apply, ProjectError, Projector, Read, ReadExt, Table, ViewError};
 
 use crate::delta::UserDelta;
-use crate::key::Key;
 use crate::tables;
 
 /// Account, device and key server: a deterministic function of the log.

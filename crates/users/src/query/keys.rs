@@ -3,13 +3,13 @@
 use std::collections::BTreeMap;
 use std::ops::ControlFlow;
 
+use engram_base::{Key, Parts};
 use engram_views::{Read, ReadExt, ViewError};
 use serde_json::{Map, Value};
 
 use super::key_bodies::{CrossSigningUsage, cross_signing_json, cross_signing_row, device_keys};
 use super::{account_row, device_row, malformed, row};
 use crate::json::{self, RawJson};
-use crate::key::{Key, Parts};
 use crate::query::devices;
 use crate::row::{FallbackRow, KeyPlace};
 use crate::tables::{self, FALLBACK_KEYS, ONE_TIME_KEY_COUNTS, ONE_TIME_KEY_IDS, ONE_TIME_KEYS, SIGNATURES};

@@ -1,11 +1,11 @@
 //! Cross-signing keys.
 
 use engram_log_format::v1::CrossSigningKeysUploaded;
-use engram_views::{Read, ViewError};
+use engram_views::{Decision, Read, ViewError, WriteError};
 use serde_json::Value;
 
 use super::signatures::verifies;
-use super::{Users, WriteError, is_identifier};
+use super::{Users, is_identifier, subjects};
 use crate::json::{self, RawJson};
 use crate::query::{self, CrossSigningUsage};
 
@@ -59,7 +59,7 @@ impl CrossSigningUpload {
 impl Users {
     /// Whether an upload needs user-interactive authentication: not if there is no master key yet, or nothing would change.
     pub fn cross_signing_needs_auth(&self, user_id: &str, upload: &CrossSigningUpload) -> Result<bool, WriteError> {
-        let snapshot = self.views.snapshot();
+        let snapshot = self.decider.snapshot();
         if query::cross_signing_row(&*snapshot, user_id, CrossSigningUsage::Master)?.is_none() {
             return Ok(false);
         }
@@ -72,25 +72,29 @@ impl Users {
     }
 
     /// Stores cross-signing keys. Keys that are there already are not written again.
-    pub fn upload_cross_signing(&self, user_id: &str, upload: CrossSigningUpload) -> Result<(), CrossSigningError> {
-        let _user = self.lock_user(user_id);
-        let snapshot = self.views.snapshot();
-        check(&*snapshot, user_id, &upload)?;
-        let mut new = [None, None, None];
-        for (slot, usage) in new.iter_mut().zip(CrossSigningUsage::ALL) {
-            let key = upload.key(usage);
-            if is_new(&*snapshot, user_id, usage, key)? {
-                *slot = key.map(|json| json.get().as_bytes().to_vec());
+    pub async fn upload_cross_signing(
+        &self,
+        user_id: &str,
+        upload: CrossSigningUpload,
+    ) -> Result<(), CrossSigningError> {
+        let uploaded = self.decider.decide([subjects::account(user_id)], |snapshot, _| {
+            check(snapshot, user_id, &upload)?;
+            let mut new = [None, None, None];
+            for (slot, usage) in new.iter_mut().zip(CrossSigningUsage::ALL) {
+                let key = upload.key(usage);
+                if is_new(snapshot, user_id, usage, key)? {
+                    *slot = key.map(|json| json.get().as_bytes().to_vec());
+                }
             }
-        }
-        drop(snapshot);
-        if new.iter().all(Option::is_none) {
-            return Ok(());
-        }
-        let [master_key, self_signing_key, user_signing_key] = new;
-        let user_id = user_id.to_owned();
-        let record = CrossSigningKeysUploaded { user_id, master_key, self_signing_key, user_signing_key };
-        Ok(self.commit(&[record.into()])?)
+            if new.iter().all(Option::is_none) {
+                return Ok(Decision::nothing(()));
+            }
+            let [master_key, self_signing_key, user_signing_key] = new;
+            let user_id = user_id.to_owned();
+            let record = CrossSigningKeysUploaded { user_id, master_key, self_signing_key, user_signing_key };
+            Ok::<_, CrossSigningError>(Decision::journal([record.into()], ()))
+        });
+        Ok(uploaded.await?.applied().await?)
     }
 }
 

@@ -2,10 +2,12 @@
 
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use engram_log::Input;
 use engram_log_format::v1::{AccountDataSet, FilterCreated, ProfileFieldSet};
+use engram_views::{Decision, Snapshot, WriteError};
 use serde_json::value::RawValue;
 
-use super::{Users, WriteError, is_identifier};
+use super::{Users, is_identifier, subjects};
 use crate::json::{self, RawJson};
 use crate::limits::{ACCOUNT_DATA_BYTES_MAX, PROFILE_BYTES_MAX};
 use crate::query;
@@ -66,37 +68,42 @@ pub enum FilterError {
 
 impl Users {
     /// Sets a profile field, or removes it with none. `null` removes a display name or an avatar.
-    pub fn set_profile_field(&self, user_id: &str, key: &str, value: Option<&RawValue>) -> Result<(), ProfileError> {
+    pub async fn set_profile_field(
+        &self,
+        user_id: &str,
+        key: &str,
+        value: Option<&RawValue>,
+    ) -> Result<(), ProfileError> {
         if !is_identifier(key) {
             return Err(ProfileError::KeyTooLarge);
         }
         let value = checked_profile_value(key, value)?;
-        let _user = self.lock_user(user_id);
-        let snapshot = self.views.snapshot();
-        if query::account(&*snapshot, user_id).map_err(WriteError::from)?.is_none() {
-            return Err(ProfileError::UnknownUser);
-        }
-        let profile = query::profile(&*snapshot, user_id).map_err(WriteError::from)?;
-        drop(snapshot);
-        if profile.get(key).map(|value| value.get()) == value.map(RawValue::get) {
-            return Ok(());
-        }
-        let others = profile.iter().filter(|(name, _)| *name != key);
-        // As JSON each field takes four more characters: two quotes, colon, comma.
-        let bytes: usize = others.map(|(name, value)| name.len() + value.get().len() + 4).sum();
-        if value.is_some_and(|value| bytes + key.len() + value.get().len() + 4 >= PROFILE_BYTES_MAX) {
-            return Err(ProfileError::TooLarge);
-        }
-        let set = ProfileFieldSet {
-            user_id: user_id.to_owned(),
-            key: key.to_owned(),
-            value: value.map(|value| value.get().as_bytes().to_vec()),
-        };
-        Ok(self.commit(&[set.into()])?)
+        let set = self.decider.decide([subjects::account(user_id)], |snapshot, _| {
+            if query::account(snapshot, user_id).map_err(WriteError::from)?.is_none() {
+                return Err(ProfileError::UnknownUser);
+            }
+            let profile = query::profile(snapshot, user_id).map_err(WriteError::from)?;
+            if profile.get(key).map(|value| value.get()) == value.map(RawValue::get) {
+                return Ok(Decision::nothing(()));
+            }
+            let others = profile.iter().filter(|(name, _)| *name != key);
+            // As JSON each field takes four more characters: two quotes, colon, comma.
+            let bytes: usize = others.map(|(name, value)| name.len() + value.get().len() + 4).sum();
+            if value.is_some_and(|value| bytes + key.len() + value.get().len() + 4 >= PROFILE_BYTES_MAX) {
+                return Err(ProfileError::TooLarge);
+            }
+            let set = ProfileFieldSet {
+                user_id: user_id.to_owned(),
+                key: key.to_owned(),
+                value: value.map(|value| value.get().as_bytes().to_vec()),
+            };
+            Ok(Decision::journal([set.into()], ()))
+        });
+        Ok(set.await?.applied().await?)
     }
 
     /// Sets account data on behalf of a client's `PUT …/account_data/…`: refuses the types that the server manages.
-    pub fn put_account_data(
+    pub async fn put_account_data(
         &self,
         user_id: &str,
         room_id: Option<&str>,
@@ -106,89 +113,95 @@ impl Users {
         if matches!(event_type, "m.fully_read" | "m.push_rules") {
             return Err(AccountDataError::Reserved(event_type.to_owned()));
         }
-        self.set_account_data(user_id, room_id, event_type, content)
+        self.set_account_data(user_id, room_id, event_type, content).await
     }
 
     /// Sets account data of any type: also `m.fully_read`, `m.push_rules`, `m.tag`.
-    pub fn set_account_data(
+    pub async fn set_account_data(
         &self,
         user_id: &str,
         room_id: Option<&str>,
         event_type: &str,
         content: &RawValue,
     ) -> Result<(), AccountDataError> {
-        let _user = self.lock_user(user_id);
-        self.store_account_data(user_id, room_id, event_type, content)
+        let set = account_data(user_id, room_id, event_type, content)?;
+        let decide = |_: &Snapshot, _| Ok::<_, WriteError>(Decision::journal([set], ()));
+        let set = self.decider.decide([subjects::account(user_id)], decide);
+        Ok(set.await?.applied().await?)
     }
 
     /// Reads account data, changes it and writes it back, with nobody in between: for tags and push rules.
     ///
     /// `change` gets the present content (for `m.push_rules` the defaults, if none is stored) and returns the new one, or an
     /// error of its own, upon which nothing is written.
-    pub fn update_account_data<E>(
+    pub async fn update_account_data<E>(
         &self,
         user_id: &str,
         room_id: Option<&str>,
         event_type: &str,
         change: impl FnOnce(Option<&RawValue>) -> Result<RawJson, E>,
     ) -> Result<Result<(), E>, AccountDataError> {
-        let _user = self.lock_user(user_id);
-        let snapshot = self.views.snapshot();
-        let present = match (room_id, event_type) {
-            (None, "m.push_rules") => query::push_rules(&*snapshot, user_id).map(Some),
-            _ => query::account_data(&*snapshot, user_id, room_id, event_type),
-        };
-        drop(snapshot);
-        match change(present.map_err(WriteError::from)?.as_deref()) {
-            Ok(content) => self.store_account_data(user_id, room_id, event_type, &content).map(Ok),
-            Err(error) => Ok(Err(error)),
-        }
-    }
-
-    fn store_account_data(
-        &self,
-        user_id: &str,
-        room_id: Option<&str>,
-        event_type: &str,
-        content: &RawValue,
-    ) -> Result<(), AccountDataError> {
-        if !is_identifier(event_type) || !room_id.is_none_or(is_identifier) {
-            return Err(AccountDataError::InvalidType);
-        }
-        if !json::is_object(content) {
-            return Err(AccountDataError::NotAnObject);
-        }
-        if content.get().len() > ACCOUNT_DATA_BYTES_MAX {
-            return Err(AccountDataError::TooLarge);
-        }
-        let set = AccountDataSet {
-            user_id: user_id.to_owned(),
-            room_id: room_id.map(str::to_owned),
-            event_type: event_type.to_owned(),
-            content: content.get().as_bytes().to_vec(),
-        };
-        Ok(self.commit(&[set.into()])?)
+        let updated = self.decider.decide([subjects::account(user_id)], |snapshot, _| {
+            let present = match (room_id, event_type) {
+                (None, "m.push_rules") => query::push_rules(snapshot, user_id).map(Some),
+                _ => query::account_data(snapshot, user_id, room_id, event_type),
+            };
+            match change(present.map_err(WriteError::from)?.as_deref()) {
+                Ok(content) => {
+                    let set = account_data(user_id, room_id, event_type, &content)?;
+                    Ok::<_, AccountDataError>(Decision::journal([set], Ok(())))
+                }
+                Err(error) => Ok(Decision::nothing(Err(error))),
+            }
+        });
+        Ok(updated.await?.applied().await?)
     }
 
     /// Stores a filter; its ID. The same filter gets the same ID.
-    pub fn create_filter(&self, user_id: &str, filter: &RawValue) -> Result<String, FilterError> {
+    pub async fn create_filter(&self, user_id: &str, filter: &RawValue) -> Result<String, FilterError> {
         if !json::is_object(filter) {
             return Err(FilterError::NotAnObject);
         }
         let digest = blake3::hash(filter.get().as_bytes());
         let filter_id = URL_SAFE_NO_PAD.encode(&digest.as_bytes()[..FILTER_ID_BYTES]);
-        let _user = self.lock_user(user_id);
-        let before = query::filter(&*self.views.snapshot(), user_id, &filter_id).map_err(WriteError::from)?;
-        if before.is_none() {
+        let created = self.decider.decide([subjects::account(user_id)], |snapshot, _| -> Result<_, FilterError> {
+            if query::filter(snapshot, user_id, &filter_id).map_err(WriteError::from)?.is_some() {
+                return Ok(Decision::nothing(filter_id));
+            }
             let created = FilterCreated {
                 user_id: user_id.to_owned(),
                 filter_id: filter_id.clone(),
                 filter: filter.get().as_bytes().to_vec(),
             };
-            self.commit(&[created.into()])?;
-        }
-        Ok(filter_id)
+            Ok(Decision::journal([created.into()], filter_id))
+        });
+        Ok(created.await?.applied().await?)
     }
+}
+
+/// The record that sets account data, if it may be stored.
+fn account_data(
+    user_id: &str,
+    room_id: Option<&str>,
+    event_type: &str,
+    content: &RawValue,
+) -> Result<Input, AccountDataError> {
+    if !is_identifier(event_type) || !room_id.is_none_or(is_identifier) {
+        return Err(AccountDataError::InvalidType);
+    }
+    if !json::is_object(content) {
+        return Err(AccountDataError::NotAnObject);
+    }
+    if content.get().len() > ACCOUNT_DATA_BYTES_MAX {
+        return Err(AccountDataError::TooLarge);
+    }
+    let set = AccountDataSet {
+        user_id: user_id.to_owned(),
+        room_id: room_id.map(str::to_owned),
+        event_type: event_type.to_owned(),
+        content: content.get().as_bytes().to_vec(),
+    };
+    Ok(set.into())
 }
 
 fn checked_profile_value<'a>(key: &str, value: Option<&'a RawValue>) -> Result<Option<&'a RawValue>, ProfileError> {

@@ -3,10 +3,10 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use engram_log_format::v1::{DeviceKeysUploaded, NamedJson};
-use engram_views::{Read, ViewError};
+use engram_views::{Decision, Read, ViewError, WriteError};
 use serde_json::Value;
 
-use super::{Users, WriteError, is_identifier};
+use super::{Users, is_identifier, subjects};
 use crate::json::{self, RawJson};
 use crate::limits::{DEVICE_KEYS_BYTES_MAX, KEY_BYTES_MAX, ONE_TIME_KEYS_MAX};
 use crate::{query, tables};
@@ -52,30 +52,29 @@ impl Users {
     /// Stores keys of a device; the number of its one-time keys by algorithm afterwards.
     ///
     /// What is there already is not written again: a client may repeat an upload whose answer it has not seen.
-    pub fn upload_keys(
+    pub async fn upload_keys(
         &self,
         user_id: &str,
         device_id: &str,
         upload: KeysUpload,
     ) -> Result<BTreeMap<String, u64>, UploadKeysError> {
-        let _keys = self.lock_one_time_keys(user_id, device_id);
-        let snapshot = self.views.snapshot();
-        if query::device(&*snapshot, user_id, device_id)?.is_none() {
-            return Err(UploadKeysError::UnknownDevice);
-        }
-        let record = DeviceKeysUploaded {
-            user_id: user_id.to_owned(),
-            device_id: device_id.to_owned(),
-            device_keys: new_device_keys(&*snapshot, user_id, device_id, upload.device_keys)?,
-            one_time_keys: new_one_time_keys(&*snapshot, user_id, device_id, upload.one_time_keys)?,
-            fallback_keys: new_fallback_keys(&*snapshot, user_id, device_id, upload.fallback_keys)?,
-        };
-        let new = record.device_keys.is_some() || !record.one_time_keys.is_empty() || !record.fallback_keys.is_empty();
-        drop(snapshot);
-        if new {
-            self.commit(&[record.into()])?;
-        }
-        Ok(query::one_time_key_counts(&*self.views.snapshot(), user_id, device_id)?)
+        let uploaded = self.decider.decide([subjects::device_keys(user_id, device_id)], |snapshot, _| {
+            if query::device(snapshot, user_id, device_id)?.is_none() {
+                return Err(UploadKeysError::UnknownDevice);
+            }
+            let record = DeviceKeysUploaded {
+                user_id: user_id.to_owned(),
+                device_id: device_id.to_owned(),
+                device_keys: new_device_keys(snapshot, user_id, device_id, upload.device_keys)?,
+                one_time_keys: new_one_time_keys(snapshot, user_id, device_id, upload.one_time_keys)?,
+                fallback_keys: new_fallback_keys(snapshot, user_id, device_id, upload.fallback_keys)?,
+            };
+            let keys = record.one_time_keys.len() + record.fallback_keys.len();
+            let new = record.device_keys.is_some() || keys > 0;
+            Ok(Decision::journal(new.then(|| record.into()), ()))
+        });
+        uploaded.await?.applied().await?;
+        Ok(query::one_time_key_counts(&*self.decider.snapshot(), user_id, device_id)?)
     }
 }
 

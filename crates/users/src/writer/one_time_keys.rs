@@ -1,13 +1,12 @@
 //! Handing out one-time keys and fallback keys.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 use engram_log_format::v1::{KeyClaim, KeysClaimed};
-use engram_views::{Read, ViewError};
+use engram_views::{Decision, Read, ViewError, WriteError};
 
-use super::{Users, WriteError};
+use super::{Users, subjects};
 use crate::json::RawJson;
-use crate::locks::Guard;
 use crate::query;
 
 /// Keys that were handed out: user → device → `algorithm:id` → key.
@@ -22,42 +21,34 @@ struct Choice {
 }
 
 impl Users {
-    /// Holds the one-time keys of a device.
-    pub(super) fn lock_one_time_keys(&self, user_id: &str, device_id: &str) -> Guard<'_> {
-        self.locks.lock(lock_name(user_id, device_id))
-    }
-
     /// Hands out one key for each device that is asked for and has one: user → device → algorithm. Users of other
     /// servers are passed over.
-    pub fn claim_keys(&self, wanted: &BTreeMap<String, BTreeMap<String, String>>) -> Result<ClaimedKeys, WriteError> {
-        let names: BTreeSet<String> = wanted
-            .iter()
-            .flat_map(|(user_id, devices)| devices.keys().map(move |device_id| lock_name(user_id, device_id)))
-            .collect();
-        let _keys = self.locks.lock_all(names);
-        let snapshot = self.views.snapshot();
-        let mut claims = Vec::new();
-        let mut claimed = ClaimedKeys::new();
+    pub async fn claim_keys(
+        &self,
+        wanted: &BTreeMap<String, BTreeMap<String, String>>,
+    ) -> Result<ClaimedKeys, WriteError> {
+        let mut subjects = Vec::new();
         for (user_id, devices) in wanted {
-            for (device_id, algorithm) in devices {
-                let Some(choice) = choose(&*snapshot, user_id, device_id, algorithm)? else {
-                    continue;
-                };
-                claims.extend(choice.claim);
-                let keys = claimed.entry(user_id.clone()).or_default().entry(device_id.clone()).or_default();
-                keys.insert(choice.key_id, choice.key);
+            subjects.extend(devices.keys().map(|device_id| subjects::device_keys(user_id, device_id)));
+        }
+        let claimed = self.decider.decide(subjects, |snapshot, _| -> Result<_, WriteError> {
+            let mut claims = Vec::new();
+            let mut claimed = ClaimedKeys::new();
+            for (user_id, devices) in wanted {
+                for (device_id, algorithm) in devices {
+                    let Some(choice) = choose(snapshot, user_id, device_id, algorithm)? else {
+                        continue;
+                    };
+                    claims.extend(choice.claim);
+                    let keys = claimed.entry(user_id.clone()).or_default().entry(device_id.clone()).or_default();
+                    keys.insert(choice.key_id, choice.key);
+                }
             }
-        }
-        drop(snapshot);
-        if !claims.is_empty() {
-            self.commit(&[KeysClaimed { claims }.into()])?;
-        }
-        Ok(claimed)
+            let new = !claims.is_empty();
+            Ok(Decision::journal(new.then(|| KeysClaimed { claims }.into()), claimed))
+        });
+        claimed.await?.applied().await
     }
-}
-
-fn lock_name(user_id: &str, device_id: &str) -> String {
-    format!("one-time keys {user_id} {device_id}")
 }
 
 /// The one-time key that was uploaded first; the fallback key, if there is none left.
