@@ -31,7 +31,7 @@ struct Body {
     one_time_keys: Option<BTreeMap<String, RawJson>>,
     fallback_keys: Option<BTreeMap<String, RawJson>>,
     #[serde(rename = "org.matrix.msc2732.fallback_keys")]
-    unstable_fallback_keys: Option<BTreeMap<String, RawJson>>,
+    fallback_keys_unstable: Option<BTreeMap<String, RawJson>>,
 }
 
 impl From<Body> for KeysUpload {
@@ -39,7 +39,7 @@ impl From<Body> for KeysUpload {
         Self {
             device_keys: body.device_keys,
             one_time_keys: body.one_time_keys.unwrap_or_default(),
-            fallback_keys: body.fallback_keys.or(body.unstable_fallback_keys).unwrap_or_default(),
+            fallback_keys: body.fallback_keys.or(body.fallback_keys_unstable).unwrap_or_default(),
         }
     }
 }
