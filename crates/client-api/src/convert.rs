@@ -138,9 +138,8 @@ impl From<ToDeviceError> for ApiError {
         let message = error.to_string();
         match error {
             ToDeviceError::Invalid(_) => Self::invalid_param(message),
-            ToDeviceError::NotAnObject => Self::bad_json(message),
+            ToDeviceError::NotAnObject | ToDeviceError::Unsound(_) => Self::bad_json(message),
             ToDeviceError::TooLarge => Self::too_large(message),
-            ToDeviceError::Unsound(_) => Self::bad_json(message),
             ToDeviceError::Write(error) => error.into(),
         }
     }
