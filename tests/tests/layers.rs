@@ -36,7 +36,7 @@ const RANKS: [(&str, u32); 25] = [
 ];
 
 /// Crates whose code runs during a replay.
-const REPLAYED: [&str; 8] = [
+const REPLAYED: [&str; 9] = [
     "engram-log-format",
     "engram-base",
     "engram-log",
