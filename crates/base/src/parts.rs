@@ -136,7 +136,6 @@ impl<'a> Parts<'a> {
     }
 
     /// An optional `text`.
-    #[expect(clippy::option_option, reason = "the outer says whether the row is intact, the inner what it holds")]
     pub fn optional_text(&mut self) -> Option<Option<&'a str>> {
         Some(if self.flag()? { Some(self.text()?) } else { None })
     }
@@ -171,13 +170,11 @@ impl<'a> Parts<'a> {
     }
 
     /// An optional `number`.
-    #[expect(clippy::option_option, reason = "the outer says whether the row is intact, the inner what it holds")]
     pub fn optional_number(&mut self) -> Option<Option<u64>> {
         Some(if self.flag()? { Some(self.number()?) } else { None })
     }
 
     /// An optional `string`.
-    #[expect(clippy::option_option, reason = "the outer says whether the row is intact, the inner what it holds")]
     pub fn optional_string(&mut self) -> Option<Option<String>> {
         if !self.flag()? {
             return Some(None);

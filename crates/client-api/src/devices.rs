@@ -32,10 +32,12 @@ pub(crate) fn get(
 }
 
 fn rendered(device: &Device) -> Value {
-    let mut rendered = json!({ "device_id": device.device_id, "last_seen_ts": device.last_seen.0 });
-    if let Some(name) = &device.display_name {
-        rendered["display_name"] = name.as_str().into();
-    }
+    // A name that is not set is null: there are clients that cannot do without the field.
+    let mut rendered = json!({
+        "device_id": device.device_id,
+        "display_name": device.display_name,
+        "last_seen_ts": device.last_seen.0,
+    });
     if let Some(address) = &device.last_seen_ip {
         rendered["last_seen_ip"] = address.as_str().into();
     }

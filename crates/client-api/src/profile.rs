@@ -27,8 +27,6 @@ pub(crate) fn field(
     known(&app, &user_id, query::account(&*snapshot, &user_id)?.as_ref())?;
     match query::profile_field(&*snapshot, &user_id, &key)? {
         Some(value) => Ok(Json(json!({ key: value }))),
-        // Every profile has a display name and an avatar; clients expect no error where they are not set.
-        None if matches!(key.as_str(), "displayname" | "avatar_url") => Ok(Json(json!({}))),
         None => Err(ApiError::not_found("The profile has no such field.")),
     }
 }
@@ -54,7 +52,10 @@ pub(crate) async fn put(
     session.must_be(&user_id)?;
     guests_have_a_name_only(&session, &key)?;
     let value = body.remove(&key).ok_or_else(|| ApiError::missing_param(format!("`{key}` is missing.")))?;
-    set(&app, &user_id, &key, (!value.is_null()).then_some(value)).await?;
+    if !body.is_empty() {
+        return Err(ApiError::bad_json(format!("The body has exactly one property: `{key}`.")));
+    }
+    set(&app, &user_id, &key, Some(value)).await?;
     Ok(Empty)
 }
 
@@ -78,7 +79,7 @@ fn guests_have_a_name_only(session: &Authed, key: &str) -> ApiResult<()> {
 }
 
 /// Sets or removes a field, and shows it in the user's rooms if member events carry it.
-pub(crate) async fn set(app: &Arc<App>, user_id: &str, key: &str, value: Option<Value>) -> ApiResult<()> {
+async fn set(app: &Arc<App>, user_id: &str, key: &str, value: Option<Value>) -> ApiResult<()> {
     let raw = value.map(|value| to_raw_value(&value)).transpose().map_err(ApiError::internal)?;
     app.writers.confirmed(app.users.set_profile_field(user_id, key, raw.as_deref())).await??;
     if matches!(key, "displayname" | "avatar_url") {

@@ -26,7 +26,9 @@ pub(crate) fn global(State(app): State<Arc<App>>, session: Authed) -> ApiResult<
 }
 
 pub(crate) fn kind(State(app): State<Arc<App>>, session: Authed, Path(kind): Path<String>) -> ApiResult<Json<Value>> {
-    known(&kind)?;
+    if !KINDS.contains(&kind.as_str()) {
+        return Err(unknown_rule());
+    }
     Ok(Json(ruleset(&app, &session)?.remove(&kind).unwrap_or_else(|| json!([]))))
 }
 
@@ -172,6 +174,10 @@ fn check_actions(actions: &[Value]) -> ApiResult<()> {
 fn insert(rules: &mut Map<String, Value>, kind: &str, rule_id: &str, rule: Value, place: &Place) -> ApiResult<()> {
     let list = list(rules, kind)?;
     let old = index(list, rule_id).map(|index| (index, list.remove(index)));
+    let rule = match &old {
+        Some((_, old)) => replaced(old, rule),
+        None => rule,
+    };
     let next_to = |list: &[Value], id: &str| {
         if id.starts_with('.') {
             return Err(ApiError::invalid_param("A rule cannot be placed next to a default rule."));
@@ -187,6 +193,14 @@ fn insert(rules: &mut Map<String, Value>, kind: &str, rule_id: &str, rule: Value
     };
     list.insert(at, rule);
     Ok(())
+}
+
+/// A rule in the place of another: what its body does not name stays, above all whether it is enabled.
+fn replaced(old: &Value, mut rule: Value) -> Value {
+    if let Some(enabled) = old.get("enabled") {
+        rule["enabled"] = enabled.clone();
+    }
+    rule
 }
 
 fn ruleset(app: &App, session: &Authed) -> ApiResult<Map<String, Value>> {
@@ -232,6 +246,9 @@ fn index(list: &[Value], rule_id: &str) -> Option<usize> {
 }
 
 fn find<'a>(rules: &'a mut Map<String, Value>, kind: &str, rule_id: &str) -> ApiResult<&'a mut Value> {
+    if !KINDS.contains(&kind) {
+        return Err(unknown_rule());
+    }
     let list = list(rules, kind)?;
     let index = index(list, rule_id).ok_or_else(unknown_rule)?;
     Ok(&mut list[index])
@@ -257,6 +274,18 @@ mod tests {
             .map(|rule| rule["rule_id"].as_str().expect("an ID"))
             .collect();
         assert_eq!(outcome.map(|()| ids.as_slice()).map_err(|error| error.errcode), expected);
+    }
+
+    #[test]
+    fn a_rule_that_takes_the_place_of_another_stays_off_if_that_was_off() {
+        let off = json!({ "rule_id": "a", "enabled": false, "actions": [] });
+        let mut rules = Map::new();
+        rules.insert("override".to_owned(), json!([off]));
+        let new = json!({ "rule_id": "a", "enabled": true, "actions": ["notify"] });
+        let place = Place { before: None, after: None };
+        insert(&mut rules, "override", "a", new, &place).expect("it is there");
+        let expected = json!({ "rule_id": "a", "enabled": false, "actions": ["notify"] });
+        assert_eq!(rules["override"], json!([expected]));
     }
 
     #[test]

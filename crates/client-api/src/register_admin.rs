@@ -50,20 +50,17 @@ pub(crate) async fn register(
     if !proven(secret.as_bytes(), &wanted) {
         return Err(ApiError::forbidden("The MAC does not verify."));
     }
-    let displayname = wanted.displayname;
     let password = hashed(&app, wanted.password).await?;
     let registration = RegisterRequest {
         localpart: Some(wanted.username),
         password: Some(password),
+        display_name: wanted.displayname,
         admin: wanted.admin,
         inhibit_login: wanted.inhibit_login,
         ip: address.text(),
         ..RegisterRequest::default()
     };
     let registered = app.writers.confirmed(app.users.register(registration)).await??;
-    if let Some(displayname) = displayname {
-        crate::profile::set(&app, &registered.user_id, "displayname", Some(displayname.into())).await?;
-    }
     Ok(Json(rendered(&app, registered)))
 }
 

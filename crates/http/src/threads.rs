@@ -209,7 +209,7 @@ mod tests {
         let threads = Threads::start(1).expect("threads");
         let readers = threads.readers();
         let panicking = readers.clone();
-        let panicked = tokio::spawn(async move { panicking.read(|| assert!(1 > 2, "a bug")).await }).await;
+        let panicked = tokio::spawn(async move { panicking.read(|| panic!("a bug")).await }).await;
         assert!(panicked.expect_err("it panicked").is_panic());
         let all = u32::try_from(limits::READS_WAITING_MAX).expect("few");
         let _taken = readers.line.acquire_many(all).await.expect("never closed");

@@ -23,7 +23,7 @@ use engram_rooms::RoomsProjector;
 use engram_rooms::writer::{CrowdWatch, Parts, RoomServer};
 use engram_sync::SyncServer;
 use engram_users::{Users, UsersProjector};
-use engram_views::{Observer, ProjectError, Projector, ViewError, Views};
+use engram_views::{AnyProjector, Observer, ProjectError, ViewError, Views};
 use tokio::sync::watch;
 
 use crate::config::{Config, Directory};
@@ -36,7 +36,7 @@ pub const SOFTWARE: &str = concat!("engram ", env!("CARGO_PKG_VERSION"));
 const VIEWS_SHARE: u64 = 8;
 
 /// Every projector of the core pipeline, in the order in which they see a record.
-pub fn projectors() -> Vec<Box<dyn Projector>> {
+pub fn projectors() -> Vec<Box<dyn AnyProjector>> {
     vec![
         Box::new(RoomsProjector::default()),
         Box::new(UsersProjector),

@@ -26,10 +26,10 @@ use std::sync::Arc;
 
 use engram_base::{Clock, Random, is_identifier};
 use engram_log::{Log, Offset};
-use engram_views::{Decider, Views};
+use engram_views::{Decider, Read, Views, WriteError};
 
 use crate::password::{PasswordCost, Passwords};
-use crate::query::Device;
+use crate::query::{self, Device};
 use crate::sessions::Sessions;
 
 pub use accounts::{LogoutOthers, RegisterError, RegisterRequest, Registered};
@@ -41,6 +41,19 @@ pub use login::{LoginError, NewDevice, NewSession, SessionError, Verified};
 pub use one_time_keys::ClaimedKeys;
 pub use signatures::{SignatureFailure, SignatureFailures};
 pub use to_device::ToDeviceError;
+
+/// `M_GUEST_ACCESS_FORBIDDEN`: not in the list of what guests may do (specification, guest access).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("guests cannot do this")]
+pub struct GuestForbidden;
+
+/// Refuses what only full accounts may do. Asked by the decision itself: whichever way a guest came, it is told.
+fn refuse_guest<E: From<GuestForbidden> + From<WriteError>>(reader: &dyn Read, user_id: &str) -> Result<(), E> {
+    match query::account(reader, user_id).map_err(WriteError::from)? {
+        Some(account) if account.guest => Err(GuestForbidden.into()),
+        _ => Ok(()),
+    }
+}
 
 /// The account, device and key writer of one server. Shared as `Arc<Users>`.
 pub struct Users {

@@ -7,6 +7,7 @@
 //! `engine` (records in, batches out), `replay` and `pipeline` (the engine's two drivers).
 
 mod decider;
+pub mod delta;
 pub mod digest;
 pub mod due;
 mod engine;
@@ -38,13 +39,14 @@ pub mod views;
 mod waiters;
 
 pub use decider::{Decider, Decision, Unapplied};
+pub use delta::Batch;
 pub use digest::{TableDigest, ViewDigest};
 pub use due::{Due, DueList};
 pub use error::{ProjectError, Stopped, ViewError, WriteError};
 pub use former::Rows as FormerRows;
 pub use list::{TableInfo, ViewInfo, list};
 pub use memory::Memory;
-pub use projector::{Apply, Observer, Projector};
+pub use projector::{AnyProjector, Apply, Observer, Projector};
 pub use read::{Read, ReadExt, Value, Visit};
 pub use replay::{Progress, Until};
 pub use table::Table;

@@ -1,9 +1,10 @@
 //! Device keys, one-time keys, fallback keys.
 
+use crate::delta::Apply;
 use engram_base::Key;
 use engram_log::Offset;
 use engram_log_format::v1::{ArchivedInput, DeviceKeysUploaded, KeyClaim, KeysClaimed};
-use engram_views::{Apply, Read, ReadExt, ViewError};
+use engram_views::{Read, ReadExt, ViewError};
 
 use super::{device_list_changed, emit, remove_prefix};
 use crate::delta::UserDelta;

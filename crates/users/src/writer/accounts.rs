@@ -3,7 +3,7 @@
 use engram_base::Key;
 use engram_log::Input;
 use engram_log_format::v1::{
-    AccountCreated, AccountDeactivated, DeviceLoggedIn, PasswordSet, RegistrationTokenCreated,
+    AccountCreated, AccountDeactivated, DeviceLoggedIn, PasswordSet, ProfileFieldSet, RegistrationTokenCreated,
 };
 use engram_views::{Decision, Read, ViewError, WriteError};
 
@@ -14,6 +14,8 @@ use crate::localpart::new_user_id;
 use crate::password::HashedPassword;
 use crate::query::Device;
 use crate::{query, token};
+
+const DISPLAY_NAME: &str = "displayname";
 
 /// What somebody who registers asks for.
 #[derive(Clone, Debug, Default)]
@@ -26,6 +28,8 @@ pub struct RegisterRequest {
     pub device_id: Option<String>,
     /// The name of that device.
     pub initial_device_display_name: Option<String>,
+    /// The first display name; with none, a full account is called by its localpart.
+    pub display_name: Option<String>,
     /// Create no session.
     pub inhibit_login: bool,
     /// Make the account an administrator. The first account that is no guest becomes one anyhow.
@@ -107,6 +111,9 @@ impl Users {
         if password.len() > PASSWORD_BYTES_MAX {
             return Err(RegisterError::InvalidParam("the password is too long"));
         }
+        if password.is_empty() {
+            return Err(RegisterError::InvalidParam("the password is empty"));
+        }
         Ok(HashedPassword(self.passwords.hash(password, &self.random)))
     }
 
@@ -137,6 +144,7 @@ impl Users {
             // The guest's sessions say that they are a guest's: they end before the new one begins.
             let mut inputs = vec![Input::from(account)];
             inputs.extend(Self::removal(&user_id, &guest_devices));
+            inputs.extend(first_display_name(snapshot, &user_id, request.guest, request.display_name)?);
             inputs.extend(session.as_ref().map(|(_, record)| Input::from(record.clone())));
             let session = session.map(|(session, _)| session);
             Ok(Decision::journal(inputs, (Registered { user_id, session }, guest_devices)))
@@ -260,6 +268,25 @@ impl Users {
     pub fn check_registration_token(&self, token: &str) -> Result<bool, WriteError> {
         Ok(query::registration_token_valid(&*self.decider.snapshot(), token, self.decider.now())?)
     }
+}
+
+/// Sets the display name of a new account, unless it has one from its time as a guest's. Guests are called by no name: theirs says
+/// nothing.
+fn first_display_name(
+    reader: &dyn Read,
+    user_id: &str,
+    guest: bool,
+    wanted: Option<String>,
+) -> Result<Option<Input>, ViewError> {
+    let named = query::profile_field(reader, user_id, DISPLAY_NAME)?.is_some();
+    if guest || (wanted.is_none() && named) {
+        return Ok(None);
+    }
+    let localpart =
+        || user_id.strip_prefix('@').and_then(|rest| rest.split_once(':')).map(|(local, _)| local.to_owned());
+    let Some(name) = wanted.or_else(localpart) else { return Ok(None) };
+    let value = serde_json::Value::from(name).to_string().into_bytes();
+    Ok(Some(ProfileFieldSet { user_id: user_id.to_owned(), key: DISPLAY_NAME.to_owned(), value: Some(value) }.into()))
 }
 
 fn check_free(reader: &dyn Read, user_id: &str) -> Result<(), RegisterError> {

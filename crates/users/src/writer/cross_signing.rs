@@ -5,9 +5,10 @@ use engram_views::{Decision, Read, ViewError, WriteError};
 use serde_json::Value;
 
 use super::signatures::verifies;
-use super::{Users, is_identifier, subjects};
+use super::{GuestForbidden, Users, is_identifier, refuse_guest, subjects};
 use crate::json::{self, RawJson};
 use crate::query::{self, CrossSigningUsage};
+use crate::strict::{self, Numbers, Unsound};
 
 /// The keys in the body of `POST /keys/device_signing/upload`.
 #[derive(Clone, Debug, Default, serde::Deserialize)]
@@ -35,6 +36,12 @@ pub enum CrossSigningError {
     /// 400 `M_INVALID_PARAM`: a key is malformed, of another user, of the wrong usage, or named like a device.
     #[error("{0}")]
     Invalid(String),
+    /// `M_BAD_JSON`: not everybody could read it.
+    #[error(transparent)]
+    Unsound(#[from] Unsound),
+    /// `M_GUEST_ACCESS_FORBIDDEN`.
+    #[error(transparent)]
+    Guest(#[from] GuestForbidden),
     /// It could not be written.
     #[error(transparent)]
     Write(#[from] WriteError),
@@ -78,6 +85,7 @@ impl Users {
         upload: CrossSigningUpload,
     ) -> Result<(), CrossSigningError> {
         let uploaded = self.decider.decide([subjects::account(user_id)], |snapshot, _| {
+            refuse_guest::<CrossSigningError>(snapshot, user_id)?;
             check(snapshot, user_id, &upload)?;
             let mut new = [None, None, None];
             for (slot, usage) in new.iter_mut().zip(CrossSigningUsage::ALL) {
@@ -107,7 +115,13 @@ fn is_new(
 ) -> Result<bool, ViewError> {
     let Some(key) = key else { return Ok(false) };
     let before = query::cross_signing_key(reader, user_id, usage)?;
-    Ok(before.is_none_or(|before| !json::same_unsigned(before.get(), key.get())))
+    // The same key, signed by another master key than before, counts from then on.
+    let own = |key: &RawJson| json::signatures_by(key.get().as_bytes(), user_id);
+    let same = |before: &RawJson| {
+        let signed_alike = usage == CrossSigningUsage::Master || own(before) == own(key);
+        signed_alike && json::same_unsigned(before.get(), key.get())
+    };
+    Ok(before.is_none_or(|before| !same(&before)))
 }
 
 /// Checks the keys' form, that none is named like a device, and that the master key has signed the other two.
@@ -145,6 +159,7 @@ fn signed_by(key: &RawJson, user_id: &str, master: &str) -> bool {
 /// The public key of a well-formed cross-signing key.
 fn checked_key(user_id: &str, usage: CrossSigningUsage, key: &RawJson) -> Result<String, CrossSigningError> {
     let invalid = |what: &str| CrossSigningError::Invalid(format!("{} key: {what}", usage.name()));
+    strict::check(key, Numbers::Canonical)?;
     let bytes = key.get().as_bytes();
     let object = json::object(bytes).ok_or_else(|| invalid("it must be an object"))?;
     if object.get("user_id").and_then(Value::as_str) != Some(user_id) {

@@ -2,15 +2,17 @@
 
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use engram_base::limits::IDENTIFIER_BYTES_MAX;
 use engram_log::Input;
 use engram_log_format::v1::{AccountDataSet, FilterCreated, ProfileFieldSet};
-use engram_views::{Decision, Snapshot, WriteError};
+use engram_views::{Decision, WriteError};
 use serde_json::value::RawValue;
 
-use super::{Users, is_identifier, subjects};
+use super::{GuestForbidden, Users, is_identifier, refuse_guest, subjects};
 use crate::json::{self, RawJson};
 use crate::limits::{ACCOUNT_DATA_BYTES_MAX, PROFILE_BYTES_MAX};
 use crate::query;
+use crate::strict::{self, Numbers, Unsound};
 
 /// A filter's ID is so much of its digest: enough that no two filters of a user meet.
 const FILTER_ID_BYTES: usize = 12;
@@ -21,15 +23,24 @@ pub enum ProfileError {
     /// `M_NOT_FOUND`: no such account.
     #[error("unknown user")]
     UnknownUser,
-    /// `M_KEY_TOO_LARGE`, or empty: `M_INVALID_PARAM`.
-    #[error("the name of a profile field has 1 to 255 bytes")]
+    /// `M_KEY_TOO_LARGE`.
+    #[error("the name of a profile field has at most 255 bytes")]
     KeyTooLarge,
+    /// `M_INVALID_PARAM`: the name does not follow the grammar.
+    #[error("a profile field is avatar_url, displayname, m.tz, or has a name like org.example.field")]
+    InvalidKey,
     /// `M_PROFILE_TOO_LARGE`.
     #[error("the profile would exceed 64 KiB")]
     TooLarge,
     /// `M_INVALID_PARAM`: `displayname` and `avatar_url` are strings.
     #[error("{0}")]
     InvalidValue(&'static str),
+    /// `M_BAD_JSON`: not everybody could read it.
+    #[error(transparent)]
+    Unsound(#[from] Unsound),
+    /// `M_GUEST_ACCESS_FORBIDDEN`.
+    #[error(transparent)]
+    Guest(#[from] GuestForbidden),
     /// It could not be written.
     #[error(transparent)]
     Write(#[from] WriteError),
@@ -50,6 +61,12 @@ pub enum AccountDataError {
     /// `M_TOO_LARGE`: the content is too large, or grew to be.
     #[error("account data has at most {ACCOUNT_DATA_BYTES_MAX} bytes")]
     TooLarge,
+    /// `M_BAD_JSON`: not everybody could read it.
+    #[error(transparent)]
+    Unsound(#[from] Unsound),
+    /// `M_GUEST_ACCESS_FORBIDDEN`.
+    #[error(transparent)]
+    Guest(#[from] GuestForbidden),
     /// It could not be written.
     #[error(transparent)]
     Write(#[from] WriteError),
@@ -61,26 +78,33 @@ pub enum FilterError {
     /// `M_BAD_JSON`: a filter is an object.
     #[error("a filter must be a JSON object")]
     NotAnObject,
+    /// `M_BAD_JSON`: not everybody could read it.
+    #[error(transparent)]
+    Unsound(#[from] Unsound),
+    /// `M_GUEST_ACCESS_FORBIDDEN`.
+    #[error(transparent)]
+    Guest(#[from] GuestForbidden),
     /// It could not be written.
     #[error(transparent)]
     Write(#[from] WriteError),
 }
 
 impl Users {
-    /// Sets a profile field, or removes it with none. `null` removes a display name or an avatar.
+    /// Sets a profile field, or removes it with none. Guests may do so with their display name only.
     pub async fn set_profile_field(
         &self,
         user_id: &str,
         key: &str,
         value: Option<&RawValue>,
     ) -> Result<(), ProfileError> {
-        if !is_identifier(key) {
-            return Err(ProfileError::KeyTooLarge);
-        }
-        let value = checked_profile_value(key, value)?;
+        check_profile_key(key)?;
+        check_profile_value(key, value)?;
         let set = self.decider.decide([subjects::account(user_id)], |snapshot, _| {
             if query::account(snapshot, user_id).map_err(WriteError::from)?.is_none() {
                 return Err(ProfileError::UnknownUser);
+            }
+            if key != "displayname" {
+                refuse_guest::<ProfileError>(snapshot, user_id)?;
             }
             let profile = query::profile(snapshot, user_id).map_err(WriteError::from)?;
             if profile.get(key).map(|value| value.get()) == value.map(RawValue::get) {
@@ -125,8 +149,10 @@ impl Users {
         content: &RawValue,
     ) -> Result<(), AccountDataError> {
         let set = account_data(user_id, room_id, event_type, content)?;
-        let decide = |_: &Snapshot, _| Ok::<_, WriteError>(Decision::journal([set], ()));
-        let set = self.decider.decide([subjects::account(user_id)], decide);
+        let set = self.decider.decide([subjects::account(user_id)], |snapshot, _| {
+            refuse_guest::<AccountDataError>(snapshot, user_id)?;
+            Ok::<_, AccountDataError>(Decision::journal([set], ()))
+        });
         Ok(set.await?.applied().await?)
     }
 
@@ -142,6 +168,7 @@ impl Users {
         change: impl FnOnce(Option<&RawValue>) -> Result<RawJson, E>,
     ) -> Result<Result<(), E>, AccountDataError> {
         let updated = self.decider.decide([subjects::account(user_id)], |snapshot, _| {
+            refuse_guest::<AccountDataError>(snapshot, user_id)?;
             let present = match (room_id, event_type) {
                 (None, "m.push_rules") => query::push_rules(snapshot, user_id).map(Some),
                 _ => query::account_data(snapshot, user_id, room_id, event_type),
@@ -162,9 +189,11 @@ impl Users {
         if !json::is_object(filter) {
             return Err(FilterError::NotAnObject);
         }
+        strict::check(filter, Numbers::Any)?;
         let digest = blake3::hash(filter.get().as_bytes());
         let filter_id = URL_SAFE_NO_PAD.encode(&digest.as_bytes()[..FILTER_ID_BYTES]);
         let created = self.decider.decide([subjects::account(user_id)], |snapshot, _| -> Result<_, FilterError> {
+            refuse_guest::<FilterError>(snapshot, user_id)?;
             if query::filter(snapshot, user_id, &filter_id).map_err(WriteError::from)?.is_some() {
                 return Ok(Decision::nothing(filter_id));
             }
@@ -195,6 +224,7 @@ fn account_data(
     if content.get().len() > ACCOUNT_DATA_BYTES_MAX {
         return Err(AccountDataError::TooLarge);
     }
+    strict::check(content, Numbers::Any)?;
     let set = AccountDataSet {
         user_id: user_id.to_owned(),
         room_id: room_id.map(str::to_owned),
@@ -204,14 +234,27 @@ fn account_data(
     Ok(set.into())
 }
 
-fn checked_profile_value<'a>(key: &str, value: Option<&'a RawValue>) -> Result<Option<&'a RawValue>, ProfileError> {
-    let Some(value) = value else { return Ok(None) };
-    if !matches!(key, "displayname" | "avatar_url") {
-        return Ok(Some(value));
+/// `avatar_url`, `displayname`, `m.tz`, or a name of one's own by the common grammar of namespaced identifiers.
+fn check_profile_key(key: &str) -> Result<(), ProfileError> {
+    let word = |word: &str| {
+        let rest = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'_';
+        word.starts_with(|first: char| first.is_ascii_lowercase()) && word.bytes().all(rest)
+    };
+    let known = matches!(key, "avatar_url" | "displayname");
+    if key.len() > IDENTIFIER_BYTES_MAX {
+        Err(ProfileError::KeyTooLarge)
+    } else if known || (key.contains('.') && key.split('.').all(word)) {
+        Ok(())
+    } else {
+        Err(ProfileError::InvalidKey)
     }
-    match value.get() {
-        "null" => Ok(None),
-        text if text.starts_with('"') => Ok(Some(value)),
-        _ => Err(ProfileError::InvalidValue("a display name or avatar URL must be a string")),
+}
+
+fn check_profile_value(key: &str, value: Option<&RawValue>) -> Result<(), ProfileError> {
+    let Some(value) = value else { return Ok(()) };
+    strict::check(value, Numbers::Any)?;
+    if matches!(key, "displayname" | "avatar_url") && !value.get().starts_with('"') && value.get() != "null" {
+        return Err(ProfileError::InvalidValue("a display name or avatar URL must be a string"));
     }
+    Ok(())
 }

@@ -4,25 +4,44 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use engram_log_format::v1::{DeviceKeysUploaded, NamedJson};
 use engram_views::{Decision, Read, ViewError, WriteError};
-use serde_json::Value;
 
 use super::{Users, is_identifier, subjects};
 use crate::json::{self, RawJson};
 use crate::limits::{DEVICE_KEYS_BYTES_MAX, KEY_BYTES_MAX, ONE_TIME_KEYS_MAX};
+use crate::strict::{self, Numbers, Unsound};
 use crate::{query, tables};
 
 /// The body of `POST /keys/upload`.
 #[derive(Clone, Debug, Default, serde::Deserialize)]
+#[serde(from = "Body")]
 pub struct KeysUpload {
     /// The device's identity keys.
-    #[serde(default)]
     pub device_keys: Option<RawJson>,
     /// `algorithm:id` → key.
-    #[serde(default)]
     pub one_time_keys: BTreeMap<String, RawJson>,
     /// `algorithm:id` → key.
-    #[serde(default, alias = "org.matrix.msc2732.fallback_keys")]
     pub fallback_keys: BTreeMap<String, RawJson>,
+}
+
+/// The body as clients write it: some of them name the fallback keys twice, before and after they became part of the
+/// specification. The stable name wins.
+#[derive(serde::Deserialize)]
+struct Body {
+    device_keys: Option<RawJson>,
+    one_time_keys: Option<BTreeMap<String, RawJson>>,
+    fallback_keys: Option<BTreeMap<String, RawJson>>,
+    #[serde(rename = "org.matrix.msc2732.fallback_keys")]
+    fallback_keys_unstable: Option<BTreeMap<String, RawJson>>,
+}
+
+impl From<Body> for KeysUpload {
+    fn from(body: Body) -> Self {
+        Self {
+            device_keys: body.device_keys,
+            one_time_keys: body.one_time_keys.unwrap_or_default(),
+            fallback_keys: body.fallback_keys.or(body.fallback_keys_unstable).unwrap_or_default(),
+        }
+    }
 }
 
 /// Why keys were refused; nothing of the upload was taken.
@@ -37,6 +56,12 @@ pub enum UploadKeysError {
     /// 404 `M_NOT_FOUND`: the device is gone.
     #[error("unknown device")]
     UnknownDevice,
+    /// `M_BAD_JSON`: not everybody could read it.
+    #[error(transparent)]
+    Unsound(#[from] Unsound),
+    /// `M_BAD_JSON`: the device keys lack something, or it has another form.
+    #[error("device_keys: {0}")]
+    Malformed(String),
     /// It could not be written.
     #[error(transparent)]
     Write(#[from] WriteError),
@@ -93,15 +118,13 @@ fn new_device_keys(
     if bytes.len() > DEVICE_KEYS_BYTES_MAX {
         return Err(invalid("device_keys are too large"));
     }
-    let object = json::object(bytes).ok_or_else(|| invalid("device_keys must be an object"))?;
-    let is = |field: &str, value: &str| object.get(field).and_then(Value::as_str) == Some(value);
-    if !is("user_id", user_id) || !is("device_id", device_id) {
+    // Other users' clients and servers are handed this: what they cannot parse would cost them more than these keys.
+    strict::check(&uploaded, Numbers::Canonical)?;
+    let form: Form = serde_json::from_slice(bytes).map_err(|error| UploadKeysError::Malformed(error.to_string()))?;
+    if form.user_id != user_id || form.device_id != device_id {
         return Err(invalid("device_keys must name the user and the device that upload them"));
     }
-    // Other users' clients and servers are handed this: what they cannot parse would cost them more than these keys.
-    if let Err(error) = serde_json::from_slice::<Form>(bytes) {
-        return Err(UploadKeysError::Invalid(format!("device_keys: {error}")));
-    }
+    let object = json::object(bytes).ok_or_else(|| invalid("device_keys must be an object"))?;
     let before = query::device_keys(reader, user_id, device_id)?;
     let same =
         before.is_some_and(|before| json::object(before.get().as_bytes()).is_some_and(|before| before == object));
@@ -111,6 +134,8 @@ fn new_device_keys(
 /// The form of device keys. What is not named here is kept as it is.
 #[derive(serde::Deserialize)]
 struct Form {
+    user_id: String,
+    device_id: String,
     #[serde(rename = "algorithms")]
     _algorithms: Vec<String>,
     #[serde(rename = "keys")]
@@ -191,5 +216,9 @@ fn check_key(name: &str, key: &RawJson) -> Result<(), UploadKeysError> {
     if key.get().len() > KEY_BYTES_MAX {
         return Err(UploadKeysError::Invalid(format!("key {name} is too large")));
     }
+    if json::is_empty(key) {
+        return Err(UploadKeysError::Invalid(format!("key {name} is empty")));
+    }
+    strict::check(key, Numbers::Canonical)?;
     Ok(())
 }

@@ -125,7 +125,7 @@ fn cross_signing_key_of(
     user_id: &str,
     usage: CrossSigningUsage,
 ) -> Result<BTreeMap<String, String>, ViewError> {
-    let row = query::cross_signing_row(reader, user_id, usage)?;
+    let row = query::current_cross_signing_row(reader, user_id, usage)?;
     Ok(row.into_iter().map(|row| (format!("ed25519:{}", row.public_key), row.public_key)).collect())
 }
 

@@ -11,6 +11,7 @@ use engram_views::testing::TestViews;
 use serde_json::json;
 
 mod dropped;
+mod rules;
 
 use super::*;
 use crate::json::RawJson;
@@ -252,8 +253,8 @@ fn account_data_profiles_and_filters_are_checked() {
     ));
     let large = raw(json!("x".repeat(70_000)));
     assert!(matches!(block_on(users.set_profile_field(&alice, "org.x", Some(&large))), Err(ProfileError::TooLarge)));
-    assert!(matches!(block_on(users.set_profile_field("@no:x.org", "a", None)), Err(ProfileError::UnknownUser)));
-    block_on(users.set_profile_field(&alice, "displayname", Some(&raw(json!(null))))).expect("removes");
+    assert!(matches!(block_on(users.set_profile_field("@no:x.org", "org.a", None)), Err(ProfileError::UnknownUser)));
+    block_on(users.set_profile_field(&alice, "displayname", None)).expect("removes");
     assert!(query::profile(&*fixture.views.settle(), &alice).expect("reads").is_empty());
 }
 

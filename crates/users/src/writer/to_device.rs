@@ -10,6 +10,7 @@ use super::{Users, is_identifier, subjects};
 use crate::json::{self, RawJson};
 use crate::limits::TO_DEVICE_BYTES_MAX;
 use crate::query::{self, Session};
+use crate::strict::{self, Numbers, Unsound};
 
 const ALL_DEVICES: &str = "*";
 
@@ -25,6 +26,9 @@ pub enum ToDeviceError {
     /// `M_TOO_LARGE`: the messages, one for each device, are more than one record should hold.
     #[error("the messages have more than {TO_DEVICE_BYTES_MAX} bytes, counted once for each device")]
     TooLarge,
+    /// `M_BAD_JSON`: not everybody could read it.
+    #[error(transparent)]
+    Unsound(#[from] Unsound),
     /// It could not be written.
     #[error(transparent)]
     Write(#[from] WriteError),
@@ -45,6 +49,9 @@ impl Users {
         }
         if !messages.values().flat_map(BTreeMap::values).all(|content| json::is_object(content)) {
             return Err(ToDeviceError::NotAnObject);
+        }
+        for content in messages.values().flat_map(BTreeMap::values) {
+            strict::check(content, Numbers::Any)?;
         }
         let (user_id, device_id) = (&sender.user_id, &sender.device_id);
         let subject = subjects::to_device(user_id, device_id, event_type, transaction_id);
