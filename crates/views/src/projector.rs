@@ -6,7 +6,6 @@ use std::ops::Bound;
 use engram_log::{InputRef, Log, Offset, Record};
 use fjall::Readable;
 
-use crate::engine::Deltas;
 use crate::error::{ProjectError, ViewError};
 use crate::key::Key;
 use crate::overlay::Overlay;
@@ -51,6 +50,9 @@ pub trait Observer: Send + 'static {
     /// `ephemeral` are the records of the ephemeral lane in the same stretch of the log, in order.
     fn committed(&mut self, snapshot: &Snapshot, deltas: &[(Offset, Box<dyn Any + Send>)], ephemeral: &[Record]);
 }
+
+/// What projectors emitted, each with the offset of its record.
+pub(crate) type Deltas = Vec<(Offset, Box<dyn Any + Send>)>;
 
 /// The view while a record is being applied: reads see the writes of this batch.
 ///
