@@ -66,12 +66,12 @@ pub struct Report {
 pub fn run(prefix: &str, options: &Options, mut report: impl FnMut(&Report)) -> Result<()> {
     let site = Site::new(options)?;
     site.fill(prefix, options.records)?;
-    report(&site.measure("start after a clean stop", options.runs, |_| site.stop(site.start()?.0))?);
+    report(&site.measure("start after a clean stop", options.runs, |_| stop(site.start()?.0))?);
     report(&site.measure("start after kill -9 under load", options.runs, |run| {
         site.kill_under_load(&format!("{prefix}k{run}u"))
     })?);
     report(&site.measure("start with all views to be built", 1, |_| {
-        site.stop(site.start()?.0)?;
+        stop(site.start()?.0)?;
         Ok(fs::remove_dir_all(site.data_dir().join("views"))?)
     })?);
     Ok(())
@@ -90,9 +90,9 @@ impl Site {
         let dir = fs::canonicalize(&options.dir)?;
         let address = TcpListener::bind("127.0.0.1:0")?.local_addr()?;
         let site = Self { program: options.server.clone(), dir, address };
-        let data_dir = site.data_dir();
+        let data_dir = site.data_dir().display().to_string();
         let configuration = format!(
-            "server_name = \"localhost\"\ndata_dir = {data_dir:?}\n\n[[listener]]\nbind = \"{address}\"\n\n\
+            "server_name = \"localhost\"\ndata_dir = \"{data_dir}\"\n\n[[listener]]\nbind = \"{address}\"\n\n\
              [registration]\nopen = true\n\n[rate_limits]\nenabled = false\n\n[password_hash]\ncost = \"minimal\"\n"
         );
         fs::write(site.dir.join("bench.toml"), configuration)?;
@@ -110,7 +110,7 @@ impl Site {
         if missing > 0 {
             let (server, _) = self.start()?;
             let filled = self.load(prefix, missing);
-            self.stop(server)?;
+            stop(server)?;
             filled?;
         }
         Ok(())
@@ -152,15 +152,6 @@ impl Site {
         response.is_ok_and(|response| response.status == 200)
     }
 
-    /// Stops the server in order.
-    fn stop(&self, mut server: Child) -> Result<()> {
-        let pid =
-            i32::try_from(server.id()).ok().and_then(Pid::from_raw).ok_or(Error::Missing { what: "a process" })?;
-        kill_process(pid, Signal::TERM).map_err(std::io::Error::from)?;
-        let status = server.wait()?;
-        if status.success() { Ok(()) } else { Err(Error::Usage(format!("the server has ended with {status}"))) }
-    }
-
     /// Starts the server, lets it write, and kills it.
     fn kill_under_load(&self, prefix: &str) -> Result<()> {
         let (mut server, _) = self.start()?;
@@ -187,7 +178,7 @@ impl Site {
         for run in 0..runs {
             before(run)?;
             let (server, took) = self.start()?;
-            self.stop(server)?;
+            stop(server)?;
             starts.add(took);
             longest = longest.max(took);
         }
@@ -200,6 +191,14 @@ impl Site {
     fn log(&self) -> Result<(u64, u64)> {
         figures(&self.data_dir()).map_err(Error::Log)
     }
+}
+
+/// Stops a server in order.
+fn stop(mut server: Child) -> Result<()> {
+    let pid = i32::try_from(server.id()).ok().and_then(Pid::from_raw).ok_or(Error::Missing { what: "a process" })?;
+    kill_process(pid, Signal::TERM).map_err(std::io::Error::from)?;
+    let status = server.wait()?;
+    if status.success() { Ok(()) } else { Err(Error::Usage(format!("the server has ended with {status}"))) }
 }
 
 fn figures(data_dir: &Path) -> std::result::Result<(u64, u64), String> {

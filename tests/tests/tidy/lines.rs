@@ -16,8 +16,12 @@ const LINES_MEDIAN_MAX: usize = 130;
 const STILL_TOO_LONG: &[(&str, usize)] =
     &[("crates/rooms/src/tests/received.rs", 521), ("tools/engramctl/tests/cli.rs", 586)];
 
-/// Directories in which comments are wider, with the number of such lines. These numbers only ever get smaller.
+/// Directories and documents in which lines are wider, with the number of such lines. These numbers only ever get
+/// smaller.
 const STILL_TOO_WIDE: &[(&str, usize)] = &[
+    ("ARCHITECTURE.md", 82),
+    ("CHANGELOG.md", 19),
+    ("README.md", 16),
     ("crates/client-api", 8),
     ("crates/ephemeral", 9),
     ("crates/eraser", 13),

@@ -224,7 +224,9 @@ mod tests {
             (vec![Some(two)], Some([1; 32]), false, false),
         ] {
             let mut erasure = Erasure { found: Some(found(found_is)), ..Erasure::default() };
-            announced.iter().for_each(|replacement| erasure.announce(*replacement));
+            for replacement in &announced {
+                erasure.announce(*replacement);
+            }
             assert_eq!((erasure.vouched, erasure.is_done()), (vouched, done), "{announced:?}, found {found_is:?}");
         }
     }
