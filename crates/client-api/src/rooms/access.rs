@@ -63,16 +63,6 @@ pub(crate) fn readable(reader: &dyn Read, room_id: &str, user_id: &str) -> ApiRe
     Err(refused())
 }
 
-/// Whether guests may join a room (GUEST-06).
-pub(crate) fn guests_may_join(reader: &dyn Read, room_id: &str) -> Result<bool, ViewError> {
-    let Some(room) = query::room(reader, room_id)? else { return Ok(false) };
-    let state = query::head(reader, room.number)?.state;
-    let Some(offset) = query::state_entry(reader, state, "m.room.guest_access", "")? else { return Ok(false) };
-    let event = query::presented_at(reader, room.number, offset)?;
-    let content: serde_json::Map<String, serde_json::Value> = event.content().unwrap_or_default();
-    Ok(content.get("guest_access").and_then(serde_json::Value::as_str) == Some("can_join"))
-}
-
 fn was_joined_before(
     reader: &dyn Read,
     room: &RoomInfo,

@@ -9,14 +9,16 @@ use engram_matrix::pdu::Pdu;
 use engram_matrix::received::VerifiedPdu;
 use engram_matrix::room_version::RoomVersion;
 use engram_views::Snapshot;
-use engram_views::testing::{MemoryLog, TestViews};
+use engram_views::testing::{MemoryLog, TestViews, block_on};
 
 use super::rig::{ALICE, BOB, CAROL, Made, Rig, rows};
 use crate::projector::RoomsProjector;
 use crate::query::{self, Place, Position, ServerSight, Verdict};
 use crate::state;
 use crate::types::{Membership, RoomNumber};
-use crate::writer::{GivenState, Order, Outcome, Outcomes, Parts, Received, RoomError, RoomServer, SendRequest};
+use crate::writer::{
+    GivenState, NoAccounts, Order, Outcome, Outcomes, Parts, Received, RoomError, RoomServer, SendRequest,
+};
 
 /// Versions with each form of event IDs, references and room IDs.
 const VERSIONS: [&str; 4] = ["3", "6", "10", "12"];
@@ -104,6 +106,7 @@ impl Here {
         let server = RoomServer::new(Parts {
             log: Arc::new(views.log.clone()),
             views: Arc::clone(&views.views),
+            accounts: Arc::new(NoAccounts),
             server_name: "three.test".to_owned(),
             key: SigningKey::from_seed("ed25519:1", [9; 32]).expect("a valid key ID"),
             clock: Arc::new(|| TimestampMs(2_000_000)),
@@ -119,7 +122,7 @@ impl Here {
         events: &[VerifiedPdu],
         states: &[GivenState<'_>],
     ) -> Result<Outcomes, RoomError> {
-        self.server.receive(&Received {
+        block_on(self.server.receive(&Received {
             room_id: &self.room_id,
             version: self.version,
             outliers,
@@ -127,7 +130,7 @@ impl Here {
             order,
             states,
             without_missing_auth: false,
-        })
+        }))
     }
 
     /// Joins with the event, for which the other server tells state and auth chain.
@@ -221,7 +224,7 @@ fn a_join_brings_the_state_and_history_comes_later() {
             transaction: None,
             timestamp_ms: None,
         };
-        let sent = here.server.send(&request).expect("Carol is in the room");
+        let sent = block_on(here.server.send(&request)).expect("Carol is in the room");
         here.views.wait(sent.offset);
         assert_eq!(query::head(&*here.snapshot(), here.number()).unwrap().extremities[0].event_id, sent.event_id);
 
@@ -487,7 +490,7 @@ fn the_greatest_depth_does_not_end_a_room() {
                 transaction: None,
                 timestamp_ms: None,
             };
-            let sent = here.server.send(&request).expect("the room goes on");
+            let sent = block_on(here.server.send(&request)).expect("the room goes on");
             here.views.wait(sent.offset);
             let meta = query::meta(&*here.snapshot(), here.number(), sent.offset).unwrap().unwrap();
             assert_eq!((meta.depth, meta.verdict), (depth, Verdict::Accepted), "version {version}");
