@@ -2,9 +2,9 @@
 
 use engram_log::Offset;
 use engram_matrix::history::HistoryVisibility;
-use engram_rooms::Membership;
 use engram_rooms::query::{self, RoomInfo};
 use engram_rooms::state::Root;
+use engram_rooms::{Membership, RoomNumber};
 use engram_views::{Read, ViewError};
 
 use crate::error::{ApiError, ApiResult};
@@ -37,6 +37,15 @@ impl Readable {
         };
         if allowed { Ok(state) } else { Err(ApiError::forbidden("You may not see the room as it was then.")) }
     }
+}
+
+/// Whether a user has forgotten a room, which is then as if they had never been there.
+pub(crate) fn has_forgotten(reader: &dyn Read, room: RoomNumber, user_id: &str) -> Result<bool, ViewError> {
+    if !query::has_forgotten(reader, room, user_id)? {
+        return Ok(false);
+    }
+    let state = query::head(reader, room)?.state;
+    Ok(visibility(reader, state)? != HistoryVisibility::WorldReadable)
 }
 
 /// The state that a user may read, or a refusal. Rooms that are not known are refused like those the user is not in.
