@@ -5,6 +5,7 @@ use std::sync::Arc;
 use engram_http::json::{Body, Empty, Json};
 use engram_http::path::Path;
 use engram_http::{ApiError, ApiResult, Authed, State};
+use engram_rooms::writer::ProfileField;
 use engram_users::query;
 use serde_json::value::to_raw_value;
 use serde_json::{Map, Value, json};
@@ -82,8 +83,8 @@ fn guests_have_a_name_only(session: &Authed, key: &str) -> ApiResult<()> {
 async fn set(app: &Arc<App>, user_id: &str, key: &str, value: Option<Value>) -> ApiResult<()> {
     let raw = value.map(|value| to_raw_value(&value)).transpose().map_err(ApiError::internal)?;
     app.writers.confirmed(app.users.set_profile_field(user_id, key, raw.as_deref())).await??;
-    if matches!(key, "displayname" | "avatar_url") {
-        membership::show_profile(app, user_id).await?;
+    if let Some(field) = ProfileField::parse(key) {
+        membership::show_profile(app, user_id, field).await?;
     }
     Ok(())
 }

@@ -17,7 +17,7 @@ use crate::error::{ApiError, ApiResult};
 use crate::limits;
 
 /// Runs a call that blocks on a thread of this runtime that may.
-pub(crate) async fn blocking<T, F>(call: F) -> T
+pub async fn blocking<T, F>(call: F) -> T
 where
     F: FnOnce() -> T + Send + 'static,
     T: Send + 'static,
@@ -27,6 +27,11 @@ where
         // Blocking tasks are never aborted, so it panicked: the panic belongs to the request that caused it.
         Err(error) => resume_unwind(error.into_panic()),
     }
+}
+
+/// The outcome of a future, on a thread that may block: for long decisions that would stall the runtime's threads, and wait in between.
+pub fn wait<T>(future: impl Future<Output = T>) -> T {
+    tokio::runtime::Handle::current().block_on(future)
 }
 
 /// How many calls of a kind run at once; some more wait in line, and the rest is told to come back.

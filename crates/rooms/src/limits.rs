@@ -41,3 +41,5 @@ pub const HEADS_MAX: usize = 4096;
 pub const HEAD_BYTES_MAX: usize = 4 << 20;
 /// Bytes of state events in all heads before those that are idle are dropped.
 pub const HEADS_BYTES_MAX: usize = 128 << 20;
+/// The longest key of names that clients choose: far more than this server's may have, and what the store takes.
+pub const NAMES_BYTES_MAX: usize = 4096;

@@ -194,6 +194,17 @@ pub(crate) fn decode_place(table: &'static str, row: &[u8]) -> Result<(RoomNumbe
     Ok((RoomNumber(reader.varint32()?), reader.offset()?))
 }
 
+/// An offset alone.
+pub(crate) fn encode_offset(offset: Offset) -> Vec<u8> {
+    let mut row = Vec::with_capacity(5);
+    put_varint(&mut row, offset.0);
+    row
+}
+
+pub(crate) fn decode_offset(table: &'static str, row: &[u8]) -> Result<Offset, ViewError> {
+    Reader::new(table, row).offset()
+}
+
 /// Room number and an event's ID: missing events, states that were given.
 pub(crate) fn room_event_key(room: RoomNumber, event_id: &str) -> Vec<u8> {
     let mut key = room.0.to_be_bytes().to_vec();

@@ -33,7 +33,7 @@ pub static USER_ROOMS: Table = Table::new(10, "rooms.user_rooms");
 pub static ROOTS: Table = Table::new(11, "rooms.roots");
 /// redacted event's ID (as in `event_ids`), offset of a redaction that came before its target → nothing.
 pub static PENDING_REDACTIONS: Table = Table::new(12, "rooms.pending_redactions");
-/// user ID, device ID, transaction ID → room number, offset.
+/// user ID, device ID, room ID, event type, target of a redaction or nothing, transaction ID → offset.
 pub static TRANSACTIONS: Table = Table::new(13, "rooms.transactions");
 /// alias → room ID, creator.
 pub static ALIASES: Table = Table::new(14, "rooms.aliases");
@@ -70,6 +70,10 @@ pub static COPIES: Table = Table::new(30, "rooms.copies");
 /// Records of redacted events whose payloads are to be replaced: see [`engram_views::DueList`].
 pub static ERASURES: Table = Table::new(31, "rooms.erasures");
 
+/// user ID, device ID → offset of the record with which a device ended: transactions from before it are none of a later device of that
+/// name.
+pub static ENDED_DEVICES: Table = Table::new(33, "rooms.ended_devices");
+
 /// What is to be replaced.
 pub static DUE: DueList = DueList(&ERASURES);
 
@@ -103,4 +107,5 @@ pub static ALL: &[&Table] = &[
     &TIMES,
     &COPIES,
     &ERASURES,
+    &ENDED_DEVICES,
 ];

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use engram_failpoints::{Point, reached};
+use engram_http::writers::{blocking, wait};
 use engram_log::{AppendError, Offset};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::{mpsc, watch};
@@ -102,6 +103,7 @@ async fn run(
     drop(shared);
     node.threads.writers().spawn(expire_typing(Arc::clone(&node.app)));
     node.threads.writers().spawn(join_branches(Arc::clone(&node.app)));
+    node.threads.writers().spawn(dismiss_guests(Arc::clone(&node.app)));
     let ended = tokio::select! {
         () = signals.received() => Ok(()),
         // No record ever has this offset: the wait ends only when the views do.
@@ -149,7 +151,7 @@ async fn expire_typing(app: Arc<engram_client_api::App>) {
         }
         let ephemeral = Arc::clone(&app.ephemeral);
         // A log that takes nothing is on its way down and says so elsewhere.
-        let _ = tokio::task::spawn_blocking(move || ephemeral.expire(now)).await;
+        let _ = blocking(move || ephemeral.expire(now)).await;
     }
 }
 
@@ -162,7 +164,24 @@ async fn join_branches(app: Arc<engram_client_api::App>) {
             () = app.stopped() => return,
         }
         let rooms = Arc::clone(&app.rooms);
-        let _ = tokio::task::spawn_blocking(move || rooms.join_crowded()).await;
+        blocking(move || wait(rooms.join_crowded())).await;
+    }
+}
+
+/// Takes guests out of rooms that no longer admit them: first what may have been left undone before the start, then whenever a room
+/// closes its door.
+async fn dismiss_guests(app: Arc<engram_client_api::App>) {
+    let rooms = Arc::clone(&app.rooms);
+    if let Err(error) = blocking(move || wait(rooms.dismiss_all_guests())).await {
+        tracing::warn!(%error, "guests may still be in rooms that do not admit them");
+    }
+    loop {
+        tokio::select! {
+            () = app.rooms.door_closed() => {}
+            () = app.stopped() => return,
+        }
+        let rooms = Arc::clone(&app.rooms);
+        blocking(move || wait(rooms.dismiss_guests())).await;
     }
 }
 

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use engram_http::json::RawJson;
 use engram_http::path::Path;
-use engram_http::readable::viewer;
+use engram_http::readable::{has_forgotten, viewer};
 use engram_http::{ApiError, ApiResult, Authed, State};
 use engram_rooms::query::{self, StoredEvent, Verdict};
 use engram_views::Read;
@@ -30,6 +30,9 @@ pub(crate) fn visible(reader: &dyn Read, room_id: &str, event_id: &str, user_id:
         return Err(absent());
     }
     let event = query::event(reader, number, offset)?.ok_or_else(absent)?;
+    if has_forgotten(reader, number, user_id)? {
+        return Err(absent());
+    }
     if event.meta.verdict != Verdict::Accepted || !query::may_see(reader, &event, user_id)? {
         return Err(absent());
     }

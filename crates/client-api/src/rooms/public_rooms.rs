@@ -34,6 +34,9 @@ pub(crate) struct Search {
     since: Option<String>,
     #[serde(default)]
     filter: Wanted,
+    #[serde(default)]
+    include_all_networks: bool,
+    third_party_instance_id: Option<String>,
 }
 
 #[derive(Deserialize, Default)]
@@ -98,7 +101,16 @@ pub(crate) fn post(
     OptionalBody(search): OptionalBody<Search>,
 ) -> ApiResult<Json<Answer>> {
     check_server(&app, server.as_deref())?;
-    list(&app, &search.filter, search.limit, search.since)
+    match search.third_party_instance_id {
+        Some(_) if search.include_all_networks => {
+            Err(ApiError::invalid_param("All networks and one of them cannot both be asked for."))
+        }
+        // No network is bridged to this server by an instance that it knows.
+        Some(_) => {
+            Ok(Json(Answer { chunk: Vec::new(), total_room_count_estimate: 0, next_batch: None, prev_batch: None }))
+        }
+        None => list(&app, &search.filter, search.limit, search.since),
+    }
 }
 
 /// Directories of other servers are asked for over federation, which this server does not speak yet.
@@ -112,7 +124,8 @@ fn check_server(app: &App, server: Option<&str>) -> ApiResult<()> {
 }
 
 fn list(app: &App, wanted: &Wanted, limit: Option<usize>, since: Option<String>) -> ApiResult<Json<Answer>> {
-    let skip: usize = match since {
+    // An empty token is none.
+    let skip: usize = match since.filter(|since| !since.is_empty()) {
         None => 0,
         Some(since) => {
             let number = since.strip_prefix('p').and_then(|number| number.parse().ok());
@@ -129,8 +142,9 @@ fn list(app: &App, wanted: &Wanted, limit: Option<usize>, since: Option<String>)
     Ok(Json(Answer {
         chunk: rooms.into_iter().skip(skip).take(limit).collect(),
         total_room_count_estimate: total,
-        next_batch: (end < total).then(|| format!("p{end}")),
-        prev_batch: (skip > 0).then(|| format!("p{}", skip.saturating_sub(limit))),
+        // Whoever asks for none at a time would never come to an end.
+        next_batch: (limit > 0 && end < total).then(|| format!("p{end}")),
+        prev_batch: (limit > 0 && skip > 0).then(|| format!("p{}", skip.saturating_sub(limit))),
     }))
 }
 

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use engram_http::json::{ObjectBody, RawJson};
 use engram_http::path::{Path, Query};
-use engram_http::readable::{guests_may_join, readable, viewer};
+use engram_http::readable::{readable, viewer};
 use engram_http::{ApiError, ApiResult, Authed, State};
 use engram_log::Offset;
 use engram_rooms::query::{self, Viewer};
@@ -15,9 +15,8 @@ use engram_views::Read;
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
-use super::send::answer;
+use super::send::write;
 use crate::app::App;
-use crate::membership::dismiss_guests;
 
 /// Whether the content alone is wanted, or the whole event.
 #[derive(Deserialize)]
@@ -128,15 +127,7 @@ async fn set(
         transaction: None,
         timestamp_ms: None,
     };
-    let sent = match event_type {
-        "m.room.member" => app.rooms.put_member(&request, state_key)?,
-        _ => app.rooms.send(&request)?,
-    };
-    let answer = answer(app, sent).await?;
-    if (event_type, state_key) == ("m.room.guest_access", "") && !guests_may_join(&*app.views.snapshot(), room)? {
-        dismiss_guests(app, room).await?;
-    }
-    Ok(answer)
+    write(app, &request).await
 }
 
 /// A state event in client format.

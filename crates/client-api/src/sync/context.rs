@@ -4,8 +4,8 @@ use std::sync::Arc;
 
 use engram_http::json::RawJson;
 use engram_http::path::{Path, Query};
-use engram_http::readable::viewer;
-use engram_http::{ApiResult, Authed, State};
+use engram_http::readable::{readable, viewer};
+use engram_http::{ApiError, ApiResult, Authed, State};
 use engram_rooms::query;
 use engram_sync::messages::{self, HistoryError};
 use serde::Deserialize;
@@ -27,9 +27,16 @@ pub(crate) fn get(
 ) -> ApiResult<RawJson<String>> {
     let filter = filter(options.filter.as_deref())?;
     let snapshot = app.views.snapshot();
-    let room = query::room(&*snapshot, &room)?.ok_or(HistoryError::NotFound)?;
+    let absent = || ApiError::from(HistoryError::NotFound);
+    let number = query::room(&*snapshot, &room)?.ok_or_else(absent)?.number;
+    // With the event goes the state, which is for those who may read it: not for whoever has declined an invitation.
+    let invited_once = query::membership(&*snapshot, number, &authed.user_id)?.is_some();
+    if let Err(refused) = readable(&*snapshot, &room, &authed.user_id) {
+        // To others there might be no such room.
+        return Err(if invited_once { refused } else { absent() });
+    }
     let viewer = viewer(&authed, app.now());
-    let found = messages::context(&*snapshot, viewer, room.number, &event_id, options.limit, &filter)?;
+    let found = messages::context(&*snapshot, viewer, number, &event_id, options.limit, &filter)?;
     Ok(RawJson(format!(
         "{{\"event\":{},\"events_before\":[{}],\"events_after\":[{}],\"start\":\"{}\",\"end\":\"{}\",\"state\":[{}]}}",
         found.event,

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use engram_http::json::RawJson;
 use engram_http::path::{Path, Query};
-use engram_http::readable::{readable, token, viewer};
+use engram_http::readable::{has_forgotten, readable, token, viewer};
 use engram_http::{AccessToken, ApiError, ApiResult, Authed, State};
 use engram_rooms::query;
 use engram_sync::legacy::StreamRequest;
@@ -67,7 +67,8 @@ pub(crate) fn by_id(
     let unknown = || ApiError::not_found("There is no such event, or you may not see it.");
     let (room, offset) = query::locate(&*snapshot, &event_id)?.ok_or_else(unknown)?;
     let event = query::event(&*snapshot, room, offset)?.filter(|event| event.meta.is_shown()).ok_or_else(unknown)?;
-    if !query::may_see(&*snapshot, &event, &authed.user_id)? {
+    let forgotten = has_forgotten(&*snapshot, room, &authed.user_id)?;
+    if forgotten || !query::may_see(&*snapshot, &event, &authed.user_id)? {
         return Err(unknown());
     }
     Ok(RawJson(query::render(&*snapshot, &event, viewer(&authed, app.now()), true)?))

@@ -12,9 +12,10 @@ use super::advance::{self, Step};
 use super::judge::{self, Judgement};
 use super::memo::{Memo, RoomMemo, Tip};
 use super::{auth_difference, erasures, merge, past, redactions};
-use crate::codec::{names_key, put_bytes, put_varint, room_offset_key};
+use crate::codec::{put_bytes, put_varint, room_offset_key};
 use crate::counters;
 use crate::extremities::DUMMY_EVENT;
+use crate::limits::NAMES_BYTES_MAX;
 use crate::query::{self, EventMeta, Place, RoomInfo, Verdict};
 use crate::rows;
 use crate::state::{self, Root};
@@ -24,9 +25,6 @@ use crate::tables::{
 use crate::types::RoomNumber;
 
 type Archived = v1::ArchivedInput<v1::Pdu>;
-
-/// The longest key of a transaction: far more than this server's clients may choose, and what the store takes.
-const NAMES_BYTES_MAX: usize = 4096;
 
 /// Takes the state before an event in, as another server gave it.
 pub(super) fn given_state(
@@ -208,9 +206,17 @@ impl Arrival<'_> {
 
     /// What clients name is theirs to choose; what is no key belongs to no client that could ask for it.
     fn note_transaction(&self, view: &mut Apply<'_>, transaction: &v1::ArchivedInput<v1::Transaction>) {
-        let key = names_key(&[&transaction.user_id, &transaction.device_id, &transaction.transaction_id]);
+        let scope = query::TransactionScope {
+            user_id: &transaction.user_id,
+            device_id: &transaction.device_id,
+            transaction_id: &transaction.transaction_id,
+            room_id: &self.room.info.room_id,
+            event_type: &self.event.event_type,
+            redacts: self.event.redacts.as_ref().map(|target| target.as_str()),
+        };
+        let key = scope.key();
         if key.len() <= NAMES_BYTES_MAX {
-            view.put(&TRANSACTIONS, &key, &rows::encode_place(self.room.info.number, self.offset));
+            view.put(&TRANSACTIONS, &key, &rows::encode_offset(self.offset));
         }
     }
 

@@ -65,7 +65,7 @@ impl Projector for RoomsProjector {
     }
 
     fn version(&self) -> u32 {
-        6
+        7
     }
 
     fn tables(&self) -> &'static [&'static Table] {
@@ -85,6 +85,7 @@ impl Projector for RoomsProjector {
             InputRef::RoomAliasSet(set) => {
                 directory::set_alias(view, &set.alias, set.room_id.as_deref(), &set.user_id)?;
             }
+            InputRef::DevicesRemoved(removed) => directory::end_devices(view, record.offset, removed),
             InputRef::RoomPublished(set) => directory::publish(view, &set.room_id, set.published),
             InputRef::Erased(erased) => erasures::settle(view, erased)?,
             _ => {}

@@ -28,7 +28,9 @@ use engram_views::{Read, ViewError};
 pub use self::arrivals::arrivals;
 pub use self::directory::{alias, alias_creator, aliases, is_published, published};
 pub(crate) use self::events::parse;
-pub use self::events::{event, event_id, is_redacted, locate, meta, pdu, placed, reason, transaction};
+pub use self::events::{
+    TransactionScope, event, event_id, is_redacted, locate, meta, pdu, placed, reason, transaction,
+};
 pub use self::graph::{
     Events, StateBefore, Unknown, auth_chain, auth_difference, backfill_page, is_placed, missing_events,
     state_ids_before, unknown,
