@@ -41,6 +41,28 @@ pub enum RoomDelta {
     },
 }
 
+/// A room owes so much for resolutions that one is not made now. Emitted live only.
+#[derive(Clone, Debug)]
+pub struct Postponed {
+    /// Its ID.
+    pub room_id: Arc<str>,
+    /// The event with which that begins, for the current state; or the event that joins branches.
+    pub offset: Offset,
+    /// What the room owes, in units.
+    pub owed: u64,
+}
+
+/// The current state stands for the state before an event that joins branches. Emitted live only.
+#[derive(Clone, Debug)]
+pub struct StoodFor {
+    /// The room's ID.
+    pub room_id: Arc<str>,
+    /// The event.
+    pub event_id: Arc<str>,
+    /// What the room owes, in units.
+    pub owed: u64,
+}
+
 /// A room has more forward extremities than is good for it. Emitted live only, with every event that leaves it so.
 #[derive(Clone, Debug)]
 pub struct Crowded {
