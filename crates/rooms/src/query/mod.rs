@@ -11,6 +11,7 @@ mod graph;
 mod history;
 mod members;
 mod render;
+mod resolutions;
 mod rooms;
 mod servers;
 mod states;
@@ -36,6 +37,7 @@ pub use self::graph::{
 pub use self::history::{Missing, Position, backward_extremities, has_past, history};
 pub use self::members::{has_forgotten, members, membership, rooms_of};
 pub use self::render::{presented, presented_at, presented_to, redacted, render, stripped_state};
+pub use self::resolutions::{put_off_count, unresolved, unresolved_count};
 pub(crate) use self::rooms::malformed;
 pub use self::rooms::{head, rejudged, room, room_by_number, rooms};
 pub use self::servers::ServerSight;
