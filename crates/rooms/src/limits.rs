@@ -19,15 +19,15 @@ pub const EXTREMITIES_CROWDED: usize = 10;
 /// Local members whom the writer tries for that, in the order of their IDs.
 pub const JOINING_SENDERS_MAX: usize = 16;
 
-// What follows bounds the resolution of states: its work is counted in units of about a microsecond each, by what it looks at; see
+// What follows bounds the resolution of states: its work is counted in units of a quarter of a microsecond each, by what it looks at; see
 // `projector::resolution`. A room pays for its resolutions with its events, so that an attack takes no more of the server than it brings.
 
 /// What a room may owe before it waits: two seconds' worth. So nothing waits in a room in good faith, whatever meets there.
-pub const UNITS_OWED_MAX: u64 = 2_000_000;
+pub const UNITS_OWED_MAX: u64 = 8_000_000;
 /// What each event of a room pays, once for the room's current state and once for the events that join branches: two milliseconds' worth of either.
-pub const UNITS_PAID_BY_EVENT: u64 = 2_000;
+pub const UNITS_PAID_BY_EVENT: u64 = 8_000;
 /// What one resolution may take: no room's events hold together in ways that take more, unless they are made for it.
-pub const RESOLUTION_UNITS_MAX: u64 = 4_000_000;
+pub const RESOLUTION_UNITS_MAX: u64 = 8_000_000;
 /// Events that one resolution holds in memory, some 500 bytes each.
 pub const RESOLUTION_EVENTS_MAX: usize = 400_000;
 /// Events that one resolution looks at on the way up from auth events, before it walks all chains down instead. What it costs to look at
@@ -37,6 +37,10 @@ pub const AUTH_CHILDREN_VISITS_MAX: usize = if cfg!(test) { 12 } else { 2000 };
 pub const FACTS_BYTES_MAX: usize = 48 << 20;
 /// Bytes that are remembered while one resolution is explained.
 pub const EXPLANATION_MEMO_BYTES: usize = 32 << 20;
+
+/// Redactions by servers without power over others that wait for one unknown event: one a server, since a second one adds nothing. Those by the power to
+/// redact others' events are one more.
+pub const PENDING_REDACTIONS_MAX: usize = if cfg!(test) { 4 } else { 64 };
 
 /// Rooms whose heads the writers keep in memory before those that are idle are dropped.
 pub const HEADS_MAX: usize = 4096;

@@ -31,7 +31,8 @@ pub static USER_ROOMS: Table = Table::new(10, "rooms.user_rooms");
 /// room number, offset → state root (32 bytes) after the event at that offset, if it is a state event or joins branches whose
 /// states differ; with 0x00 at the end of the key the root before an event that joins branches.
 pub static ROOTS: Table = Table::new(11, "rooms.roots");
-/// redacted event's ID (as in `event_ids`), offset of a redaction that came before its target → nothing.
+/// room number, redacted event's ID (as in `event_ids`), offset of a redaction that came before its target → the server by whose right, or nothing
+/// if it is by power.
 pub static PENDING_REDACTIONS: Table = Table::new(12, "rooms.pending_redactions");
 /// user ID, device ID, transaction ID → room number, offset.
 pub static TRANSACTIONS: Table = Table::new(13, "rooms.transactions");

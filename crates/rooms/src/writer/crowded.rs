@@ -9,7 +9,7 @@ use engram_views::{Observer, Snapshot};
 
 use super::head::Head;
 use super::{RoomError, RoomServer, Sent};
-use crate::delta::Crowded;
+use crate::delta::{Crowded, Postponed, StoodFor};
 use crate::extremities::DUMMY_EVENT;
 use crate::limits::{EXTREMITIES_CROWDED, JOINING_SENDERS_MAX};
 use crate::query;
@@ -20,9 +20,33 @@ pub struct CrowdWatch(pub Arc<RoomServer>);
 
 impl Observer for CrowdWatch {
     fn committed(&mut self, _: &Snapshot, deltas: &[(Offset, Box<dyn Any + Send>)], _: &[Record]) {
+        tell_of_unresolved(deltas);
         let mut rooms = deltas.iter().filter_map(|(_, delta)| delta.downcast_ref::<Crowded>()).peekable();
         if rooms.peek().is_some() {
             self.0.crowded.lock().extend(rooms.map(|crowded| Arc::clone(&crowded.room_id)));
+        }
+    }
+}
+
+/// Tells the operator of rooms that made more work than they have paid for.
+fn tell_of_unresolved(deltas: &[(Offset, Box<dyn Any + Send>)]) {
+    for (_, delta) in deltas {
+        if let Some(Postponed { room_id, owed, .. }) = delta.downcast_ref() {
+            tracing::warn!(
+                code = "W-STATE-PUT-OFF",
+                %room_id,
+                owed,
+                "the branches of a room take more to resolve than its events have paid for: its current state stays what it was until they have"
+            );
+        } else if let Some(StoodFor { room_id, event_id, owed }) = delta.downcast_ref() {
+            tracing::warn!(
+                code = "W-STATE-UNRESOLVED",
+                %room_id,
+                %event_id,
+                owed,
+                "an event joins branches that take more to resolve than the room's events have paid for: the current state stands for \
+                 the state before it; see `engramctl room explain`"
+            );
         }
     }
 }

@@ -43,10 +43,17 @@ pub(in super::super) struct Fact {
     pub(super) auth: SmallVec<[Offset; 4]>,
     /// The power levels event among them, if one is known.
     pub(super) levels: Option<Offset>,
-    /// An auth event is not known that comes before any power levels event in the list: so it has no place in the mainline ordering.
-    pub(super) is_unordered: bool,
-    /// Something that it refers to is not known. So it is to be read again next time.
-    is_partial: bool,
+    /// What it refers to that is not known. If there is anything, the fact is to be read again next time.
+    unknown: Unknown,
+}
+
+/// What an event refers to that is not known.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Unknown {
+    Nothing,
+    Something,
+    /// An auth event that comes before any power levels event in the list: so the event has no place in the mainline ordering.
+    Levels,
 }
 
 /// What events of one type have. None is what the full rules have to read.
@@ -78,6 +85,11 @@ impl Fact {
             Kind::Member(None) | Kind::Levels(None) => Own::Odd,
         };
         Some(Subject { event_type: &name.0, state_key: &name.1, sender: &self.sender, own })
+    }
+
+    /// Whether the event has no place in the mainline ordering, since what it is based on is not known.
+    pub(super) fn is_unordered(&self) -> bool {
+        self.unknown == Unknown::Levels
     }
 
     pub(super) fn sender(&self) -> &str {
@@ -119,7 +131,7 @@ impl<'a> Facts<'a> {
         }
         let event = self.pdus.at(self.view, self.room.number, offset)?;
         let fact = Arc::new(self.read(offset, &event)?);
-        if !fact.is_partial {
+        if fact.unknown == Unknown::Nothing {
             self.pdus.facts.borrow_mut().put(offset, Arc::clone(&fact));
         }
         Ok(fact)
@@ -163,8 +175,11 @@ impl<'a> Facts<'a> {
             is_rejected: event.rejected,
             auth: SmallVec::new(),
             levels: None,
-            is_unordered: false,
-            is_partial: sender_pair.is_none() || (event.is_state() && pair.is_none()),
+            unknown: if sender_pair.is_none() || (event.is_state() && pair.is_none()) {
+                Unknown::Something
+            } else {
+                Unknown::Nothing
+            },
         };
         fact.is_power = is_power(event, &fact.kind);
         self.read_auth_events(event, &mut fact)?;
@@ -174,8 +189,8 @@ impl<'a> Facts<'a> {
     fn read_auth_events(&self, event: &Pdu, fact: &mut Fact) -> Result<(), ViewError> {
         for id in &event.auth_events {
             let Some(offset) = self.located(id.as_str())? else {
-                fact.is_partial = true;
-                fact.is_unordered |= fact.levels.is_none();
+                let unknown = if fact.levels.is_none() { Unknown::Levels } else { Unknown::Something };
+                fact.unknown = fact.unknown.max(unknown);
                 continue;
             };
             fact.auth.push(offset);

@@ -145,7 +145,7 @@ impl Mainline {
             // Until it is known; a malformed cycle finds this.
             self.positions.insert(id, Some(0));
             path.push(id);
-            if arena.fact(id).is_unordered {
+            if arena.fact(id).is_unordered() {
                 break None;
             }
             next = arena.fact(id).levels.map(|offset| arena.id(offset)).transpose()?;

@@ -1,6 +1,6 @@
 //! What resolution costs, in units that the log alone decides.
 //!
-//! A unit is about a microsecond of a resolution whose events are remembered. What is counted is what the algorithm looks at, whether it was
+//! A unit is about a quarter of a microsecond of a resolution whose events are remembered. What is counted is what the algorithm looks at, whether it was
 //! remembered or not: so the same log costs the same on every machine, and in every rebuild.
 
 use engram_views::ViewError;
@@ -14,15 +14,15 @@ pub(super) const CONFLICTED_EVENT: u64 = 3;
 /// Walking past an event of an auth chain.
 pub(super) const CHAIN_EVENT: u64 = 2;
 /// Looking at an event that names another among its auth events, in a table.
-pub(super) const AUTH_CHILD: u64 = 4;
+pub(super) const AUTH_CHILD: u64 = 12;
 /// Judging an event by what is parsed already.
 pub(super) const CHECK: u64 = 1;
 /// Comparing so many entries of power levels takes one unit more.
-pub(super) const LEVELS_A_UNIT: usize = 16;
+pub(super) const LEVELS_A_UNIT: usize = 4;
 /// Judging an event by the full rules, which parse everything anew.
-pub(super) const FULL_CHECK: u64 = 40;
+pub(super) const FULL_CHECK: u64 = 100;
 /// The same for each entry of power levels that is parsed.
-pub(super) const FULL_CHECK_LEVEL: usize = 2;
+pub(super) const FULL_CHECK_LEVEL: usize = 4;
 /// Changing an entry of the state.
 pub(super) const CHANGE: u64 = 1;
 
