@@ -27,6 +27,7 @@ mod capabilities;
 mod convert;
 mod cross_signing;
 mod devices;
+mod elsewhere;
 mod filter;
 mod keys;
 mod login;
@@ -43,7 +44,7 @@ mod typing;
 mod versions;
 mod well_known;
 
-pub use app::{App, Clock, Config, Random};
+pub use app::{App, Config};
 pub use auth::ClientAddress;
 pub use http::ClientApi;
 pub use sync::SyncEffects;

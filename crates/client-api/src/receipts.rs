@@ -29,9 +29,7 @@ pub(crate) async fn receipt(
     OptionalBody(Thread { thread_id }): OptionalBody<Thread>,
 ) -> ApiResult<Empty> {
     must_be_joined(&*app.views.snapshot(), &room_id, &session.user_id)?;
-    app.writers()
-        .write(move || mark(&app, &session.user_id, &room_id, &receipt_type, &event_id, thread_id.as_deref()))
-        .await?;
+    mark(&app, &session.user_id, &room_id, &receipt_type, &event_id, thread_id.as_deref()).await?;
     Ok(Empty)
 }
 
@@ -52,26 +50,18 @@ pub(crate) async fn markers(
     Body(markers): Body<Markers>,
 ) -> ApiResult<Empty> {
     must_be_joined(&*app.views.snapshot(), &room_id, &session.user_id)?;
-    app.writers()
-        .write(move || -> ApiResult<()> {
-            let set = [
-                ("m.fully_read", &markers.fully_read),
-                ("m.read", &markers.read),
-                ("m.read.private", &markers.read_private),
-            ];
-            for (receipt_type, event_id) in set {
-                if let Some(event_id) = event_id {
-                    mark(&app, &session.user_id, &room_id, receipt_type, event_id, None)?;
-                }
-            }
-            Ok(())
-        })
-        .await?;
+    let set =
+        [("m.fully_read", &markers.fully_read), ("m.read", &markers.read), ("m.read.private", &markers.read_private)];
+    for (receipt_type, event_id) in set {
+        if let Some(event_id) = event_id {
+            mark(&app, &session.user_id, &room_id, receipt_type, event_id, None).await?;
+        }
+    }
     Ok(Empty)
 }
 
-/// Records one receipt, or the place up to which everything was read. Blocks.
-fn mark(
+/// Records one receipt, or the place up to which everything was read.
+async fn mark(
     app: &App,
     user_id: &str,
     room_id: &str,
@@ -85,13 +75,14 @@ fn mark(
         }
         let request = ReceiptRequest { room_id, user_id, receipt_type, event_id, thread_id };
         let position = |event_id: &str| position(app, room_id, event_id).ok().flatten();
-        return Ok(app.ephemeral.send_receipt(request, &position)?);
+        return Ok(app.writers.confirmed(app.ephemeral.send_receipt(request, &position)).await??);
     }
     if thread_id.is_some() {
         return Err(ApiError::invalid_param("`m.fully_read` has no threads."));
     }
     let content = to_raw_value(&json!({ "event_id": event_id })).map_err(ApiError::internal)?;
-    Ok(app.users.set_account_data(user_id, Some(room_id), receipt_type, &content)?)
+    let set = app.users.set_account_data(user_id, Some(room_id), receipt_type, &content);
+    Ok(app.writers.confirmed(set).await??)
 }
 
 /// An event's place in the order of a room; none if it is unknown, or another room's.

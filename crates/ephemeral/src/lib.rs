@@ -5,7 +5,6 @@
 //! [`writer::Ephemeral`] is the writer of all three.
 
 pub mod delta;
-mod key;
 pub mod live;
 pub mod projector;
 pub mod query;
@@ -15,6 +14,7 @@ mod tests;
 pub mod writer;
 
 pub use delta::EphemeralDelta;
+pub use engram_views::WriteError;
 pub use live::{Live, LiveObserver, Presence};
 pub use projector::EphemeralProjector;
-pub use writer::{Clock, Ephemeral, ReceiptError, ReceiptRequest, WriteError};
+pub use writer::{Ephemeral, ReceiptError, ReceiptRequest};

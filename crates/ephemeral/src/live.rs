@@ -174,12 +174,7 @@ impl TypingRoom {
 pub struct LiveObserver(pub Arc<Live>);
 
 impl engram_views::Observer for LiveObserver {
-    fn committed(
-        &mut self,
-        _snapshot: &engram_views::Snapshot,
-        _deltas: &[(Offset, Box<dyn std::any::Any + Send>)],
-        ephemeral: &[Record],
-    ) {
-        self.0.observe(ephemeral);
+    fn committed(&mut self, batch: &engram_views::Batch<'_>) {
+        self.0.observe(batch.ephemeral());
     }
 }

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
+use engram_base::block_on;
 use engram_log::{Offset, TimestampMs};
 use engram_log_format::v1::ReceiptSent;
 use engram_views::testing::{MemoryLog, TestViews};
@@ -39,7 +40,7 @@ fn position(event_id: &str) -> Option<u64> {
 impl Fixture {
     fn read(&self, user_id: &str, receipt_type: &str, event_id: &str, thread_id: Option<&str>) {
         let request = ReceiptRequest { room_id: "!r", user_id, receipt_type, event_id, thread_id };
-        self.writer.send_receipt(request, &position).expect("the receipt is well formed");
+        block_on(self.writer.send_receipt(request, position)).expect("the receipt is well formed");
     }
 
     fn content(&self, viewer: &str, since: Offset) -> Option<String> {
@@ -90,7 +91,7 @@ fn malformed_receipts_are_refused() {
         ReceiptRequest { thread_id: Some(""), ..request },
         ReceiptRequest { event_id: &long, ..request },
     ] {
-        let refused = fixture.writer.send_receipt(wrong, &position);
+        let refused = block_on(fixture.writer.send_receipt(wrong, position));
         assert!(matches!(refused, Err(ReceiptError::Invalid(_))));
     }
     assert!(fixture.views.log.is_empty());

@@ -1,11 +1,12 @@
-//! The writer of receipts, typing and presence. Every method blocks.
+//! The writer of receipts, typing and presence. The methods that are not async block.
 
 use std::sync::Arc;
 use std::time::Duration;
 
-use engram_log::{AppendError, Input, Lane, Log, TimestampMs};
+use engram_base::{Clock, Key, is_identifier};
+use engram_log::{Input, Lane, Log, TimestampMs};
 use engram_log_format::v1::{PresenceSet, ReceiptSent, TypingSet};
-use engram_views::{Stopped, ViewError, Views};
+use engram_views::{Decider, Decision, Views, WriteError};
 use parking_lot::{Mutex, MutexGuard};
 
 use crate::live::Live;
@@ -17,26 +18,7 @@ pub const TYPING_MAX: Duration = Duration::from_secs(120);
 /// How often a presence that stays the same is written again, for the time of the last activity.
 pub const PRESENCE_REFRESH: Duration = Duration::from_secs(60);
 
-/// Longest identifier (specification, identifier grammar).
-const IDENTIFIER_BYTES_MAX: usize = 255;
 const SHARDS: usize = 64;
-
-/// The writer's clock.
-pub type Clock = Arc<dyn Fn() -> TimestampMs + Send + Sync>;
-
-/// A record could not be written or its effect not be seen; the request has failed.
-#[derive(Debug, thiserror::Error)]
-pub enum WriteError {
-    /// The log took nothing.
-    #[error(transparent)]
-    Append(#[from] AppendError),
-    /// The views have stopped; whether the record is on disk is not known.
-    #[error(transparent)]
-    Stopped(#[from] Stopped),
-    /// The views could not be read; nothing was written.
-    #[error(transparent)]
-    View(#[from] ViewError),
-}
 
 /// A receipt to be sent.
 #[derive(Clone, Copy, Debug)]
@@ -64,18 +46,14 @@ pub enum ReceiptError {
     Write(#[from] WriteError),
 }
 
-impl From<ViewError> for ReceiptError {
-    fn from(error: ViewError) -> Self {
-        Self::Write(error.into())
-    }
-}
-
 /// The writer of receipts, typing and presence of one server.
 pub struct Ephemeral {
     log: Arc<dyn Log>,
     views: Arc<Views>,
     live: Arc<Live>,
     clock: Clock,
+    /// Takes the decisions about receipts.
+    decider: Decider,
     /// Held from a decision until it is applied. By room or user, in shards: what meets in a shard only waits.
     shards: Box<[Mutex<()>]>,
 }
@@ -84,7 +62,8 @@ impl Ephemeral {
     /// A writer that appends to `log` and decides by `views` and `live`.
     pub fn new(log: Arc<dyn Log>, views: Arc<Views>, live: Arc<Live>, clock: Clock) -> Self {
         let shards = (0..SHARDS).map(|_| Mutex::new(())).collect();
-        Self { log, views, live, clock, shards }
+        let decider = Decider::new(Arc::clone(&log), Arc::clone(&views), Arc::clone(&clock));
+        Self { log, views, live, clock, decider, shards }
     }
 
     /// Marks a user as typing for `timeout` (at most [`TYPING_MAX`]), or as no longer typing.
@@ -144,28 +123,30 @@ impl Ephemeral {
     ///
     /// `position` gives an event's place in the order of the room, if it is known; a receipt whose event or whose
     /// predecessor's event has no place is recorded.
-    pub fn send_receipt(
+    pub async fn send_receipt(
         &self,
         request: ReceiptRequest<'_>,
-        position: &dyn Fn(&str) -> Option<u64>,
+        position: impl Fn(&str) -> Option<u64>,
     ) -> Result<(), ReceiptError> {
         check(&request)?;
         let ReceiptRequest { room_id, user_id, receipt_type, event_id, thread_id } = request;
-        let _decision = self.lock(user_id);
-        let before = query::receipt(&*self.views.snapshot(), room_id, user_id, receipt_type, thread_id)?;
-        if before.is_some_and(|before| !moves_forward(&before.event_id, event_id, position)) {
-            return Ok(());
-        }
-        let now = (self.clock)();
-        let sent = ReceiptSent {
-            room_id: room_id.to_owned(),
-            user_id: user_id.to_owned(),
-            receipt_type: receipt_type.to_owned(),
-            event_id: event_id.to_owned(),
-            thread_id: thread_id.map(str::to_owned),
-            at_ms: now.0,
-        };
-        Ok(self.commit(Lane::Journal, sent.into(), now)?)
+        let subject = Key::new().text(room_id).text(user_id);
+        let sent = self.decider.decide([subject], |snapshot, now| -> Result<_, WriteError> {
+            let before = query::receipt(snapshot, room_id, user_id, receipt_type, thread_id)?;
+            if before.is_some_and(|before| !moves_forward(&before.event_id, event_id, &position)) {
+                return Ok(Decision::nothing(()));
+            }
+            let sent = ReceiptSent {
+                room_id: room_id.to_owned(),
+                user_id: user_id.to_owned(),
+                receipt_type: receipt_type.to_owned(),
+                event_id: event_id.to_owned(),
+                thread_id: thread_id.map(str::to_owned),
+                at_ms: now.0,
+            };
+            Ok(Decision::journal([sent.into()], ()))
+        });
+        Ok(sent.await?.applied().await?)
     }
 
     /// Ends the typing of those whose time is over; how many those were.
@@ -197,7 +178,6 @@ fn check(request: &ReceiptRequest<'_>) -> Result<(), ReceiptError> {
     if !matches!(request.receipt_type, query::READ | query::READ_PRIVATE) {
         return Err(ReceiptError::Invalid("a receipt is m.read or m.read.private"));
     }
-    let is_identifier = |text: &str| !text.is_empty() && text.len() <= IDENTIFIER_BYTES_MAX;
     if !is_identifier(request.room_id) || !is_identifier(request.event_id) {
         return Err(ReceiptError::Invalid("a room ID and an event ID have 1 to 255 bytes"));
     }

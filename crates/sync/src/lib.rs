@@ -24,5 +24,5 @@ mod tests;
 
 pub use event::viewer;
 pub use filter::Filter;
-pub use server::{Clock, Effects, Presence, SyncError, SyncRequest, SyncServer};
+pub use server::{Effects, Presence, SyncError, SyncRequest, SyncServer};
 pub use token::Token;

@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
+use engram_base::Clock;
 use engram_ephemeral::Live;
 use engram_log::{Offset, TimestampMs};
 use engram_views::{Observer, Snapshot, Stopped, ViewError, Views};
@@ -16,9 +17,6 @@ use crate::hub::{Entry, Hub, HubObserver, UserHub};
 use crate::limits;
 use crate::respond::{self, Answer};
 use crate::token::Token;
-
-/// The clock.
-pub type Clock = Arc<dyn Fn() -> TimestampMs + Send + Sync>;
 
 /// What a request says about who makes it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

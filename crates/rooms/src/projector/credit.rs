@@ -12,12 +12,13 @@
 //! current state comes from; the others stay extremities, so that nothing they say is lost to the room. What came to pass is in a
 //! row of its own, is counted, and is told of live. An event of the past is not let in instead, since the present says nothing about it.
 
-use engram_views::{Apply, ViewError};
+use engram_views::ViewError;
 
 use super::lookup::Pdus;
 use super::memo::RoomMemo;
 use super::resolution::{self, Halt, Meter};
 use crate::counters;
+use crate::delta::Apply;
 use crate::limits::{UNITS_OWED_MAX, UNITS_PAID_BY_EVENT};
 use crate::query::{Owed, RoomInfo};
 use crate::state::Root;

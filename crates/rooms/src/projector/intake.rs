@@ -2,10 +2,11 @@
 
 use std::sync::Arc;
 
+use crate::delta::{Apply, RoomDelta};
 use engram_log::Offset;
 use engram_log_format::v1::{self, ArchivedPduSource};
 use engram_matrix::pdu::Pdu;
-use engram_views::{Apply, Read, ViewError};
+use engram_views::{Read, ViewError};
 
 use super::advance::{self, Step};
 use super::credit::{self, Account, Terms, Unresolved};
@@ -14,7 +15,6 @@ use super::memo::{Memo, RoomMemo, Tip};
 use super::{erasures, past, redactions, resolution};
 use crate::codec::{names_key, put_bytes, put_varint, room_offset_key};
 use crate::counters;
-use crate::delta::StoodFor;
 use crate::extremities::DUMMY_EVENT;
 use crate::query::{self, EventMeta, Place, RoomInfo, Verdict};
 use crate::rows;
@@ -293,7 +293,7 @@ impl Arrival<'_> {
         );
         if view.is_live() {
             let (room_id, event_id) = (Arc::clone(&self.room.room_id), self.event.event_id.as_str().into());
-            view.emit(StoodFor { room_id, event_id, owed });
+            view.emit(RoomDelta::StoodFor { room_id, event_id, owed });
         }
         Ok(())
     }

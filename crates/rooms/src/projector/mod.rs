@@ -21,8 +21,9 @@ mod rejudged;
 mod resolution;
 mod rules;
 
+use crate::delta::{Apply, RoomDelta};
 use engram_log::{InputRef, Record};
-use engram_views::{Apply, ProjectError, Projector, Table};
+use engram_views::{ProjectError, Projector, Table};
 
 use self::memo::Memo;
 use crate::limits::MEMO_BYTES_MAX;
@@ -65,6 +66,8 @@ impl RoomsProjector {
 }
 
 impl Projector for RoomsProjector {
+    type Delta = RoomDelta;
+
     fn name(&self) -> &'static str {
         "rooms"
     }

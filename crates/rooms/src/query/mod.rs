@@ -35,7 +35,7 @@ pub use self::graph::{
     state_ids_before, unknown,
 };
 pub use self::history::{Missing, Position, backward_extremities, has_past, history};
-pub use self::members::{has_forgotten, members, membership, rooms_of};
+pub use self::members::{has_forgotten, joined_rooms, members, membership, rooms_of};
 pub use self::render::{presented, presented_at, presented_to, redacted, render, stripped_state};
 pub use self::resolutions::{put_off_count, unresolved, unresolved_count};
 pub(crate) use self::rooms::malformed;

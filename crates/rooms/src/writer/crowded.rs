@@ -1,17 +1,16 @@
 //! Joining the branches of a room that has too many: an event of a local member that does nothing else, and that clients are not shown.
 
-use std::any::Any;
 use std::sync::Arc;
 
-use engram_log::{Offset, Record};
 use engram_matrix::build::Draft;
-use engram_views::{Observer, Snapshot};
+use engram_views::{Batch, Observer};
 
 use super::head::Head;
 use super::{RoomError, RoomServer, Sent};
-use crate::delta::{Crowded, Postponed, StoodFor};
+use crate::delta::RoomDelta;
 use crate::extremities::DUMMY_EVENT;
 use crate::limits::{EXTREMITIES_CROWDED, JOINING_SENDERS_MAX};
+use crate::projector::RoomsProjector;
 use crate::query;
 use crate::types::Membership;
 
@@ -19,26 +18,30 @@ use crate::types::Membership;
 pub struct CrowdWatch(pub Arc<RoomServer>);
 
 impl Observer for CrowdWatch {
-    fn committed(&mut self, _: &Snapshot, deltas: &[(Offset, Box<dyn Any + Send>)], _: &[Record]) {
-        tell_of_unresolved(deltas);
-        let mut rooms = deltas.iter().filter_map(|(_, delta)| delta.downcast_ref::<Crowded>()).peekable();
+    fn committed(&mut self, batch: &Batch<'_>) {
+        tell_of_unresolved(batch);
+        let crowded = batch.deltas::<RoomsProjector>().iter().filter_map(|(_, delta)| match delta {
+            RoomDelta::Crowded { room_id } => Some(room_id),
+            _ => None,
+        });
+        let mut rooms = crowded.peekable();
         if rooms.peek().is_some() {
-            self.0.crowded.lock().extend(rooms.map(|crowded| Arc::clone(&crowded.room_id)));
+            self.0.crowded.lock().extend(rooms.cloned());
         }
     }
 }
 
 /// Tells the operator of rooms that made more work than they have paid for.
-fn tell_of_unresolved(deltas: &[(Offset, Box<dyn Any + Send>)]) {
-    for (_, delta) in deltas {
-        if let Some(Postponed { room_id, owed, .. }) = delta.downcast_ref() {
+fn tell_of_unresolved(batch: &Batch<'_>) {
+    for (_, delta) in batch.deltas::<RoomsProjector>() {
+        if let RoomDelta::Postponed { room_id, owed } = delta {
             tracing::warn!(
                 code = "W-STATE-PUT-OFF",
                 %room_id,
                 owed,
                 "the branches of a room take more to resolve than its events have paid for: its current state stays what it was until they have"
             );
-        } else if let Some(StoodFor { room_id, event_id, owed }) = delta.downcast_ref() {
+        } else if let RoomDelta::StoodFor { room_id, event_id, owed } = delta {
             tracing::warn!(
                 code = "W-STATE-UNRESOLVED",
                 %room_id,

@@ -77,7 +77,7 @@ impl Rig {
     /// A server that starts on an existing log, with nothing in memory.
     pub(super) fn over(log: MemoryLog) -> Self {
         let directory = tempfile::tempdir().expect("a test has a temporary directory");
-        let projectors: Vec<Box<dyn engram_views::Projector>> = vec![
+        let projectors: Vec<Box<dyn engram_views::AnyProjector>> = vec![
             Box::<RoomsProjector>::default(),
             Box::<UsersProjector>::default(),
             Box::<EphemeralProjector>::default(),

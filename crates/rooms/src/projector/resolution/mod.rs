@@ -25,13 +25,13 @@ mod work;
 use std::collections::BTreeMap;
 
 use engram_log::Offset;
-use engram_views::Apply;
 
 use self::arena::{Arena, Id, Set};
 use self::checks::Checks;
 use self::conflict::{Conflict, Values};
 use self::facts::Facts;
 use super::lookup::Pdus;
+use crate::delta::Apply;
 use crate::query::RoomInfo;
 use crate::state::{self, Pair, Root};
 
