@@ -15,7 +15,7 @@ use crate::query::{self, Verdict};
 use crate::writer::{ChoreWatch, NoAccounts, Parts, RoomServer, SendRequest};
 
 /// The writers of Alice's server.
-fn server(rig: &Rig) -> Arc<RoomServer> {
+pub(super) fn server(rig: &Rig) -> Arc<RoomServer> {
     RoomServer::new(Parts {
         log: Arc::new(rig.views.log.clone()),
         views: Arc::clone(&rig.views.views),

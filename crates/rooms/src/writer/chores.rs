@@ -18,6 +18,7 @@ pub struct ChoreWatch(pub Arc<RoomServer>);
 
 impl Observer for ChoreWatch {
     fn committed(&mut self, batch: &Batch<'_>) {
+        tell_of_unresolved(batch);
         for (_, delta) in batch.deltas::<RoomsProjector>() {
             if let RoomDelta::Crowded { room_id } = delta {
                 self.0.crowded.lock().insert(Arc::clone(room_id));
@@ -25,6 +26,29 @@ impl Observer for ChoreWatch {
             if let Some(room_id) = without_guests(batch.snapshot(), delta) {
                 self.0.note_door(room_id);
             }
+        }
+    }
+}
+
+/// Tells the operator of rooms that made more work than they have paid for.
+fn tell_of_unresolved(batch: &Batch<'_>) {
+    for (_, delta) in batch.deltas::<RoomsProjector>() {
+        if let RoomDelta::Postponed { room_id, owed } = delta {
+            tracing::warn!(
+                code = "W-STATE-PUT-OFF",
+                %room_id,
+                owed,
+                "the branches of a room take more to resolve than its events have paid for: its current state stays what it was until they have"
+            );
+        } else if let RoomDelta::StoodFor { room_id, event_id, owed } = delta {
+            tracing::warn!(
+                code = "W-STATE-UNRESOLVED",
+                %room_id,
+                %event_id,
+                owed,
+                "an event joins branches that take more to resolve than the room's events have paid for: the current state stands for \
+                 the state before it; see `engramctl room explain`"
+            );
         }
     }
 }
@@ -39,7 +63,10 @@ fn without_guests<'a>(snapshot: &Snapshot, delta: &'a RoomDelta) -> Option<&'a A
         }
         // States were resolved: anything may be otherwise.
         RoomDelta::State { room_id, .. } => Some(room_id),
-        RoomDelta::Forgotten { .. } | RoomDelta::Crowded { .. } => None,
+        RoomDelta::Forgotten { .. }
+        | RoomDelta::Crowded { .. }
+        | RoomDelta::Postponed { .. }
+        | RoomDelta::StoodFor { .. } => None,
     }
 }
 

@@ -21,7 +21,6 @@ use smallvec::SmallVec;
 use super::power::Powers;
 use super::reach::Reading;
 use super::send::{OwnedScope, Sent};
-use crate::extremities::parents;
 use crate::limits::HEAD_BYTES_MAX;
 use crate::query;
 use crate::state::{self, Root};
@@ -36,7 +35,7 @@ pub(super) struct Head {
     pub(super) version: &'static RoomVersion,
     pub(super) prev_events: SmallVec<[Box<str>; 2]>,
     pub(super) depth: u64,
-    /// The room has more forward extremities than the next event can name. The views know them; the head is loaded afresh
+    /// The room has more forward extremities than the next event can name, or its current state is put off. The views know them; the head is loaded afresh
     /// as soon as those have what it has.
     is_partial: bool,
     /// The event that this process appended last.
@@ -117,13 +116,12 @@ impl Head {
             return Ok(None);
         };
         let head = query::head(&*snapshot, room.number)?;
-        let chosen: Vec<_> = parents(&head.extremities).into_iter().map(|at| &head.extremities[at]).collect();
         Ok(Some(Self {
             room_id: Arc::from(room_id),
             version: room.version,
-            depth: chosen.iter().map(|extremity| extremity.depth).max().unwrap_or(0),
-            prev_events: chosen.iter().map(|extremity| extremity.event_id.as_str().into()).collect(),
-            is_partial: chosen.len() < head.extremities.len(),
+            depth: head.next.iter().map(|followed| followed.depth).max().unwrap_or(0),
+            prev_events: head.next.iter().map(|followed| followed.event_id.as_str().into()).collect(),
+            is_partial: head.put_off > 0 || head.next.len() < head.extremities.len(),
             last: None,
             appended: Offset::ZERO,
             state: HeadState {
