@@ -58,7 +58,7 @@ async fn names_that_no_table_could_hold_are_refused() {
     for length in [256, 65_400] {
         assert_eq!(code(&send(&api, &alice, &room, &"t".repeat(length)).await), (400, "M_INVALID_PARAM"));
     }
-    for (length, expected) in [(60_000, (404, "M_NOT_FOUND")), (70_000, (413, "M_TOO_LARGE"))] {
+    for (length, expected) in [(60_000, (403, "M_FORBIDDEN")), (70_000, (413, "M_TOO_LARGE"))] {
         let long = format!("!{}", "a".repeat(length));
         let answer = put(&api, &alice, "/directory/room/%23long:localhost", json!({ "room_id": long })).await;
         assert_eq!(code(&answer), expected);
