@@ -5,8 +5,6 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use axum::extract::State;
-use engram_log::Offset;
-use engram_sync::Token;
 use engram_users::query;
 use engram_users::writer::KeysUpload;
 use serde::Deserialize;
@@ -14,10 +12,11 @@ use serde_json::{Value, json};
 
 use crate::app::App;
 use crate::auth::Authed;
-use crate::error::{ApiError, ApiResult};
+use crate::blocking::blocking;
+use crate::error::ApiResult;
 use crate::json::{Body, Json};
-use crate::membership::share_a_room;
 use crate::path::Query;
+use crate::sync::token;
 
 pub(crate) async fn upload(
     State(app): State<Arc<App>>,
@@ -74,22 +73,7 @@ pub(crate) async fn changes(
     session: Authed,
     Query(Span { from, to }): Query<Span>,
 ) -> ApiResult<Json<Value>> {
-    let (from, to) = (position(&from)?, position(&to)?);
-    let snapshot = app.views.snapshot();
-    let viewer = session.user_id.as_str();
-    let mut changed = query::signatures_changed(&*snapshot, viewer, from, to)?;
-    for user_id in query::device_lists_changed(&*snapshot, from, to)? {
-        if user_id == viewer || share_a_room(&*snapshot, viewer, &user_id)? {
-            changed.push(user_id);
-        }
-    }
-    changed.sort_unstable();
-    changed.dedup();
-    Ok(Json(json!({ "changed": changed, "left": [] })))
-}
-
-/// The position that a sync token names.
-fn position(token: &str) -> ApiResult<Offset> {
-    let token: Token = token.parse().map_err(|_| ApiError::invalid_param("This is not a token of this server."))?;
-    Ok(token.after)
+    let (from, to) = (token("from", &from)?, token("to", &to)?);
+    let lists = blocking(move || app.sync.device_lists(&session.user_id, from, to)).await?;
+    Ok(Json(json!({ "changed": lists.changed, "left": lists.left })))
 }

@@ -97,8 +97,5 @@ pub const CONFIRMATION_MAX: Duration = Duration::from_secs(30);
 /// How often a request that waits looks whether the disk is full.
 pub const CONFIRMATION_LOOK: Duration = Duration::from_millis(500);
 
-/// Hints of presence that may wait for the disk at once: the rest is dropped, for the next request brings another.
-pub const PRESENCE_HINTS_MAX: usize = 8;
-
 /// How long a client may take to send the body of a request. What is slower than 4 MiB in a minute is no client.
 pub const BODY_TIMEOUT: Duration = Duration::from_secs(60);

@@ -13,9 +13,9 @@ use engram_client_api::{App, ClientApi, SyncEffects};
 use engram_ephemeral::{Ephemeral, EphemeralProjector, Live, LiveObserver};
 use engram_eraser::{Eraser, ErasuresProjector};
 use engram_failpoints::{Point, reached};
-use engram_log::{AppendError, EmbeddedLog, FsStorage, Log, OpenError};
-use engram_rooms::RoomsProjector;
+use engram_log::{AppendError, EmbeddedLog, FsStorage, Log, OpenError, TimestampMs};
 use engram_rooms::writer::{CrowdWatch, Parts, RoomServer};
+use engram_rooms::{Membership, RoomsProjector, query};
 use engram_sync::SyncServer;
 use engram_users::{Users, UsersProjector};
 use engram_views::{Observer, ProjectError, Projector, ViewError, Views};
@@ -127,6 +127,7 @@ impl Node {
         };
         let views = Views::open(&config.data_dir.join("views"), shared.clone(), projectors(), options)?;
         let live = Live::new();
+        replay_live(&live, &*log, &views, clock())?;
         let ephemeral = Ephemeral::new(shared.clone(), views.clone(), live.clone(), clock.clone());
         let users = users(config, &shared, &views, clock, random);
         let rooms = RoomServer::new(Parts {
@@ -145,7 +146,7 @@ impl Node {
             );
         }
         let ephemeral = Arc::new(ephemeral);
-        let effects = Arc::new(SyncEffects::new(users.clone(), ephemeral.clone()));
+        let effects = Arc::new(SyncEffects { users: users.clone() });
         let (sync, hub) = SyncServer::new(views.clone(), live.clone(), effects, clock.clone());
         let observers: Vec<Box<dyn Observer>> =
             vec![Box::new(LiveObserver(live.clone())), hub, Box::new(CrowdWatch(rooms.clone()))];
@@ -192,6 +193,24 @@ fn first_token(config: &Config, views: &Views, users: &Users) -> Result<Option<S
         return Ok(None);
     }
     Ok(Some(users.create_registration_token(None, None, None)?))
+}
+
+/// Takes in who typed and who was there before the start, as far as the ephemeral lane still tells.
+fn replay_live(live: &Live, log: &dyn Log, views: &Views, now: TimestampMs) -> Result<(), NodeError> {
+    let snapshot = views.snapshot();
+    let replayed = live.replay(log, now, |room_id, user_id| -> Result<bool, ProjectError> {
+        let Some(room) = query::room(&*snapshot, room_id)? else { return Ok(false) };
+        let membership = query::membership(&*snapshot, room.number, user_id)?;
+        Ok(matches!(membership, Some((Membership::Join, _))))
+    });
+    match replayed {
+        // What is in there is worth a hint to clients, and not the start.
+        Err(ProjectError::Follow(error)) => {
+            tracing::warn!(%error, "the ephemeral lane cannot be read: who typed before the start is not told to have stopped");
+            Ok(())
+        }
+        replayed => Ok(replayed?),
+    }
 }
 
 /// How many threads can run at once.

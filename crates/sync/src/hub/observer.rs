@@ -1,7 +1,7 @@
 //! Feeds the hub: lives on the pipeline's thread, raises marks and collects whom to wake.
 
 use std::any::Any;
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 
 use engram_ephemeral::{EphemeralDelta, Live};
@@ -13,12 +13,14 @@ use engram_views::{Observer, Snapshot, Views};
 
 use super::{Entry, Hub, RoomHub, UserHub};
 use crate::limits;
+use crate::server::Clock;
 
 /// Takes in what was committed. To be registered after the observer of typing and presence, which it asks.
 pub(crate) struct HubObserver {
     hub: Arc<Hub>,
     views: Arc<Views>,
     live: Arc<Live>,
+    clock: Clock,
     /// The rooms of the events that are kept in memory, oldest first.
     kept: VecDeque<Arc<RoomHub>>,
     /// Whom to wake at the end of the batch.
@@ -40,9 +42,8 @@ impl Observer for HubObserver {
                 self.ephemeral_delta(*offset, delta);
             }
         }
-        for record in ephemeral {
-            self.ephemeral_record(snapshot, record);
-        }
+        self.typing(snapshot, ephemeral);
+        self.presence(snapshot, ephemeral);
         *self.hub.current.write() = self.views.snapshot();
         for user in self.to_wake.drain(..) {
             user.wake();
@@ -51,8 +52,8 @@ impl Observer for HubObserver {
 }
 
 impl HubObserver {
-    pub(crate) fn new(hub: Arc<Hub>, views: Arc<Views>, live: Arc<Live>) -> Self {
-        Self { hub, views, live, kept: VecDeque::new(), to_wake: Vec::new() }
+    pub(crate) fn new(hub: Arc<Hub>, views: Arc<Views>, live: Arc<Live>, clock: Clock) -> Self {
+        Self { hub, views, live, clock, kept: VecDeque::new(), to_wake: Vec::new() }
     }
 
     fn room_delta(&mut self, snapshot: &Snapshot, delta: &RoomDelta) {
@@ -60,6 +61,9 @@ impl HubObserver {
             RoomDelta::Event { room, room_id, offset, pdu, membership } => {
                 if let Some((user_id, _, after)) = membership {
                     self.membership(*room, room_id, *offset, user_id, *after);
+                    if *after != Membership::Join {
+                        self.stops_typing(room_id, user_id, *offset);
+                    }
                 }
                 if let Some(room) = self.hub.known_room(*room) {
                     self.event(&room, *offset, pdu, membership.is_some());
@@ -71,7 +75,14 @@ impl HubObserver {
                     room.unlisten(&user);
                 }
             }
-            RoomDelta::State { room, offset, .. } => self.state_changed(snapshot, *room, *offset),
+            RoomDelta::State { room, room_id, offset } => {
+                for user_id in self.live.typing(room_id) {
+                    if !is_joined(snapshot, *room, &user_id) {
+                        self.stops_typing(room_id, &user_id, *offset);
+                    }
+                }
+                self.state_changed(snapshot, *room, *offset);
+            }
             RoomDelta::Forgotten { user_id, room } => {
                 if let Some(user) = self.hub.known_user(user_id) {
                     user.rooms.lock().change(snapshot.offset(), |entries| {
@@ -141,7 +152,12 @@ impl HubObserver {
             room.state_changed.raise(offset);
             room.members_changed.raise(offset);
             let to_wake = &mut self.to_wake;
-            room.for_listeners(|user| touch(to_wake, user, offset));
+            room.for_listeners(|user| {
+                // Others' memberships may be among what changed.
+                user.device_lists.raise(offset);
+                user.presence.raise(offset);
+                touch(to_wake, user, offset);
+            });
         }
     }
 
@@ -155,16 +171,20 @@ impl HubObserver {
             UserDelta::DeviceListChanged { user_id } => {
                 self.sharing(snapshot, user_id, offset, |user| user.device_lists.raise(offset));
             }
-            UserDelta::OneTimeKeysChanged { user_id, .. } => {
-                // Not worth waking anybody: the next answer says it.
-                if let Some(user) = self.hub.known_user(user_id) {
-                    user.keys.raise(offset);
-                }
+            UserDelta::OneTimeKeysChanged { user_id, device_id } => {
+                self.own(user_id, offset, |user| user.keys.raise(device_id, offset));
             }
-            UserDelta::DevicesRemoved { user_id, .. } => {
-                self.own(user_id, offset, |user| user.keys.raise(offset));
+            UserDelta::DevicesRemoved { user_id, device_ids } => {
+                self.live.remove_devices(user_id, Some(device_ids), (self.clock)());
+                // Their polls end, and are told that they are logged out.
+                self.own(user_id, offset, |user| {
+                    device_ids.iter().for_each(|device_id| user.keys.raise(device_id, offset));
+                });
             }
-            UserDelta::ProfileChanged { .. } | UserDelta::AccountDeactivated { .. } => {}
+            UserDelta::AccountDeactivated { user_id } => {
+                self.live.remove_devices(user_id, None, (self.clock)());
+            }
+            UserDelta::ProfileChanged { .. } => {}
         }
     }
 
@@ -180,26 +200,58 @@ impl HubObserver {
         }
     }
 
-    /// Typing and presence. Most records only say again what is known, and wake nobody.
-    fn ephemeral_record(&mut self, snapshot: &Snapshot, record: &Record) {
-        let offset = record.offset;
-        match record.input() {
-            Ok(InputRef::TypingSet(typing)) => {
-                if let Some(room) = self.hub.known_room_by_id(&typing.room_id)
-                    && self.live.typing_changed(&typing.room_id) >= offset
-                {
-                    room.ephemeral.raise(offset);
-                    let to_wake = &mut self.to_wake;
-                    room.for_listeners(|user| touch(to_wake, user, offset));
-                }
+    /// Who is not in a room does not type there, whatever was said before they left, or at the same moment.
+    fn stops_typing(&mut self, room_id: &str, user_id: &str, offset: Offset) {
+        if self.live.left(room_id, user_id, offset)
+            && let Some(room) = self.hub.known_room_by_id(room_id)
+        {
+            self.ephemeral_changed(&room, offset);
+        }
+    }
+
+    fn ephemeral_changed(&mut self, room: &RoomHub, offset: Offset) {
+        room.ephemeral.raise(offset);
+        let to_wake = &mut self.to_wake;
+        room.for_listeners(|user| touch(to_wake, user, offset));
+    }
+
+    /// Most records of typing only say again what is known, and wake nobody.
+    fn typing(&mut self, snapshot: &Snapshot, ephemeral: &[Record]) {
+        for record in ephemeral {
+            let Ok(InputRef::TypingSet(typing)) = record.input() else { continue };
+            let room_id = &typing.room_id;
+            if self.live.typing_changed(room_id) < record.offset {
+                continue;
             }
-            Ok(InputRef::PresenceSet(presence)) => {
-                let user_id = &presence.user_id;
-                if self.live.presence(user_id).is_some_and(|presence| presence.changed >= offset) {
-                    self.sharing(snapshot, user_id, offset, |user| user.presence.raise(offset));
-                }
+            if let Some(room) = self.hub.known_room_by_id(room_id) {
+                self.ephemeral_changed(&room, record.offset);
             }
-            _ => {}
+            if typing.until_ms.is_some() && !is_joined_by_id(snapshot, room_id, &typing.user_id) {
+                self.stops_typing(room_id, &typing.user_id, record.offset);
+            }
+        }
+    }
+
+    /// Tells those who share rooms of everybody whose presence changed: each room once, however many of its members are among them.
+    fn presence(&mut self, snapshot: &Snapshot, ephemeral: &[Record]) {
+        let mut rooms = BTreeMap::new();
+        let mut last = None;
+        for record in ephemeral {
+            let Ok(InputRef::PresenceSet(presence)) = record.input() else { continue };
+            let offset = record.offset;
+            last = Some(offset);
+            self.own(&presence.user_id, offset, |user| user.presence.raise(offset));
+            for room in self.rooms_of(snapshot, &presence.user_id) {
+                rooms.insert(room.number, room);
+            }
+        }
+        let Some(last) = last else { return };
+        let to_wake = &mut self.to_wake;
+        for room in rooms.values() {
+            room.for_listeners(|user| {
+                user.presence.raise(last);
+                touch(to_wake, user, last);
+            });
         }
     }
 
@@ -237,6 +289,20 @@ impl HubObserver {
         });
         let joined = rooms.iter().filter(|row| row.membership == Membership::Join);
         joined.filter_map(|row| self.hub.known_room(row.room)).collect()
+    }
+}
+
+/// Whether a user is in a room. One of whom that cannot be read counts as being there: they are asked about again.
+fn is_joined(snapshot: &Snapshot, room: RoomNumber, user_id: &str) -> bool {
+    query::membership(snapshot, room, user_id)
+        .map_or(true, |membership| matches!(membership, Some((Membership::Join, _))))
+}
+
+fn is_joined_by_id(snapshot: &Snapshot, room_id: &str, user_id: &str) -> bool {
+    match query::room(snapshot, room_id) {
+        Ok(Some(room)) => is_joined(snapshot, room.number, user_id),
+        Ok(None) => false,
+        Err(_) => true,
     }
 }
 

@@ -19,7 +19,7 @@ use engram_views::{Options, Snapshot, Views};
 use parking_lot::Mutex;
 use serde_json::{Map, Value, json};
 
-use crate::{Effects, Filter, Presence, SyncRequest, SyncServer};
+use crate::{Effects, Filter, SyncRequest, SyncServer};
 
 pub(super) const ALICE: &str = "@alice:test";
 pub(super) const BOB: &str = "@bob:test";
@@ -46,8 +46,6 @@ impl Effects for Recorded {
     fn to_device_received(&self, user_id: &str, device_id: &str, through: Offset) {
         self.received.lock().push((user_id.to_owned(), device_id.to_owned(), through));
     }
-
-    fn present(&self, _user_id: &str, _presence: Presence) {}
 }
 
 impl Rig {
