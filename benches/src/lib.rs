@@ -3,6 +3,7 @@
 //! [`http`] is the client, [`engine`] drives many connections from one thread, [`target`] makes accounts and rooms;
 //! each scenario has a module of its own. `src/main.rs` is the command line.
 
+pub mod accounts;
 pub mod baseline;
 pub mod deliver;
 pub mod engine;

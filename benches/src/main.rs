@@ -9,7 +9,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use clap::{Args, Parser, Subcommand};
 use engram_benches::stats::Probe;
 use engram_benches::target::{Registration, Target};
-use engram_benches::{Error, Result, baseline, deliver, log, mix, replay, send};
+use engram_benches::{Error, Result, accounts, baseline, deliver, log, mix, replay, send};
 use serde::Serialize;
 use serde_json::Value;
 
@@ -46,6 +46,23 @@ enum Bench {
         /// Messages.
         #[arg(long, default_value_t = 500)]
         messages: usize,
+    },
+    /// New accounts, sessions, keys and messages to devices: what a server can do at once for many.
+    Register {
+        #[command(flatten)]
+        server: ServerArgs,
+        /// What is asked for; a list.
+        #[arg(long, value_delimiter = ',', default_values = ["register", "login", "keys", "to-device"])]
+        kinds: Vec<accounts::Kind>,
+        /// Requests in flight.
+        #[arg(long, default_value_t = 128)]
+        concurrency: usize,
+        /// Seconds per run.
+        #[arg(long, default_value_t = 10)]
+        seconds: u64,
+        /// Seconds before each run that are not counted.
+        #[arg(long, default_value_t = 2)]
+        warm_up_seconds: u64,
     },
     /// Every kind of write in fixed proportions; fills a log for the replay benchmark.
     Mix {
@@ -182,6 +199,15 @@ fn run(cli: &Cli) -> Result<()> {
         Bench::Fanout { server, receivers, messages } => {
             let options = deliver::Options { receivers: *receivers, messages: *messages, settle: Duration::ZERO };
             print(&deliver::run(&mut server.target()?, &prefix(), "fanout", &options)?, cli.json);
+            Ok(())
+        }
+        Bench::Register { server, kinds, concurrency, seconds, warm_up_seconds } => {
+            let (duration, warm_up) = (Duration::from_secs(*seconds), Duration::from_secs(*warm_up_seconds));
+            let mut target = server.target()?;
+            for &kind in kinds {
+                let options = accounts::Options { kind, concurrency: *concurrency, duration, warm_up };
+                print(&accounts::run(&mut target, &server.probe(), &prefix(), &options)?, cli.json);
+            }
             Ok(())
         }
         Bench::Mix { server, requests, users, rooms, seed } => {

@@ -9,6 +9,9 @@ use sha1::Sha1;
 use crate::error::{Error, Result};
 use crate::http::{Client, Response, encode, resolve};
 
+/// The password of every account.
+pub const PASSWORD: &str = "correct horse battery staple";
+
 /// How accounts may be made.
 #[derive(Clone, Debug)]
 pub enum Registration {
@@ -73,7 +76,7 @@ impl Target {
 
     fn register_with(&mut self, localpart: &str, auth: &Value) -> Result<Response> {
         const PATH: &str = "/_matrix/client/v3/register";
-        let mut body = json!({"username": localpart, "password": "correct horse battery staple"});
+        let mut body = json!({"username": localpart, "password": PASSWORD});
         body["auth"] = auth.clone();
         let first = self.client.call("POST", PATH, None, Some(&body))?;
         if first.status != 401 {
@@ -91,7 +94,6 @@ impl Target {
 
     fn register_by_secret(&mut self, localpart: &str, secret: &str) -> Result<Response> {
         const PATH: &str = "/_synapse/admin/v1/register";
-        const PASSWORD: &str = "correct horse battery staple";
         let nonce = self.client.call("GET", PATH, None, None)?.expect_ok("registration nonce")?.json();
         let nonce = nonce["nonce"].as_str().ok_or(Error::Missing { what: "nonce" })?;
         let mac = shared_secret_mac(secret, nonce, localpart, PASSWORD, false);

@@ -153,4 +153,6 @@ inputs! {
     ReceiptSent = 80, "receipt-sent", Keep;
     TypingSet = 81, "typing-set", ByAge;
     PresenceSet = 82, "presence-set", ByAge;
+
+    EffectDelivered = 96, "effect-delivered", Keep;
 }

@@ -30,8 +30,15 @@ pub fn all() -> Vec<Input> {
     inputs.extend(accounts());
     inputs.extend(encryption());
     inputs.extend(rooms());
+    inputs.extend(effects());
     inputs.sort_by_key(Input::kind);
     inputs
+}
+
+/// What was done outside.
+fn effects() -> Vec<Input> {
+    let effect = v1::EffectDelivered { effect: text("federation"), target: text("example.com"), since: 30, item: 1 };
+    vec![effect.into()]
 }
 
 fn own() -> Vec<Input> {

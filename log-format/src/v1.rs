@@ -372,6 +372,17 @@ records! {
         /// Whether they are active now.
         pub currently_active: bool,
     }
+    /// Something outside has been done: what was due for a target, up to and including an entry of its list.
+    pub struct EffectDelivered {
+        /// The effect: `federation`, `push`.
+        pub effect: String,
+        /// For whom, as the effect names them: a server, a pusher.
+        pub target: String,
+        /// The offset of the record by which the last entry was listed.
+        pub since: u64,
+        /// Which of that record's entries for the target it was.
+        pub item: u64,
+    }
 }
 
 /// How a PDU got into the log.

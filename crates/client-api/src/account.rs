@@ -14,6 +14,7 @@ use crate::error::{ApiError, ApiResult};
 use crate::json::{Empty, Json, RawBody};
 use crate::limits;
 use crate::membership;
+use crate::register::hashed;
 use crate::uia::{self, Flows, Operation, Stage};
 
 /// Whatever an account's owner must prove once more.
@@ -48,12 +49,9 @@ pub(crate) async fn password(
     uia::authenticate(&app, &operation, &request, BY_PASSWORD).await?;
     let NewPassword { new_password, logout_devices } = request.parameters;
     let new_password = new_password.ok_or_else(|| ApiError::missing_param("`new_password` is missing."))?;
-    let users = Arc::clone(&app.users);
-    let change = move || {
-        let others = if logout_devices { LogoutOthers::AllBut(&session.device_id) } else { LogoutOthers::No };
-        users.change_password(&session.user_id, &new_password, others)
-    };
-    app.writers().hash(change).await?;
+    let hashed = hashed(&app, new_password).await?;
+    let others = if logout_devices { LogoutOthers::AllBut(&session.device_id) } else { LogoutOthers::No };
+    app.writers.confirmed(app.users.change_password(&session.user_id, hashed, others)).await??;
     Ok(Empty)
 }
 
@@ -73,9 +71,7 @@ pub(crate) async fn deactivate(
     uia::authenticate(&app, &operation, &request, BY_PASSWORD).await?;
     // First the rooms, while the account can still act; who is interrupted here can ask again.
     membership::leave_all(&app, &session.user_id).await?;
-    let (user_id, erase) = (session.user_id.clone(), request.parameters.erase);
-    let users = Arc::clone(&app.users);
-    app.writers().write(move || users.deactivate(&user_id, erase)).await?;
+    app.writers.confirmed(app.users.deactivate(&session.user_id, request.parameters.erase)).await??;
     // Nothing was ever bound to an identity server, so nothing is left bound.
     Ok(Json(json!({ "id_server_unbind_result": "success" })))
 }

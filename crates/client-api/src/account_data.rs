@@ -54,7 +54,7 @@ pub(crate) async fn put(
     ObjectBody(content): ObjectBody<ACCOUNT_DATA_BYTES_MAX>,
 ) -> ApiResult<Empty> {
     session.must_be(&user_id)?;
-    app.writers().write(move || app.users.put_account_data(&user_id, None, &event_type, &content)).await?;
+    app.writers.confirmed(app.users.put_account_data(&user_id, None, &event_type, &content)).await??;
     Ok(Empty)
 }
 
@@ -66,7 +66,7 @@ pub(crate) async fn put_in_room(
 ) -> ApiResult<Empty> {
     session.must_be(&user_id)?;
     must_be_a_room(&room_id)?;
-    app.writers().write(move || app.users.put_account_data(&user_id, Some(&room_id), &event_type, &content)).await?;
+    app.writers.confirmed(app.users.put_account_data(&user_id, Some(&room_id), &event_type, &content)).await??;
     Ok(Empty)
 }
 

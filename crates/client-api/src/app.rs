@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use engram_base::{Clock, Random};
 use engram_ephemeral::{Ephemeral, Live};
 use engram_log_format::{Offset, TimestampMs};
 use engram_rooms::writer::RoomServer;
@@ -31,12 +32,6 @@ pub struct Config {
     /// The version of rooms whose creator does not ask for one.
     pub default_room_version: String,
 }
-
-/// The time, from the one clock of the process.
-pub type Clock = Arc<dyn Fn() -> TimestampMs + Send + Sync>;
-
-/// The random source of the process: fills the slice with bytes fit for secrets.
-pub type Random = Arc<dyn Fn(&mut [u8]) + Send + Sync>;
 
 /// The state of the client API. Shared as `Arc<App>`.
 pub struct App {

@@ -10,6 +10,7 @@ use axum::http::request::Parts;
 use engram_users::Session;
 use percent_encoding::percent_decode_str;
 
+use crate::activity::is_activity;
 use crate::app::App;
 use crate::error::{ApiError, ApiResult};
 
@@ -60,7 +61,12 @@ impl FromRequestParts<Arc<App>> for Authed {
     type Rejection = ApiError;
 
     async fn from_request_parts(parts: &mut Parts, app: &Arc<App>) -> ApiResult<Self> {
-        Ok(Self(app.users.session(&token(parts)?)?))
+        let session = app.users.session(&token(parts)?)?;
+        // Here, where every request of a user is seen, so that no handler can forget it.
+        if is_activity(&parts.method, parts.uri.path()) {
+            app.live.act(&session.user_id, &session.device_id, app.now());
+        }
+        Ok(Self(session))
     }
 }
 

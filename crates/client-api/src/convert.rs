@@ -7,27 +7,16 @@ use engram_users::writer::{
     AccountDataError, CrossSigningError, DeviceError, FilterError, LoginError, ProfileError, RegisterError,
     SessionError, ToDeviceError, UploadKeysError,
 };
+use engram_views::WriteError;
 
 use crate::error::ApiError;
 
-impl From<engram_users::WriteError> for ApiError {
-    fn from(error: engram_users::WriteError) -> Self {
-        use engram_users::WriteError as E;
+impl From<WriteError> for ApiError {
+    fn from(error: WriteError) -> Self {
         match error {
-            E::Append(error) => error.into(),
-            E::Stopped(error) => error.into(),
-            E::View(error) => error.into(),
-        }
-    }
-}
-
-impl From<engram_ephemeral::WriteError> for ApiError {
-    fn from(error: engram_ephemeral::WriteError) -> Self {
-        use engram_ephemeral::WriteError as E;
-        match error {
-            E::Append(error) => error.into(),
-            E::Stopped(error) => error.into(),
-            E::View(error) => error.into(),
+            WriteError::Append(error) => error.into(),
+            WriteError::Stopped(error) => error.into(),
+            WriteError::View(error) => error.into(),
         }
     }
 }
@@ -84,7 +73,9 @@ impl From<ProfileError> for ApiError {
             ProfileError::UnknownUser => Self::not_found(message),
             ProfileError::KeyTooLarge => Self::key_too_large(message),
             ProfileError::TooLarge => Self::profile_too_large(message),
-            ProfileError::InvalidValue(_) => Self::invalid_param(message),
+            ProfileError::InvalidKey | ProfileError::InvalidValue(_) => Self::invalid_param(message),
+            ProfileError::Unsound(error) => Self::bad_json(error.to_string()),
+            ProfileError::Guest(error) => Self::guest_access_forbidden(error.to_string()),
             ProfileError::Write(error) => error.into(),
         }
     }
@@ -98,6 +89,8 @@ impl From<AccountDataError> for ApiError {
             AccountDataError::NotAnObject => Self::bad_json(message),
             AccountDataError::InvalidType => Self::invalid_param(message),
             AccountDataError::TooLarge => Self::too_large(message),
+            AccountDataError::Unsound(error) => Self::bad_json(error.to_string()),
+            AccountDataError::Guest(error) => Self::guest_access_forbidden(error.to_string()),
             AccountDataError::Write(error) => error.into(),
         }
     }
@@ -107,6 +100,8 @@ impl From<FilterError> for ApiError {
     fn from(error: FilterError) -> Self {
         match error {
             FilterError::NotAnObject => Self::bad_json("A filter must be a JSON object."),
+            FilterError::Unsound(error) => Self::bad_json(error.to_string()),
+            FilterError::Guest(error) => Self::guest_access_forbidden(error.to_string()),
             FilterError::Write(error) => error.into(),
         }
     }
@@ -118,6 +113,7 @@ impl From<UploadKeysError> for ApiError {
         match error {
             UploadKeysError::Invalid(_) | UploadKeysError::Conflict(_) => Self::invalid_param(message),
             UploadKeysError::UnknownDevice => Self::not_found(message),
+            UploadKeysError::Unsound(_) | UploadKeysError::Malformed(_) => Self::bad_json(message),
             UploadKeysError::Write(error) => error.into(),
         }
     }
@@ -130,6 +126,8 @@ impl From<CrossSigningError> for ApiError {
             CrossSigningError::MissingMasterKey => Self::missing_param(message),
             CrossSigningError::InvalidSignature(_) => Self::invalid_signature(message),
             CrossSigningError::Invalid(_) => Self::invalid_param(message),
+            CrossSigningError::Unsound(error) => Self::bad_json(error.to_string()),
+            CrossSigningError::Guest(error) => Self::guest_access_forbidden(error.to_string()),
             CrossSigningError::Write(error) => error.into(),
         }
     }
@@ -140,7 +138,7 @@ impl From<ToDeviceError> for ApiError {
         let message = error.to_string();
         match error {
             ToDeviceError::Invalid(_) => Self::invalid_param(message),
-            ToDeviceError::NotAnObject => Self::bad_json(message),
+            ToDeviceError::NotAnObject | ToDeviceError::Unsound(_) => Self::bad_json(message),
             ToDeviceError::TooLarge => Self::too_large(message),
             ToDeviceError::Write(error) => error.into(),
         }

@@ -11,6 +11,7 @@ use serde_json::{Value, json};
 use crate::account::BY_PASSWORD;
 use crate::app::App;
 use crate::auth::Authed;
+use crate::elsewhere::elsewhere;
 use crate::error::ApiResult;
 use crate::json::{Body, Empty, Json, RawBody};
 use crate::uia::{self, Operation};
@@ -26,7 +27,7 @@ pub(crate) async fn upload_keys(
         uia::authenticate(&app, &operation, &request, BY_PASSWORD).await?;
     }
     let upload = request.parameters;
-    app.writers().write(move || app.users.upload_cross_signing(&session.user_id, upload)).await?;
+    app.writers.confirmed(app.users.upload_cross_signing(&session.user_id, upload)).await??;
     Ok(Empty)
 }
 
@@ -35,6 +36,8 @@ pub(crate) async fn upload_signatures(
     session: Authed,
     Body(signed): Body<BTreeMap<String, BTreeMap<String, RawJson>>>,
 ) -> ApiResult<Json<Value>> {
-    let failures = app.writers().write(move || app.users.upload_signatures(&session.user_id, signed)).await?;
+    let writers = app.writers();
+    let uploaded = async move { app.users.upload_signatures(&session.user_id, signed).await };
+    let failures = writers.confirmed(elsewhere(uploaded)).await??;
     Ok(Json(json!({ "failures": failures })))
 }

@@ -11,6 +11,7 @@ use serde_json::{Value, json};
 use crate::account::BY_PASSWORD;
 use crate::app::App;
 use crate::auth::Authed;
+use crate::elsewhere::elsewhere;
 use crate::error::{ApiError, ApiResult};
 use crate::json::{Body, Empty, Json, RawBody};
 use crate::limits;
@@ -33,10 +34,12 @@ pub(crate) async fn get(
 }
 
 fn rendered(device: &Device) -> Value {
-    let mut rendered = json!({ "device_id": device.device_id, "last_seen_ts": device.last_seen.0 });
-    if let Some(name) = &device.display_name {
-        rendered["display_name"] = name.as_str().into();
-    }
+    // A name that is not set is null: there are clients that cannot do without the field.
+    let mut rendered = json!({
+        "device_id": device.device_id,
+        "display_name": device.display_name,
+        "last_seen_ts": device.last_seen.0,
+    });
     if let Some(address) = &device.last_seen_ip {
         rendered["last_seen_ip"] = address.as_str().into();
     }
@@ -57,16 +60,12 @@ pub(crate) async fn rename(
     if display_name.as_ref().is_some_and(|name| name.len() > limits::DEVICE_NAME_BYTES_MAX) {
         return Err(ApiError::too_large("The display name is too long."));
     }
-    app.writers()
-        .write(move || match display_name {
-            Some(name) => app.users.rename_device(&session.user_id, &device_id, Some(&name)).map_err(ApiError::from),
-            // Nothing to change; but an unknown device is still one.
-            None => match query::device(&*app.views.snapshot(), &session.user_id, &device_id)? {
-                Some(_) => Ok(()),
-                None => Err(ApiError::not_found("Unknown device.")),
-            },
-        })
-        .await?;
+    if let Some(name) = display_name {
+        app.writers.confirmed(app.users.rename_device(&session.user_id, &device_id, Some(&name))).await??;
+    } else if query::device(&*app.views.snapshot(), &session.user_id, &device_id)?.is_none() {
+        // Nothing to change; but an unknown device is still one.
+        return Err(ApiError::not_found("Unknown device."));
+    }
     Ok(Empty)
 }
 
@@ -82,7 +81,7 @@ pub(crate) async fn delete(
     let operation = Operation { name: format!("delete {device_id}"), user_id: Some(session.user_id.clone()) };
     let request = uia::Request::<Nothing>::read(&app.uia, &operation, &body, app.now())?;
     uia::authenticate(&app, &operation, &request, BY_PASSWORD).await?;
-    app.writers().write(move || app.users.delete_devices(&session.user_id, &[device_id])).await?;
+    app.writers.confirmed(app.users.delete_devices(&session.user_id, &[device_id])).await??;
     Ok(Empty)
 }
 
@@ -100,6 +99,8 @@ pub(crate) async fn delete_several(
     let request = uia::Request::<Several>::read(&app.uia, &operation, &body, app.now())?;
     uia::authenticate(&app, &operation, &request, BY_PASSWORD).await?;
     let devices = request.parameters.devices;
-    app.writers().write(move || app.users.delete_devices(&session.user_id, &devices)).await?;
+    let writers = app.writers();
+    let deleted = async move { app.users.delete_devices(&session.user_id, &devices).await };
+    writers.confirmed(elsewhere(deleted)).await??;
     Ok(Empty)
 }

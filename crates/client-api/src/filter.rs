@@ -24,7 +24,7 @@ pub(crate) async fn create(
 ) -> ApiResult<Json<Value>> {
     session.must_be(&user_id)?;
     check(filter.get().as_bytes())?;
-    let filter_id = app.writers().write(move || app.users.create_filter(&user_id, &filter)).await?;
+    let filter_id = app.writers.confirmed(app.users.create_filter(&user_id, &filter)).await??;
     Ok(Json(json!({ "filter_id": filter_id })))
 }
 

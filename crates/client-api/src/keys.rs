@@ -13,6 +13,7 @@ use serde_json::{Value, json};
 use crate::app::App;
 use crate::auth::Authed;
 use crate::blocking::blocking;
+use crate::elsewhere::elsewhere;
 use crate::error::ApiResult;
 use crate::json::{Body, Json};
 use crate::path::Query;
@@ -23,8 +24,9 @@ pub(crate) async fn upload(
     session: Authed,
     Body(upload): Body<KeysUpload>,
 ) -> ApiResult<Json<Value>> {
-    let counts =
-        app.writers().write(move || app.users.upload_keys(&session.user_id, &session.device_id, upload)).await?;
+    let writers = app.writers();
+    let uploaded = async move { app.users.upload_keys(&session.user_id, &session.device_id, upload).await };
+    let counts = writers.confirmed(elsewhere(uploaded)).await??;
     Ok(Json(json!({ "one_time_key_counts": counts })))
 }
 
@@ -58,7 +60,9 @@ pub(crate) async fn claim(
     _session: Authed,
     Body(Wanted { one_time_keys }): Body<Wanted>,
 ) -> ApiResult<Json<Value>> {
-    let claimed = app.writers().write(move || app.users.claim_keys(&one_time_keys)).await?;
+    let writers = app.writers();
+    let claimed = async move { app.users.claim_keys(&one_time_keys).await };
+    let claimed = writers.confirmed(elsewhere(claimed)).await??;
     Ok(Json(json!({ "one_time_keys": claimed, "failures": {} })))
 }
 

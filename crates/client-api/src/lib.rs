@@ -23,10 +23,12 @@ pub mod uia;
 
 mod account;
 mod account_data;
+mod activity;
 mod capabilities;
 mod convert;
 mod cross_signing;
 mod devices;
+mod elsewhere;
 mod filter;
 mod keys;
 mod login;
@@ -43,7 +45,7 @@ mod typing;
 mod versions;
 mod well_known;
 
-pub use app::{App, Clock, Config, Random};
+pub use app::{App, Config};
 pub use auth::ClientAddress;
 pub use http::ClientApi;
 pub use sync::SyncEffects;

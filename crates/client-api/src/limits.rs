@@ -14,9 +14,6 @@ pub const BODY_BYTES_DISCARDED: usize = 16 * 1024 * 1024;
 /// How deep JSON may be nested. The specification's objects need less than ten; state contents of bridges some more.
 pub const JSON_DEPTH_MAX: usize = 100;
 
-/// Longest identifier (user, room, event, alias), in bytes, as the specification has it.
-pub const IDENTIFIER_BYTES_MAX: usize = 255;
-
 /// Longest password: argon2 takes any, but its cost in memory traffic must not be the client's choice.
 pub const PASSWORD_BYTES_MAX: usize = 1024;
 

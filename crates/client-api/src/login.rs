@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use axum::extract::State;
-use engram_users::writer::{LoginRequest, NewDevice};
+use engram_users::writer::NewDevice;
 use serde::Deserialize;
 use serde_json::{Value, json};
 
@@ -62,7 +62,8 @@ pub(crate) async fn log_in(
         ip: address.text(),
     };
     let users = Arc::clone(&app.users);
-    let session = app.writers().hash(move || users.login(LoginRequest { user, password, device })).await?;
+    let verified = app.writers().hash(move || users.verify_password(&user, &password)).await?;
+    let session = app.writers.confirmed(app.users.login(verified, device)).await??;
     let mut answer = json!({
         "user_id": session.user_id,
         "access_token": session.access_token,

@@ -10,11 +10,11 @@ use crate::error::ApiResult;
 use crate::json::Empty;
 
 pub(crate) async fn this(State(app): State<Arc<App>>, Authed(session): Authed) -> ApiResult<Empty> {
-    app.writers().write(move || app.users.logout(&session)).await?;
+    app.writers.confirmed(app.users.logout(&session)).await??;
     Ok(Empty)
 }
 
 pub(crate) async fn all(State(app): State<Arc<App>>, Authed(session): Authed) -> ApiResult<Empty> {
-    app.writers().write(move || app.users.logout_all(&session.user_id)).await?;
+    app.writers.confirmed(app.users.logout_all(&session.user_id)).await??;
     Ok(Empty)
 }

@@ -55,8 +55,7 @@ pub(crate) async fn put(
     if status_msg.as_ref().is_some_and(|message| message.len() > limits::STATUS_MESSAGE_BYTES_MAX) {
         return Err(ApiError::too_large("A status message has at most 1024 bytes."));
     }
-    app.writers()
-        .write(move || app.ephemeral.set_presence(&user_id, &session.device_id, says, status_msg.as_deref()))
-        .await?;
+    let set = app.ephemeral.set_presence(&user_id, &session.device_id, says, status_msg.as_deref());
+    app.writers.confirmed(set).await??;
     Ok(Empty)
 }

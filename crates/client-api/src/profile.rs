@@ -29,8 +29,6 @@ pub(crate) async fn field(
     known(&app, &user_id, query::account(&*snapshot, &user_id)?.as_ref())?;
     match query::profile_field(&*snapshot, &user_id, &key)? {
         Some(value) => Ok(Json(json!({ key: value }))),
-        // Every profile has a display name and an avatar; clients expect no error where they are not set.
-        None if matches!(key.as_str(), "displayname" | "avatar_url") => Ok(Json(json!({}))),
         None => Err(ApiError::not_found("The profile has no such field.")),
     }
 }
@@ -55,7 +53,10 @@ pub(crate) async fn put(
 ) -> ApiResult<Empty> {
     session.must_be(&user_id)?;
     let value = body.remove(&key).ok_or_else(|| ApiError::missing_param(format!("`{key}` is missing.")))?;
-    set(&app, &user_id, &key, (!value.is_null()).then_some(value)).await?;
+    if !body.is_empty() {
+        return Err(ApiError::bad_json(format!("The body has exactly one property: `{key}`.")));
+    }
+    set(&app, &user_id, &key, Some(value)).await?;
     Ok(Empty)
 }
 
@@ -70,10 +71,9 @@ pub(crate) async fn delete(
 }
 
 /// Sets or removes a field, and shows it in the user's rooms if member events carry it.
-pub(crate) async fn set(app: &Arc<App>, user_id: &str, key: &str, value: Option<Value>) -> ApiResult<()> {
+async fn set(app: &Arc<App>, user_id: &str, key: &str, value: Option<Value>) -> ApiResult<()> {
     let raw = value.map(|value| to_raw_value(&value)).transpose().map_err(ApiError::internal)?;
-    let (users, owner, field) = (Arc::clone(&app.users), user_id.to_owned(), key.to_owned());
-    app.writers().write(move || users.set_profile_field(&owner, &field, raw.as_deref())).await?;
+    app.writers.confirmed(app.users.set_profile_field(user_id, key, raw.as_deref())).await??;
     if matches!(key, "displayname" | "avatar_url") {
         membership::show_profile(app, user_id).await?;
     }

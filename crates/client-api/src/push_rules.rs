@@ -5,6 +5,7 @@
 use std::sync::Arc;
 
 use axum::extract::State;
+use engram_base::limits::IDENTIFIER_BYTES_MAX;
 use engram_users::query;
 use serde::Deserialize;
 use serde_json::value::{RawValue, to_raw_value};
@@ -14,7 +15,6 @@ use crate::app::App;
 use crate::auth::Authed;
 use crate::error::{ApiError, ApiResult};
 use crate::json::{Body, Empty, Json};
-use crate::limits;
 use crate::path::{Path, Query};
 
 const KINDS: [&str; 5] = ["override", "underride", "sender", "room", "content"];
@@ -32,7 +32,9 @@ pub(crate) async fn kind(
     session: Authed,
     Path(kind): Path<String>,
 ) -> ApiResult<Json<Value>> {
-    known(&kind)?;
+    if !KINDS.contains(&kind.as_str()) {
+        return Err(unknown_rule());
+    }
     Ok(Json(ruleset(&app, &session)?.remove(&kind).unwrap_or_else(|| json!([]))))
 }
 
@@ -109,7 +111,7 @@ pub(crate) async fn put(
 ) -> ApiResult<Empty> {
     known(&kind)?;
     let odd = |character: char| matches!(character, '/' | '\\');
-    if rule_id.starts_with('.') || rule_id.contains(odd) || rule_id.len() > limits::IDENTIFIER_BYTES_MAX {
+    if rule_id.starts_with('.') || rule_id.contains(odd) || rule_id.len() > IDENTIFIER_BYTES_MAX {
         return Err(ApiError::invalid_param("A rule ID has at most 255 bytes, no slash, and no dot in front."));
     }
     let rule = built(&kind, &rule_id, new)?;
@@ -165,6 +167,10 @@ fn check_actions(actions: &[Value]) -> ApiResult<()> {
 fn insert(rules: &mut Map<String, Value>, kind: &str, rule_id: &str, rule: Value, place: &Place) -> ApiResult<()> {
     let list = list(rules, kind)?;
     let old = index(list, rule_id).map(|index| (index, list.remove(index)));
+    let rule = match &old {
+        Some((_, old)) => replaced(old, rule),
+        None => rule,
+    };
     let next_to = |list: &[Value], id: &str| {
         if id.starts_with('.') {
             return Err(ApiError::invalid_param("A rule cannot be placed next to a default rule."));
@@ -180,6 +186,14 @@ fn insert(rules: &mut Map<String, Value>, kind: &str, rule_id: &str, rule: Value
     };
     list.insert(at, rule);
     Ok(())
+}
+
+/// A rule in the place of another: what its body does not name stays, above all whether it is enabled.
+fn replaced(old: &Value, mut rule: Value) -> Value {
+    if let Some(enabled) = old.get("enabled") {
+        rule["enabled"] = enabled.clone();
+    }
+    rule
 }
 
 fn ruleset(app: &App, session: &Authed) -> ApiResult<Map<String, Value>> {
@@ -200,15 +214,13 @@ async fn change(
     session: Authed,
     change: impl FnOnce(&mut Map<String, Value>) -> ApiResult<()> + Send + 'static,
 ) -> ApiResult<Empty> {
-    app.writers()
-        .write(move || {
-            app.users.update_account_data(&session.user_id, None, "m.push_rules", |rules| {
-                let mut rules = rules.map(global_of).transpose()?.unwrap_or_default();
-                change(&mut rules)?;
-                to_raw_value(&json!({ "global": rules })).map_err(ApiError::internal)
-            })
-        })
-        .await??;
+    let change = |rules: Option<&RawValue>| {
+        let mut rules = rules.map(global_of).transpose()?.unwrap_or_default();
+        change(&mut rules)?;
+        to_raw_value(&json!({ "global": rules })).map_err(ApiError::internal)
+    };
+    let changed = app.users.update_account_data(&session.user_id, None, "m.push_rules", change);
+    app.writers.confirmed(changed).await???;
     Ok(Empty)
 }
 
@@ -227,6 +239,9 @@ fn index(list: &[Value], rule_id: &str) -> Option<usize> {
 }
 
 fn find<'a>(rules: &'a mut Map<String, Value>, kind: &str, rule_id: &str) -> ApiResult<&'a mut Value> {
+    if !KINDS.contains(&kind) {
+        return Err(unknown_rule());
+    }
     let list = list(rules, kind)?;
     let index = index(list, rule_id).ok_or_else(unknown_rule)?;
     Ok(&mut list[index])
@@ -252,6 +267,18 @@ mod tests {
             .map(|rule| rule["rule_id"].as_str().expect("an ID"))
             .collect();
         assert_eq!(outcome.map(|()| ids.as_slice()).map_err(|error| error.errcode), expected);
+    }
+
+    #[test]
+    fn a_rule_that_takes_the_place_of_another_stays_off_if_that_was_off() {
+        let off = json!({ "rule_id": "a", "enabled": false, "actions": [] });
+        let mut rules = Map::new();
+        rules.insert("override".to_owned(), json!([off]));
+        let new = json!({ "rule_id": "a", "enabled": true, "actions": ["notify"] });
+        let place = Place { before: None, after: None };
+        insert(&mut rules, "override", "a", new, &place).expect("it is there");
+        let expected = json!({ "rule_id": "a", "enabled": false, "actions": ["notify"] });
+        assert_eq!(rules["override"], json!([expected]));
     }
 
     #[test]

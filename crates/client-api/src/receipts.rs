@@ -66,11 +66,9 @@ pub(crate) async fn markers(
 /// Marks how far somebody has read in a room that they are in.
 async fn mark(app: Arc<App>, session: Authed, room_id: String, marks: Marks) -> ApiResult<Empty> {
     must_be_joined(&*app.views.snapshot(), &room_id, &session.user_id)?;
-    app.live.act(&session.user_id, &session.device_id, app.now());
     let marks = Marks { room_id, user_id: session.user_id.clone(), ..marks };
-    app.writers()
-        .write(move || app.ephemeral.mark_read(&marks, |snapshot, event_id| place(snapshot, &marks, event_id)))
-        .await?;
+    let marked = app.ephemeral.mark_read(&marks, |snapshot, event_id| place(snapshot, &marks, event_id));
+    app.writers.confirmed(marked).await??;
     Ok(Empty)
 }
 

@@ -4,6 +4,7 @@
 use std::sync::Arc;
 
 use axum::extract::State;
+use engram_users::HashedPassword;
 use engram_users::writer::{RegisterRequest, Registered};
 use serde::Deserialize;
 use serde_json::{Value, json};
@@ -57,9 +58,13 @@ pub(crate) async fn register(
     let flows = if app.config.registration_open { OPEN } else { BY_TOKEN };
     let passed = uia::authenticate(&app, &operation, &request, flows).await?;
     let wanted = request.parameters;
+    let password = match wanted.password {
+        Some(password) => Some(hashed(&app, password).await?),
+        None => None,
+    };
     let registration = RegisterRequest {
         localpart: wanted.username,
-        password: wanted.password,
+        password,
         device_id: wanted.device_id,
         initial_device_display_name: wanted.initial_device_display_name,
         inhibit_login: wanted.inhibit_login,
@@ -68,9 +73,14 @@ pub(crate) async fn register(
         ip: address.text(),
         ..RegisterRequest::default()
     };
-    let users = Arc::clone(&app.users);
-    let registered = app.writers().hash(move || users.register(registration)).await?;
+    let registered = app.writers.confirmed(app.users.register(registration)).await??;
     Ok(Json(rendered(&app, registered)))
+}
+
+/// A password in the form in which it is kept.
+pub(crate) async fn hashed(app: &App, password: String) -> ApiResult<HashedPassword> {
+    let users = Arc::clone(&app.users);
+    app.writers().hash(move || users.hash_password(&password)).await
 }
 
 /// What cannot succeed is refused before anybody has to authenticate for it.
@@ -119,8 +129,7 @@ async fn register_guest(app: &Arc<App>, wanted: Wanted, address: ClientAddress) 
         ip: address.text(),
         ..RegisterRequest::default()
     };
-    let users = Arc::clone(&app.users);
-    let registered = app.writers().write(move || users.register(registration)).await?;
+    let registered = app.writers.confirmed(app.users.register(registration)).await??;
     Ok(Json(rendered(app, registered)))
 }
 

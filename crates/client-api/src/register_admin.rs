@@ -20,7 +20,7 @@ use crate::auth::ClientAddress;
 use crate::error::{ApiError, ApiResult};
 use crate::json::{Body, Json};
 use crate::limits;
-use crate::register::rendered;
+use crate::register::{hashed, rendered};
 
 /// The nonces that were given out and have not been used, oldest first.
 #[derive(Default)]
@@ -78,20 +78,17 @@ pub(crate) async fn register(
     if !proven(secret.as_bytes(), &wanted) {
         return Err(ApiError::forbidden("The MAC does not verify."));
     }
-    let displayname = wanted.displayname;
+    let password = hashed(&app, wanted.password).await?;
     let registration = RegisterRequest {
         localpart: Some(wanted.username),
-        password: Some(wanted.password),
+        password: Some(password),
+        display_name: wanted.displayname,
         admin: wanted.admin,
         inhibit_login: wanted.inhibit_login,
         ip: address.text(),
         ..RegisterRequest::default()
     };
-    let users = Arc::clone(&app.users);
-    let registered = app.writers().hash(move || users.register(registration)).await?;
-    if let Some(displayname) = displayname {
-        crate::profile::set(&app, &registered.user_id, "displayname", Some(displayname.into())).await?;
-    }
+    let registered = app.writers.confirmed(app.users.register(registration)).await??;
     Ok(Json(rendered(&app, registered)))
 }
 

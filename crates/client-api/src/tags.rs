@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use axum::extract::State;
+use engram_base::is_identifier;
 use engram_users::query;
 use serde_json::value::{RawValue, to_raw_value};
 use serde_json::{Map, Value, json};
@@ -12,7 +13,6 @@ use crate::app::App;
 use crate::auth::Authed;
 use crate::error::{ApiError, ApiResult};
 use crate::json::{Body, Empty, Json};
-use crate::limits;
 use crate::path::Path;
 
 const TYPE: &str = "m.tag";
@@ -35,7 +35,7 @@ pub(crate) async fn put(
 ) -> ApiResult<Empty> {
     session.must_be(&user_id)?;
     must_be_a_room(&room_id)?;
-    if tag.is_empty() || tag.len() > limits::IDENTIFIER_BYTES_MAX {
+    if !is_identifier(&tag) {
         return Err(ApiError::invalid_param("A tag has 1 to 255 bytes."));
     }
     if body.get("order").is_some_and(|order| !order.is_number()) {
@@ -74,16 +74,12 @@ async fn change(
     room_id: String,
     change: impl FnOnce(&mut Map<String, Value>) + Send + 'static,
 ) -> ApiResult<Empty> {
-    let changed = app
-        .writers()
-        .write(move || {
-            app.users.update_account_data(&user_id, Some(&room_id), TYPE, |content| {
-                let mut tags = tags(content);
-                change(&mut tags);
-                to_raw_value(&json!({ "tags": tags }))
-            })
-        })
-        .await?;
-    changed.map_err(ApiError::internal)?;
+    let change = |content: Option<&RawValue>| {
+        let mut tags = tags(content);
+        change(&mut tags);
+        to_raw_value(&json!({ "tags": tags }))
+    };
+    let changed = app.users.update_account_data(&user_id, Some(&room_id), TYPE, change);
+    app.writers.confirmed(changed).await??.map_err(ApiError::internal)?;
     Ok(Empty)
 }

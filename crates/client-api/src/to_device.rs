@@ -9,6 +9,7 @@ use serde::Deserialize;
 
 use crate::app::App;
 use crate::auth::Authed;
+use crate::elsewhere::elsewhere;
 use crate::error::ApiResult;
 use crate::json::{Body, Empty};
 use crate::path::Path;
@@ -24,6 +25,8 @@ pub(crate) async fn send(
     Path((event_type, transaction_id)): Path<(String, String)>,
     Body(Messages { messages }): Body<Messages>,
 ) -> ApiResult<Empty> {
-    app.writers().write(move || app.users.send_to_device(&session, &event_type, &transaction_id, &messages)).await?;
+    let writers = app.writers();
+    let sent = async move { app.users.send_to_device(&session, &event_type, &transaction_id, &messages).await };
+    writers.confirmed(elsewhere(sent)).await??;
     Ok(Empty)
 }

@@ -302,7 +302,7 @@ async fn check_password(app: &Arc<App>, operation: &Operation, auth: &Auth) -> A
     let user = named(auth).unwrap_or(owner).to_owned();
     let users = Arc::clone(&app.users);
     let proven = app.writers().hash(move || users.verify_password(&user, &password)).await?;
-    if proven == owner { Ok(()) } else { Err(ApiError::forbidden("This is somebody else's password.")) }
+    if proven.user_id() == owner { Ok(()) } else { Err(ApiError::forbidden("This is somebody else's password.")) }
 }
 
 /// Whose password is shown. An old client may leave it out: the access token says who it is.

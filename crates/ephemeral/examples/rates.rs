@@ -27,7 +27,7 @@ use engram_matrix::room_version::RoomVersion;
 use engram_rooms::RoomsProjector;
 use engram_users::UsersProjector;
 use engram_views::rebuild::{self, Until};
-use engram_views::{Options, Projector, Views};
+use engram_views::{AnyProjector, Options, Views};
 
 /// The server's.
 #[global_allocator]
@@ -51,7 +51,7 @@ fn main() {
     }
 }
 
-fn projectors() -> Vec<Box<dyn Projector>> {
+fn projectors() -> Vec<Box<dyn AnyProjector>> {
     vec![Box::new(RoomsProjector::default()), Box::new(UsersProjector), Box::new(EphemeralProjector)]
 }
 

@@ -5,7 +5,6 @@
 //! [`writer::Ephemeral`] is the writer of all three, and the one who decides what time alone changes.
 
 pub mod delta;
-mod key;
 pub mod limits;
 pub mod live;
 pub mod projector;
@@ -16,6 +15,7 @@ mod tests;
 pub mod writer;
 
 pub use delta::EphemeralDelta;
+pub use engram_views::WriteError;
 pub use live::{Attending, Availability, Live, LiveObserver, Presence};
 pub use projector::EphemeralProjector;
-pub use writer::{Clock, Ephemeral, MarkError, Marks, NewReceipt, WriteError};
+pub use writer::{Ephemeral, MarkError, Marks, NewReceipt};

@@ -20,8 +20,5 @@ pub const SETTLE: Duration = Duration::from_secs(1);
 /// everybody else's records wait behind them.
 pub const PRESENCE_BATCH_MAX: usize = 512;
 
-/// Longest identifier (specification, identifier grammar).
-pub const IDENTIFIER_BYTES_MAX: usize = 255;
-
 /// Records that are read at once when the ephemeral lane is taken in at the start.
 pub const REPLAY_RECORDS: usize = 1024;

@@ -15,6 +15,7 @@ use std::ops::Bound;
 use std::sync::Arc;
 use std::time::Duration;
 
+use engram_base::Clock;
 use engram_log::{FollowError, InputRef, Lanes, Log, Offset, Record, TimestampMs};
 use engram_log_format::v1::{ArchivedInput, PresenceSet};
 use parking_lot::{Mutex, RwLock};
@@ -65,7 +66,7 @@ pub struct Attending {
     user_id: String,
     device_id: String,
     poll: PollId,
-    clock: crate::Clock,
+    clock: Clock,
 }
 
 impl Live {
@@ -213,13 +214,7 @@ impl Live {
     }
 
     /// A device polls, and says how present its user is. What others are to be told of that, the writer of presence finds out.
-    pub fn attend(
-        self: &Arc<Self>,
-        user_id: &str,
-        device_id: &str,
-        says: Availability,
-        clock: crate::Clock,
-    ) -> Attending {
+    pub fn attend(self: &Arc<Self>, user_id: &str, device_id: &str, says: Availability, clock: Clock) -> Attending {
         let told = self.told(user_id);
         let poll = self.attendance.lock().poll_began((user_id, device_id), says, told, clock());
         Attending { live: Arc::clone(self), user_id: user_id.to_owned(), device_id: device_id.to_owned(), poll, clock }
@@ -317,12 +312,7 @@ impl Drop for Attending {
 pub struct LiveObserver(pub Arc<Live>);
 
 impl engram_views::Observer for LiveObserver {
-    fn committed(
-        &mut self,
-        _snapshot: &engram_views::Snapshot,
-        _deltas: &[(Offset, Box<dyn std::any::Any + Send>)],
-        ephemeral: &[Record],
-    ) {
-        self.0.observe(ephemeral);
+    fn committed(&mut self, batch: &engram_views::Batch<'_>) {
+        self.0.observe(batch.ephemeral());
     }
 }

@@ -1,11 +1,12 @@
 //! The receipt server: the latest receipt of everybody.
 
+use crate::delta::Apply;
+use engram_base::Key;
 use engram_log::{InputRef, Record};
 use engram_log_format::v1::{ArchivedInput, ReceiptSent};
-use engram_views::{Apply, ProjectError, Projector, Table, ViewError};
+use engram_views::{ProjectError, Projector, Table, ViewError};
 
 use crate::delta::EphemeralDelta;
-use crate::key::Key;
 use crate::{query, tables};
 
 /// Receipts: a deterministic function of the journal.
@@ -15,6 +16,8 @@ use crate::{query, tables};
 pub struct EphemeralProjector;
 
 impl Projector for EphemeralProjector {
+    type Delta = EphemeralDelta;
+
     fn name(&self) -> &'static str {
         "ephemeral"
     }

@@ -3,11 +3,11 @@
 use std::collections::BTreeMap;
 use std::ops::{Bound, ControlFlow};
 
+use engram_base::{Key, Parts};
 use engram_log::{Offset, TimestampMs};
 use engram_views::{Read, ReadExt, Table, ViewError};
 use serde_json::value::RawValue;
 
-use crate::key::{Key, Parts};
 use crate::tables::{self, RECEIPT_CHANGES, RECEIPTS};
 
 /// The type of public receipts.

@@ -1,11 +1,10 @@
 //! The tables of the receipts' view, with their encodings.
 //!
-//! Parts of keys and rows are written as the module `key` says.
+//! Parts of keys and rows are written as [`engram_base::parts`] says.
 
+use engram_base::Key;
 use engram_log::Offset;
 use engram_views::Table;
-
-use crate::key::Key;
 
 /// room, user, receipt type (texts), thread (optional text) → event (text), time (number), offset of the record.
 pub static RECEIPTS: Table = Table::new(64, "ephemeral.receipts");

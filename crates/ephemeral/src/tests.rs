@@ -8,7 +8,8 @@ use std::ops::{Bound, ControlFlow};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use engram_log::{Offset, TimestampMs};
+use engram_base::{Clock, block_on};
+use engram_log::TimestampMs;
 use engram_log_format::v1::ReceiptSent;
 use engram_views::testing::{MemoryLog, TestViews};
 use engram_views::{Read, Snapshot};
@@ -45,18 +46,22 @@ impl Fixture {
         Self { writer, live, views, now }
     }
 
-    fn clock(&self) -> crate::Clock {
+    fn clock(&self) -> Clock {
         clock(&self.now)
+    }
+
+    fn now(&self) -> TimestampMs {
+        (self.clock())()
     }
 
     /// Lets time pass, and has done what it brings about; how many records that took.
     fn pass(&self, ms: u64) -> usize {
-        let now = self.now.fetch_add(ms, Ordering::Relaxed) + ms;
-        self.writer.keep_time(TimestampMs(now)).expect("appends")
+        self.now.fetch_add(ms, Ordering::Relaxed);
+        block_on(self.writer.keep_time()).expect("appends")
     }
 }
 
-fn clock(now: &Arc<AtomicU64>) -> crate::Clock {
+fn clock(now: &Arc<AtomicU64>) -> Clock {
     let now = Arc::clone(now);
     Arc::new(move || TimestampMs(now.load(Ordering::Relaxed)))
 }

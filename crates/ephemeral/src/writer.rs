@@ -1,99 +1,76 @@
-//! The writer of receipts, typing and presence. Every method blocks.
+//! The writer of receipts, typing and presence.
+//!
+//! Decisions about the same thing are taken in turn, and nobody holds a turn or a thread while they are written
+//! ([`engram_views::Decider`]). What travels on the ephemeral lane is applied as soon as what precedes it is: nobody waits
+//! for the disk on its account.
 
 mod marks;
 mod presence;
+mod subjects;
 
 use std::sync::Arc;
 use std::time::Duration;
 
-use engram_log::{AppendError, Input, Lane, Log, TimestampMs};
+use engram_base::Clock;
+use engram_log::{Input, Log, TimestampMs};
 use engram_log_format::v1::TypingSet;
-use engram_views::{Stopped, ViewError, Views};
-use parking_lot::{Mutex, MutexGuard};
+use engram_views::{Decider, Decision, Unapplied, Views, WriteError};
 
 pub use self::marks::{MarkError, Marks, NewReceipt};
 use crate::limits::TYPING_MAX;
 use crate::live::Live;
 
-const SHARDS: usize = 64;
-
-/// The writer's clock.
-pub type Clock = Arc<dyn Fn() -> TimestampMs + Send + Sync>;
-
-/// A record could not be written or its effect not be seen; the request has failed.
-#[derive(Debug, thiserror::Error)]
-pub enum WriteError {
-    /// The log took nothing.
-    #[error(transparent)]
-    Append(#[from] AppendError),
-    /// The views have stopped; whether the record is on disk is not known.
-    #[error(transparent)]
-    Stopped(#[from] Stopped),
-    /// The views could not be read; nothing was written.
-    #[error(transparent)]
-    View(#[from] ViewError),
-}
-
 /// The writer of receipts, typing and presence of one server.
 pub struct Ephemeral {
-    log: Arc<dyn Log>,
-    views: Arc<Views>,
     live: Arc<Live>,
-    clock: Clock,
-    /// Held from a decision until it is applied. By user, in shards: what meets in a shard only waits.
-    shards: Box<[Mutex<()>]>,
+    decider: Decider,
 }
 
 impl Ephemeral {
     /// A writer that appends to `log` and decides by `views` and `live`.
     pub fn new(log: Arc<dyn Log>, views: Arc<Views>, live: Arc<Live>, clock: Clock) -> Self {
-        let shards = (0..SHARDS).map(|_| Mutex::new(())).collect();
-        Self { log, views, live, clock, shards }
+        Self { live, decider: Decider::new(log, views, clock) }
     }
 
     /// Marks a user as typing for `timeout` (at most [`TYPING_MAX`]), or as no longer typing.
-    pub fn set_typing(&self, room_id: &str, user_id: &str, timeout: Option<Duration>) -> Result<(), WriteError> {
-        let _decision = self.lock(user_id);
-        let now = (self.clock)();
-        let until = timeout.map(|timeout| TimestampMs(now.0 + timeout.min(TYPING_MAX).as_millis() as u64));
-        if until.is_none() && !self.live.is_typing(room_id, user_id) {
-            return Ok(());
-        }
-        self.commit(Lane::Ephemeral, &[typing(room_id, user_id, until)], now)
+    pub async fn set_typing(&self, room_id: &str, user_id: &str, timeout: Option<Duration>) -> Result<(), WriteError> {
+        let decided = self.decider.decide([subjects::typing(room_id, user_id)], |_, now| -> Result<_, WriteError> {
+            if timeout.is_none() && !self.live.is_typing(room_id, user_id) {
+                return Ok(Decision::nothing(()));
+            }
+            let until = timeout.map(|timeout| TimestampMs(now.0 + timeout.min(TYPING_MAX).as_millis() as u64));
+            Ok(Decision::ephemeral([typing(room_id, user_id, until)], ()))
+        });
+        decided.await?.applied().await
     }
 
     /// Does what time alone brings about: ends the typing of those whose time is over, and tells whose presence has changed
-    /// or changes by itself. How many records that took. To be called several times a second; without anything due it costs nothing.
-    pub fn keep_time(&self, now: TimestampMs) -> Result<usize, WriteError> {
-        Ok(self.end_typing(now)? + self.tell_presence(now)?)
+    /// or changes by itself. How many records that took. To be called several times a second; without anything due it costs
+    /// nothing.
+    pub async fn keep_time(&self) -> Result<usize, WriteError> {
+        Ok(self.end_typing().await? + self.tell_presence().await?)
     }
 
-    fn end_typing(&self, now: TimestampMs) -> Result<usize, WriteError> {
-        let expired = self.live.typing_expired(now);
-        for (room_id, user_id) in &expired {
-            let _decision = self.lock(user_id);
-            // They may have typed on in the meantime.
-            if self.live.typing_until(room_id, user_id).is_some_and(|until| until <= now) {
-                self.commit(Lane::Ephemeral, &[typing(room_id, user_id, None)], now)?;
-            }
+    async fn end_typing(&self) -> Result<usize, WriteError> {
+        let mut decided = Vec::new();
+        for (room_id, user_id) in self.live.typing_expired(self.decider.now()) {
+            decided.push(self.end_typing_of(&room_id, &user_id).await?);
         }
-        Ok(expired.len())
+        let mut records = 0;
+        for ended in decided {
+            records += usize::from(ended.applied().await?);
+        }
+        Ok(records)
     }
 
-    fn commit(&self, lane: Lane, inputs: &[Input], now: TimestampMs) -> Result<(), WriteError> {
-        let appended = self.log.append(lane, inputs, now)?;
-        self.views.wait_applied_blocking(appended.last)?;
-        Ok(())
-    }
-
-    fn lock(&self, user_id: &str) -> MutexGuard<'_, ()> {
-        let hash = user_id.bytes().fold(0_usize, |hash, byte| hash.wrapping_mul(31).wrapping_add(usize::from(byte)));
-        self.shards[hash % SHARDS].lock()
-    }
-
-    /// Locks all users. Whoever holds one lock asks for no second, and here they are taken in order: nobody waits in a circle.
-    fn lock_all(&self) -> Vec<MutexGuard<'_, ()>> {
-        self.shards.iter().map(Mutex::lock).collect()
+    /// Ends somebody's typing if its time is over. They may have typed on in the meantime.
+    async fn end_typing_of(&self, room_id: &str, user_id: &str) -> Result<Unapplied<'_, bool>, WriteError> {
+        let subject = subjects::typing(room_id, user_id);
+        let decided = self.decider.decide([subject], |_, now| -> Result<_, WriteError> {
+            let is_over = self.live.typing_until(room_id, user_id).is_some_and(|until| until <= now);
+            Ok(Decision::ephemeral(is_over.then(|| typing(room_id, user_id, None)), is_over))
+        });
+        decided.await
     }
 }
 

@@ -15,6 +15,8 @@ static TABLES: &[&Table] = &[&ANNOUNCED];
 pub struct ErasuresProjector;
 
 impl Projector for ErasuresProjector {
+    type Delta = ();
+
     fn name(&self) -> &'static str {
         "erasures"
     }
@@ -27,7 +29,7 @@ impl Projector for ErasuresProjector {
         TABLES
     }
 
-    fn apply(&mut self, _record: &Record, input: InputRef<'_>, view: &mut Apply<'_>) -> Result<(), ProjectError> {
+    fn apply(&mut self, _record: &Record, input: InputRef<'_>, view: &mut Apply<'_, ()>) -> Result<(), ProjectError> {
         if let InputRef::Erased(erased) = input {
             for record in erased.records.iter() {
                 view.put(&ANNOUNCED, &record.offset.to_native().to_be_bytes(), &[]);

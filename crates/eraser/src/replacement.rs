@@ -18,8 +18,9 @@ pub enum Outcome {
 
 /// What becomes of a record's payload once it is due.
 ///
-/// Of an event the part stays by which it and others are judged ([`redact::prune`]); of the records by which an account and its devices came
-/// to be, all but what tells of the person, since the account's name stays taken and others have been told of the devices.
+/// Of an event the part stays by which it and others are judged ([`redact::prune`]); of the records by which an
+/// account and its devices came to be, all but what tells of the person, since the account's name stays taken and
+/// others have been told of the devices.
 pub fn outcome(record: &Record) -> Outcome {
     if record.state() == PayloadState::Gone {
         return Outcome::Stays;

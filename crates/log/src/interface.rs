@@ -96,6 +96,20 @@ pub struct Erasure {
     pub replacement: Option<Vec<u8>>,
 }
 
+/// Records that are written anew together.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Extent {
+    /// The first offset.
+    pub first: Offset,
+    /// The last one.
+    pub last: Offset,
+}
+
+impl Extent {
+    /// The end of what has none yet.
+    pub const OPEN: Offset = Offset(u64::MAX);
+}
+
 /// Why an erasure was not taken. Nothing is erased then; after [`AppendError::DiskFull`] and [`AppendError::Stopped`] it
 /// may have been announced: ask again.
 #[derive(Debug, thiserror::Error)]
@@ -170,6 +184,12 @@ pub trait Log: Send + Sync + 'static {
 
     /// Waits until every erasure that was taken has been carried out; false if the time was over before. An error, once, if some had to be given up.
     fn wait_erased(&self, timeout: Duration) -> Result<bool, EraseError>;
+
+    /// The stretch of the log that is written anew as a whole when the payload of one of its records is erased; none if an erasure costs no
+    /// rewriting, or nothing is known of the record. A stretch that is still being written has no end, and its last offset is [`Extent::OPEN`].
+    fn extent(&self, _offset: Offset) -> Option<Extent> {
+        None
+    }
 
     /// What is there of a record's payload.
     fn payload_state(&self, offset: Offset) -> Result<PayloadState, ReadError> {

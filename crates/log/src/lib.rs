@@ -16,6 +16,8 @@ pub mod verify;
 
 pub use embedded::{EmbeddedLog, OpenError, Options, ScrubProgress, Scrubber};
 pub use engram_log_format::{Input, InputRef, Kind, Lane, Offset, TimestampMs};
-pub use interface::{AppendError, Appended, EraseError, Erasure, Follow, FollowError, Follower, Lanes, Log, ReadError};
+pub use interface::{
+    AppendError, Appended, EraseError, Erasure, Extent, Follow, FollowError, Follower, Lanes, Log, ReadError,
+};
 pub use record::{PayloadState, Record};
 pub use storage::{FsStorage, LockError, Storage};

@@ -1,44 +1,21 @@
-//! How rows are written: LEB128 varints, and keys made of fixed-width big-endian integers.
+//! How rows are written: varints, and keys made of fixed-width big-endian integers.
 
+use engram_base::Parts;
+pub(crate) use engram_base::varint::{put_bytes, put_varint, unzigzag, zigzag};
 use engram_log::Offset;
 use engram_views::ViewError;
 
 use crate::types::RoomNumber;
 
-/// Appends an integer, seven bits a byte, least significant first.
-pub(crate) fn put_varint(out: &mut Vec<u8>, mut value: u64) {
-    while value >= 0x80 {
-        out.push((value as u8 & 0x7f) | 0x80);
-        value >>= 7;
-    }
-    out.push(value as u8);
-}
-
-/// Appends a length and the bytes.
-pub(crate) fn put_bytes(out: &mut Vec<u8>, bytes: &[u8]) {
-    put_varint(out, bytes.len() as u64);
-    out.extend_from_slice(bytes);
-}
-
-/// Signed to unsigned, small magnitudes to small numbers.
-pub(crate) const fn zigzag(value: i64) -> u64 {
-    ((value << 1) ^ (value >> 63)).cast_unsigned()
-}
-
-/// The inverse of [`zigzag`].
-pub(crate) const fn unzigzag(value: u64) -> i64 {
-    (value >> 1).cast_signed() ^ -((value & 1).cast_signed())
-}
-
-/// A cursor over a row. Everything it meets was written by this crate, so an error means damage.
+/// [`Parts`] of a row of a table. Everything it meets was written by this crate, so an error means damage.
 pub(crate) struct Reader<'a> {
     table: &'static str,
-    rest: &'a [u8],
+    parts: Parts<'a>,
 }
 
 impl<'a> Reader<'a> {
     pub(crate) const fn new(table: &'static str, row: &'a [u8]) -> Self {
-        Self { table, rest: row }
+        Self { table, parts: Parts(row) }
     }
 
     pub(crate) const fn error(&self, what: &'static str) -> ViewError {
@@ -46,21 +23,11 @@ impl<'a> Reader<'a> {
     }
 
     pub(crate) fn byte(&mut self) -> Result<u8, ViewError> {
-        let (&first, rest) = self.rest.split_first().ok_or_else(|| self.error("a byte is missing"))?;
-        self.rest = rest;
-        Ok(first)
+        self.parts.byte().ok_or_else(|| self.error("a byte is missing"))
     }
 
     pub(crate) fn varint(&mut self) -> Result<u64, ViewError> {
-        let mut value = 0u64;
-        for shift in (0..64).step_by(7) {
-            let byte = self.byte()?;
-            value |= u64::from(byte & 0x7f) << shift;
-            if byte < 0x80 {
-                return Ok(value);
-            }
-        }
-        Err(self.error("a varint does not end"))
+        self.parts.varint().ok_or_else(|| self.error("a varint does not end"))
     }
 
     pub(crate) fn varint32(&mut self) -> Result<u32, ViewError> {
@@ -72,18 +39,15 @@ impl<'a> Reader<'a> {
     }
 
     pub(crate) fn take(&mut self, length: usize) -> Result<&'a [u8], ViewError> {
-        let (taken, rest) = self.rest.split_at_checked(length).ok_or_else(|| self.error("the row is too short"))?;
-        self.rest = rest;
-        Ok(taken)
+        self.parts.take(length).ok_or_else(|| self.error("the row is too short"))
     }
 
     pub(crate) fn array<const N: usize>(&mut self) -> Result<[u8; N], ViewError> {
-        Ok(self.take(N)?.try_into().expect("exactly N bytes were taken"))
+        self.parts.array().ok_or_else(|| self.error("the row is too short"))
     }
 
     pub(crate) fn bytes(&mut self) -> Result<&'a [u8], ViewError> {
-        let length = usize::try_from(self.varint()?).map_err(|_| self.error("a length is absurd"))?;
-        self.take(length)
+        self.parts.bytes().ok_or_else(|| self.error("the row is too short for what it says"))
     }
 
     pub(crate) fn text(&mut self) -> Result<&'a str, ViewError> {
@@ -96,11 +60,11 @@ impl<'a> Reader<'a> {
     }
 
     pub(crate) fn rest(&mut self) -> &'a [u8] {
-        std::mem::take(&mut self.rest)
+        std::mem::take(&mut self.parts.0)
     }
 
     pub(crate) const fn is_empty(&self) -> bool {
-        self.rest.is_empty()
+        self.parts.0.is_empty()
     }
 }
 
@@ -144,25 +108,4 @@ pub(crate) fn user_room_key(user_id: &str, room: RoomNumber) -> Vec<u8> {
     key.push(0);
     key.extend_from_slice(&room.0.to_be_bytes());
     key
-}
-
-#[cfg(test)]
-mod tests {
-    use proptest::prelude::*;
-
-    use super::*;
-
-    proptest! {
-        #[test]
-        fn varints_and_zigzag_round_trip(value: u64, signed: i64) {
-            let mut row = Vec::new();
-            put_varint(&mut row, value);
-            put_varint(&mut row, zigzag(signed));
-            let mut reader = Reader::new("test", &row);
-            prop_assert_eq!(reader.varint().unwrap(), value);
-            prop_assert_eq!(unzigzag(reader.varint().unwrap()), signed);
-            prop_assert!(reader.is_empty());
-            prop_assert!(reader.byte().is_err());
-        }
-    }
 }

@@ -1,6 +1,7 @@
 //! Counters that give out numbers or count what was passed over.
 
-use engram_views::{Apply, Read, ViewError};
+use crate::delta::Apply;
+use engram_views::{Read, ViewError};
 
 use crate::codec::Reader;
 use crate::tables::COUNTERS;

@@ -7,6 +7,27 @@ use engram_matrix::pdu::Pdu;
 
 use crate::types::{Membership, RoomNumber};
 
+/// The view while the projector applies a record to it, and tells of it.
+pub(crate) type Apply<'a> = engram_views::Apply<'a, RoomDelta>;
+
+/// A change of somebody's membership.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct MemberChange {
+    /// Whose.
+    pub user_id: Arc<str>,
+    /// What it was; none for whoever had never been there.
+    pub before: Option<Membership>,
+    /// What it is, and by which event; none for whoever is as if they had never been there.
+    pub after: Option<(Membership, Offset)>,
+}
+
+impl MemberChange {
+    /// What the membership is.
+    pub fn membership(&self) -> Option<Membership> {
+        self.after.map(|(membership, _)| membership)
+    }
+}
+
 /// A change that a projector has made and committed. Emitted live only.
 #[derive(Clone, Debug)]
 pub enum RoomDelta {
@@ -20,8 +41,8 @@ pub enum RoomDelta {
         offset: Offset,
         /// The event.
         pdu: Arc<Pdu>,
-        /// Set if the event changed somebody's membership: (user, before, after).
-        membership: Option<(Arc<str>, Option<Membership>, Membership)>,
+        /// Set if the event changed somebody's membership.
+        membership: Option<MemberChange>,
     },
     /// The room's current state changed in another way than by the event shown: state resolution, a soft-failed event.
     State {
@@ -31,6 +52,8 @@ pub enum RoomDelta {
         room_id: Arc<str>,
         /// The position at which it changed.
         offset: Offset,
+        /// The memberships that changed with it, but for the one that the event shown is about.
+        memberships: Vec<MemberChange>,
     },
     /// A user forgot a room.
     Forgotten {
@@ -39,11 +62,9 @@ pub enum RoomDelta {
         /// The room.
         room: RoomNumber,
     },
-}
-
-/// A room has more forward extremities than is good for it. Emitted live only, with every event that leaves it so.
-#[derive(Clone, Debug)]
-pub struct Crowded {
-    /// Its ID.
-    pub room_id: Arc<str>,
+    /// A room has more forward extremities than is good for it. Comes with every event that leaves it so.
+    Crowded {
+        /// Its ID.
+        room_id: Arc<str>,
+    },
 }

@@ -21,6 +21,6 @@ pub mod types;
 pub mod verdicts;
 pub mod writer;
 
-pub use delta::RoomDelta;
+pub use delta::{MemberChange, RoomDelta};
 pub use projector::RoomsProjector;
 pub use types::{Membership, RoomNumber};

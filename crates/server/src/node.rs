@@ -6,6 +6,7 @@
 use std::path::Path;
 use std::sync::Arc;
 
+use engram_base::{Clock, Random, block_on};
 use engram_client_api::blocking::Writers;
 use engram_client_api::register_admin::Nonces;
 use engram_client_api::uia::Sessions;
@@ -18,11 +19,10 @@ use engram_rooms::writer::{CrowdWatch, Parts, RoomServer};
 use engram_rooms::{Membership, RoomsProjector, query};
 use engram_sync::SyncServer;
 use engram_users::{Users, UsersProjector};
-use engram_views::{Observer, ProjectError, Projector, ViewError, Views};
+use engram_views::{AnyProjector, Observer, ProjectError, ViewError, Views};
 use tokio::sync::watch;
 
 use crate::config::Config;
-use crate::root::{Clock, Random};
 use crate::signing_key::{self, SigningKeyError};
 
 /// The version of the software, as it is written to the log.
@@ -32,7 +32,7 @@ pub const SOFTWARE: &str = concat!("engram ", env!("CARGO_PKG_VERSION"));
 const VIEWS_SHARE: u64 = 8;
 
 /// Every projector of the core pipeline, in the order in which they see a record.
-pub fn projectors() -> Vec<Box<dyn Projector>> {
+pub fn projectors() -> Vec<Box<dyn AnyProjector>> {
     vec![
         Box::new(RoomsProjector::default()),
         Box::new(UsersProjector),
@@ -192,7 +192,8 @@ fn first_token(config: &Config, views: &Views, users: &Users) -> Result<Option<S
     if config.registration_open || engram_users::query::any_user(&*views.snapshot()).map_err(ProjectError::from)? {
         return Ok(None);
     }
-    Ok(Some(users.create_registration_token(None, None, None)?))
+    // Nothing else runs yet.
+    Ok(Some(block_on(users.create_registration_token(None, None, None))?))
 }
 
 /// Takes in who typed and who was there before the start, as far as the ephemeral lane still tells.

@@ -3,16 +3,11 @@
 use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
 
+use engram_base::{Clock, Random};
 use engram_log::TimestampMs;
 use rand::rngs::StdRng;
 use rand::{RngCore, SeedableRng};
 use std::sync::Mutex;
-
-/// Tells the time.
-pub type Clock = Arc<dyn Fn() -> TimestampMs + Send + Sync>;
-
-/// Fills a buffer with bytes that are fit for secrets.
-pub type Random = Arc<dyn Fn(&mut [u8]) + Send + Sync>;
 
 /// The clock of the machine.
 pub fn clock() -> Clock {

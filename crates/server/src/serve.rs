@@ -139,13 +139,10 @@ async fn keep_time(app: Arc<engram_client_api::App>) {
             _ = ticks.tick() => {}
             () = app.stopped() => return,
         }
-        let now = app.now();
-        if !app.live.is_due(now) {
-            continue;
+        if app.live.is_due(app.now()) {
+            // A log that takes nothing is on its way down and says so elsewhere.
+            let _ = app.ephemeral.keep_time().await;
         }
-        let ephemeral = Arc::clone(&app.ephemeral);
-        // A log that takes nothing is on its way down and says so elsewhere.
-        let _ = engram_client_api::blocking::blocking(move || ephemeral.keep_time(now)).await;
     }
 }
 

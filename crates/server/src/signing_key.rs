@@ -5,10 +5,9 @@ use std::io::{self, Write};
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
+use engram_base::Random;
 use engram_failpoints::{Point, pass};
 use engram_matrix::keys::SigningKey;
-
-use crate::root::Random;
 
 /// Why there is no signing key.
 #[derive(Debug, thiserror::Error)]

@@ -10,6 +10,7 @@
 
 mod observer;
 mod room;
+mod strangers;
 mod user;
 
 use std::collections::HashMap;

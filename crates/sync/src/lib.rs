@@ -26,5 +26,5 @@ pub use content::devices::DeviceLists;
 pub use engram_ephemeral::Availability as Presence;
 pub use event::viewer;
 pub use filter::Filter;
-pub use server::{Clock, Effects, SyncError, SyncRequest, SyncServer};
+pub use server::{Effects, SyncError, SyncRequest, SyncServer};
 pub use token::Token;

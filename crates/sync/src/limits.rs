@@ -40,6 +40,13 @@ pub const SENT_MEMBERS_MAX: usize = 4_096;
 /// Devices of a user for which something is remembered.
 pub const DEVICES_MAX: usize = 64;
 
+/// Users that the hub does not know and whose rooms it remembers nevertheless: at some hundred bytes each less than 4 MB.
+pub const STRANGERS_MAX: usize = 4_096;
+
+/// Rows of memberships, former ones included, that the pipeline reads of a user whom the hub does not know: about a millisecond. Whoever
+/// has more counts as somebody who may share a room with everybody.
+pub const STRANGER_ROOMS_MAX: usize = 1_000;
+
 /// Heroes of a room's summary (client-server API, `RoomSummary`).
 pub const HEROES_MAX: usize = 5;
 

@@ -4,8 +4,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
+use engram_base::Clock;
 use engram_ephemeral::{Availability, Live};
-use engram_log::{Offset, TimestampMs};
+use engram_log::Offset;
 use engram_views::{Observer, Snapshot, Stopped, ViewError, Views};
 use tokio::time::sleep;
 
@@ -18,9 +19,6 @@ use crate::hub::{Entry, Hub, HubObserver, UserHub};
 use crate::limits;
 use crate::respond::{self, Answer};
 use crate::token::Token;
-
-/// The clock.
-pub type Clock = Arc<dyn Fn() -> TimestampMs + Send + Sync>;
 
 /// What a request has to be recorded of. Called on threads that may block.
 pub trait Effects: Send + Sync + 'static {
@@ -139,6 +137,17 @@ impl SyncServer {
     /// Ends all sleeping requests; those that come later do not sleep.
     pub fn stop(&self) {
         self.inner.hub.stop();
+    }
+}
+
+#[cfg(test)]
+impl SyncServer {
+    /// Whether there is nothing to answer a request with now.
+    pub(crate) async fn sleeps(&self, request: SyncRequest) -> bool {
+        let request = Arc::new(request);
+        let user = self.inner.hub.user(&request.user_id);
+        let answer = self.inner.answer(&request, &user, Since::of(&request)).await;
+        answer.expect("the views can be read").is_empty
     }
 }
 

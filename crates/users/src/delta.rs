@@ -1,5 +1,8 @@
 //! What a record changed for somebody: the signals on which live readers act.
 
+/// The view while the projector applies a record to it, and tells of it.
+pub(crate) type Apply<'a> = engram_views::Apply<'a, UserDelta>;
+
 /// A change that the projector tells its observers of, after it is visible in the views.
 ///
 /// A delta says where to look, not what is there: the tables at the delta's offset say that.

@@ -7,23 +7,25 @@
 
 pub mod delta;
 mod json;
-mod key;
 pub mod limits;
 pub mod localpart;
-mod locks;
 pub mod password;
 pub mod projector;
 pub mod query;
 mod row;
 pub mod sessions;
+mod strict;
 pub mod tables;
 pub mod token;
 pub mod writer;
 
 pub use delta::UserDelta;
+pub use engram_base::{Clock, Random};
+pub use engram_views::WriteError;
 pub use json::RawJson;
-pub use password::PasswordCost;
+pub use password::{HashedPassword, PasswordCost};
 pub use projector::UsersProjector;
 pub use query::Session;
+pub use strict::Unsound;
 pub use token::TokenDigest;
-pub use writer::{Clock, Random, Users, WriteError};
+pub use writer::Users;

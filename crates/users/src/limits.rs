@@ -1,9 +1,5 @@
 //! Named limits, each with its reason.
 
-/// Longest device ID, key ID, filter ID, profile key, event type or transaction ID in bytes: the limit that the
-/// specification sets for identifiers, so that every table key stays small.
-pub const IDENTIFIER_BYTES_MAX: usize = 255;
-
 /// A whole profile stays below 64 KiB (specification, profiles).
 pub const PROFILE_BYTES_MAX: usize = 64 * 1024;
 
@@ -25,6 +21,12 @@ pub const DEVICE_KEYS_BYTES_MAX: usize = 16 * 1024;
 
 /// Largest one-time or fallback key.
 pub const KEY_BYTES_MAX: usize = 4 * 1024;
+
+/// How deep JSON that is stored for others may be nested: as deep as that of requests. Objects of the specification need less than ten.
+pub const JSON_DEPTH_MAX: usize = 100;
+
+/// One-time keys that nobody can use, of an old log, which one claim passes over: the next claim goes on behind them.
+pub const UNUSABLE_KEYS_MAX: usize = 8;
 
 /// Largest content of one account data event, also where it grows tag by tag and rule by rule.
 pub const ACCOUNT_DATA_BYTES_MAX: usize = 1024 * 1024;

@@ -16,7 +16,7 @@ pub fn new_user_id(localpart: &str, server_name: &str, appservice: bool) -> Resu
         return Err("numeric user names are reserved for guests");
     }
     let user_id = format!("@{localpart}:{server_name}");
-    if user_id.len() > crate::limits::IDENTIFIER_BYTES_MAX {
+    if user_id.len() > engram_base::limits::IDENTIFIER_BYTES_MAX {
         return Err("the user name is too long");
     }
     Ok(user_id)

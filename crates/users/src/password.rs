@@ -2,8 +2,7 @@
 
 use argon2::password_hash::{PasswordHash, SaltString};
 use argon2::{Algorithm, Argon2, Params, PasswordHasher, PasswordVerifier, Version};
-
-use crate::writer::Random;
+use engram_base::Random;
 
 /// What a password hash costs. A server uses [`PasswordCost::Standard`].
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -13,6 +12,16 @@ pub enum PasswordCost {
     Standard,
     /// As little as argon2 takes: for tests, never for a server with real users.
     Minimal,
+}
+
+/// A password as it is kept: a PHC string.
+#[derive(Clone, PartialEq, Eq)]
+pub struct HashedPassword(pub(crate) String);
+
+impl std::fmt::Debug for HashedPassword {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        formatter.write_str("HashedPassword")
+    }
 }
 
 /// Hashes and verifies passwords.

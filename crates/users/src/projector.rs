@@ -15,11 +15,12 @@ mod to_device;
 
 use std::ops::ControlFlow;
 
+use crate::delta::Apply;
+use engram_base::Key;
 use engram_log::{InputRef, Offset, Record};
-use engram_views::{Apply, ProjectError, Projector, Read, ReadExt, Table, ViewError};
+use engram_views::{ProjectError, Projector, Read, ReadExt, Table, ViewError};
 
 use crate::delta::UserDelta;
-use crate::key::Key;
 use crate::tables;
 
 /// Account, device and key server: a deterministic function of the log.
@@ -27,6 +28,8 @@ use crate::tables;
 pub struct UsersProjector;
 
 impl Projector for UsersProjector {
+    type Delta = UserDelta;
+
     fn name(&self) -> &'static str {
         "users"
     }

@@ -24,7 +24,9 @@ pub use to_device::{ToDeviceRow, to_device};
 pub(crate) use accounts::{account_row, device_row, registration_token_row};
 pub(crate) use data::account_data_offset;
 pub(crate) use key_bodies::{cross_signing_row, device_keys as stored_device_keys, one_time_key_json};
-pub(crate) use keys::{fallback_row, first_one_time_key, one_time_key_count, one_time_key_place};
+pub(crate) use keys::{
+    current_cross_signing_row, fallback_row, first_one_time_keys, one_time_key_count, one_time_key_place,
+};
 pub(crate) use to_device::{scan_to_device, transaction_seen};
 
 /// Reads and decodes one row.

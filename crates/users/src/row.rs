@@ -1,8 +1,8 @@
 //! The rows with more than one field, and their bytes.
 
+use engram_base::{Key, Parts};
 use engram_log::Offset;
 
-use crate::key::{Key, Parts};
 use crate::token::TokenDigest;
 
 const ADMIN: u8 = 1;

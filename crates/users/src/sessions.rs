@@ -1,12 +1,13 @@
 //! The cache from access token to session: consulted by every authenticated request.
 //!
-//! Filled from the view on a miss. A session ends, or changes, only by this process's writer, which forgets the token after the
-//! record is applied and before it answers: so no request that begins after a logout was answered finds the token here.
-//! A fill that read the view before the logout and stores after it is caught by the generation: it is not stored.
+//! Filled from the view on a miss. A session ends, or changes, only by this process's writer, which says so here as soon as the
+//! record is appended: from then on the token is looked up in the view, and so good until the record is applied, and no
+//! longer. A fill that read the view before that and stores after it is caught by the generation: it is not stored.
 
 use std::collections::HashMap;
 use std::sync::Arc;
 
+use engram_log::Offset;
 use engram_views::ViewError;
 use parking_lot::RwLock;
 
@@ -27,8 +28,10 @@ pub(crate) struct Sessions {
 #[derive(Debug, Default)]
 struct Shard {
     sessions: HashMap<TokenDigest, Arc<Session>>,
-    /// How often something was forgotten.
+    /// How often a session was ended.
     generation: u64,
+    /// The sessions that an appended record ends, with its offset, as long as it may not be applied.
+    ending: HashMap<TokenDigest, Offset>,
 }
 
 impl Sessions {
@@ -53,7 +56,7 @@ impl Sessions {
             return Ok(None);
         };
         let mut shard = self.shard(digest).write();
-        if shard.generation == generation {
+        if shard.generation == generation && !shard.ending.contains_key(digest) {
             if shard.sessions.len() >= SHARD_SESSIONS_MAX {
                 shard.sessions.clear();
             }
@@ -62,10 +65,14 @@ impl Sessions {
         Ok(Some(session))
     }
 
-    /// Forgets a token. Called after the view no longer has it.
-    pub(crate) fn forget(&self, digest: &TokenDigest) {
+    /// From now on the view alone knows whether a token is good: the record at `at` takes it away. `applied` is how far the
+    /// view is.
+    pub(crate) fn end(&self, digest: &TokenDigest, at: Offset, applied: Offset) {
         let mut shard = self.shard(digest).write();
+        // A fill that is under way may have read the view before one of those that are struck off here.
         shard.generation += 1;
+        shard.ending.retain(|_, at| *at > applied);
+        shard.ending.insert(*digest, at);
         shard.sessions.remove(digest);
     }
 
@@ -89,8 +96,20 @@ mod tests {
         assert!(sessions.get(&digest, || Ok(Some(session()))).expect("loads").is_some());
         let hit = sessions.get(&digest, || panic!("it is in the cache")).expect("hits");
         assert_eq!(hit.as_deref(), Some(&session()));
-        sessions.forget(&digest);
+        sessions.end(&digest, Offset(5), Offset(4));
         assert!(sessions.get(&digest, || Ok(None)).expect("loads").is_none());
+    }
+
+    #[test]
+    fn a_session_that_is_about_to_end_is_not_kept() {
+        let sessions = Sessions::new();
+        let digest = [1; 32];
+        sessions.end(&digest, Offset(5), Offset(4));
+        assert!(sessions.get(&digest, || Ok(Some(session()))).expect("loads").is_some(), "the view still has it");
+        assert!(sessions.get(&digest, || Ok(None)).expect("loads").is_none(), "and now no longer");
+        // Another of the same shard: what is applied needs no memory.
+        sessions.end(&[1 + SHARDS as u8; 32], Offset(9), Offset(5));
+        assert_eq!(sessions.shard(&digest).read().ending.len(), 1);
     }
 
     #[test]
@@ -98,7 +117,7 @@ mod tests {
         let sessions = Sessions::new();
         let digest = [1; 32];
         let filled = sessions.get(&digest, || {
-            sessions.forget(&digest);
+            sessions.end(&digest, Offset(5), Offset(4));
             Ok(Some(session()))
         });
         assert!(filled.expect("loads").is_some(), "the request that began before may still pass");

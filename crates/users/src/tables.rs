@@ -1,13 +1,12 @@
 //! The tables of the users' view, with their encodings.
 //!
-//! Parts of keys and rows are written as the module `key` says; `user`, `device` and so on are texts, `offset` is a number.
+//! Parts of keys and rows are written as [`engram_base::parts`] says; `user`, `device` and so on are texts, `offset` is a number.
 //! JSON bodies stay in the log: rows hold the offset of the record that has them. Only profile fields and signatures,
 //! which are small and read often, are copied.
 
+use engram_base::Key;
 use engram_log::Offset;
 use engram_views::{DueList, Table};
-
-use crate::key::Key;
 
 macro_rules! tables {
     ($($(#[$doc:meta])* $name:ident = $number:literal, $text:literal;)*) => {

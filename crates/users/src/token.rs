@@ -2,8 +2,7 @@
 
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-
-use crate::writer::Random;
+use engram_base::Random;
 
 /// BLAKE3 of an access token: what the log and the views know of it.
 pub type TokenDigest = [u8; 32];

@@ -1,7 +1,13 @@
 //! The writer: decides what a request about a user means, and appends it.
 //!
-//! Every method blocks (on argon2, on the disk, on locks) and belongs on a thread that may. Each holds the lock of what it
-//! decides about from the decision until the record is applied, so that two requests never decide from the same past.
+//! Decisions are taken in turn, under the keys in [`subjects`], so that no two requests decide from the same past; a request
+//! then waits for its record without holding anything, neither a turn nor a thread ([`engram_views::Decider`]). A future that
+//! is dropped has either done nothing, or what it did comes to be.
+//!
+//! The async methods may be polled on threads of a runtime: a decision reads a few rows. [`Users::claim_keys`],
+//! [`Users::upload_keys`], [`Users::upload_signatures`], [`Users::send_to_device`] and [`Users::delete_devices`] read rows for
+//! each thing that they are given; whoever lets clients give many polls them elsewhere. [`Users::hash_password`] and
+//! [`Users::verify_password`] take a core for tens of milliseconds, and belong on threads that are kept for that.
 
 mod accounts;
 mod cross_signing;
@@ -11,18 +17,19 @@ mod keys;
 mod login;
 mod one_time_keys;
 mod signatures;
+mod subjects;
 #[cfg(test)]
 mod tests;
 mod to_device;
 
 use std::sync::Arc;
 
-use engram_log::{AppendError, Input, Lane, Log, TimestampMs};
-use engram_views::{Stopped, ViewError, Views};
+use engram_base::{Clock, Random, is_identifier};
+use engram_log::{Log, Offset};
+use engram_views::{Decider, Read, Views, WriteError};
 
-use crate::limits::IDENTIFIER_BYTES_MAX;
-use crate::locks::{Guard, Locks};
 use crate::password::{PasswordCost, Passwords};
+use crate::query::{self, Device};
 use crate::sessions::Sessions;
 
 pub use accounts::{LogoutOthers, RegisterError, RegisterRequest, Registered};
@@ -30,41 +37,31 @@ pub use cross_signing::{CrossSigningError, CrossSigningUpload};
 pub use data::{AccountDataError, FilterError, ProfileError};
 pub use devices::DeviceError;
 pub use keys::{KeysUpload, UploadKeysError};
-pub use login::{LoginError, LoginRequest, NewDevice, NewSession, SessionError};
+pub use login::{LoginError, NewDevice, NewSession, SessionError, Verified};
 pub use one_time_keys::ClaimedKeys;
 pub use signatures::{SignatureFailure, SignatureFailures};
 pub use to_device::ToDeviceError;
 
-/// The writer's clock.
-pub type Clock = Arc<dyn Fn() -> TimestampMs + Send + Sync>;
+/// `M_GUEST_ACCESS_FORBIDDEN`: not in the list of what guests may do (specification, guest access).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("guests cannot do this")]
+pub struct GuestForbidden;
 
-/// The writer's source of randomness: fills the slice with bytes fit for secrets.
-pub type Random = Arc<dyn Fn(&mut [u8]) + Send + Sync>;
-
-/// A record could not be written or its effect not be seen; the request has failed.
-#[derive(Debug, thiserror::Error)]
-pub enum WriteError {
-    /// The log took nothing.
-    #[error(transparent)]
-    Append(#[from] AppendError),
-    /// The views have stopped; whether the record is on disk is not known.
-    #[error(transparent)]
-    Stopped(#[from] Stopped),
-    /// The views could not be read; nothing was written.
-    #[error(transparent)]
-    View(#[from] ViewError),
+/// Refuses what only full accounts may do. Asked by the decision itself: whichever way a guest came, it is told.
+fn refuse_guest<E: From<GuestForbidden> + From<WriteError>>(reader: &dyn Read, user_id: &str) -> Result<(), E> {
+    match query::account(reader, user_id).map_err(WriteError::from)? {
+        Some(account) if account.guest => Err(GuestForbidden.into()),
+        _ => Ok(()),
+    }
 }
 
 /// The account, device and key writer of one server. Shared as `Arc<Users>`.
 pub struct Users {
-    log: Arc<dyn Log>,
-    views: Arc<Views>,
+    decider: Decider,
     server_name: String,
-    clock: Clock,
     random: Random,
     passwords: Passwords,
     sessions: Sessions,
-    locks: Locks,
 }
 
 impl Users {
@@ -78,31 +75,21 @@ impl Users {
         password_cost: PasswordCost,
     ) -> Self {
         Self {
-            log,
-            views,
+            decider: Decider::new(log, views, clock),
             server_name: server_name.into(),
             passwords: Passwords::new(password_cost, &random),
-            clock,
             random,
             sessions: Sessions::new(),
-            locks: Locks::new(),
         }
     }
 
-    /// Appends all of the inputs as one, and waits until they are on disk and applied.
-    fn commit(&self, inputs: &[Input]) -> Result<(), WriteError> {
-        let appended = self.log.append(Lane::Journal, inputs, (self.clock)())?;
-        self.views.wait_applied_blocking(appended.last)?;
-        Ok(())
+    /// Ends the sessions of devices whose removal was appended: their tokens are good until it is applied, and no longer,
+    /// whether or not the request is still there by then.
+    fn end_sessions(&self, devices: &[Device], removed: Option<Offset>) {
+        let Some(removed) = removed else { return };
+        let applied = self.decider.snapshot().offset();
+        for device in devices {
+            self.sessions.end(&device.token_digest, removed, applied);
+        }
     }
-
-    /// Holds what decides about an account: its existence, password, devices, cross-signing keys, profile, account data.
-    fn lock_user(&self, user_id: &str) -> Guard<'_> {
-        self.locks.lock(format!("user {user_id}"))
-    }
-}
-
-/// Whether a text may be an identifier in a table's key.
-fn is_identifier(text: &str) -> bool {
-    !text.is_empty() && text.len() <= IDENTIFIER_BYTES_MAX
 }

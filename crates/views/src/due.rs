@@ -32,7 +32,7 @@ pub struct Due {
 
 impl DueList {
     /// Lists a record, as of the record that is being applied; one that is listed already stays as it is.
-    pub fn add(&self, view: &mut Apply<'_>, record: Offset) -> Result<(), ViewError> {
+    pub fn add<D>(&self, view: &mut Apply<'_, D>, record: Offset) -> Result<(), ViewError> {
         let key = by_record(record);
         if view.get(self.0, &key)?.is_none() {
             let since = view.offset();
@@ -43,7 +43,7 @@ impl DueList {
     }
 
     /// Strikes a record off; whether it was there.
-    pub fn settle(&self, view: &mut Apply<'_>, record: Offset) -> Result<bool, ViewError> {
+    pub fn settle<D>(&self, view: &mut Apply<'_, D>, record: Offset) -> Result<bool, ViewError> {
         let key = by_record(record);
         let Some(row) = view.get(self.0, &key)? else { return Ok(false) };
         let since = row.as_ref().try_into().map(Offset::from_be_bytes);

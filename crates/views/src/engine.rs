@@ -1,6 +1,5 @@
 //! The views being written: records go in, atomic batches come out.
 
-use std::any::Any;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
@@ -10,11 +9,12 @@ use engram_log_format::Retention;
 use engram_log_format::input::retention;
 use fjall::OwnedWriteBatch;
 
+use crate::delta::DeltaList;
 use crate::error::{ProjectError, ViewError};
 use crate::key::CURSOR_KEY;
 use crate::layout::{self, CURSORS, LAYOUT};
 use crate::overlay::{Overlay, Rows};
-use crate::projector::{Apply, Projector};
+use crate::projector::{AnyProjector, Place};
 use crate::replay::INGEST_ROWS;
 use crate::store::{Store, Tables};
 use crate::table::Table;
@@ -23,9 +23,6 @@ use crate::table::Table;
 const FLUSH_RECORDS: u64 = 20_000;
 /// The same for a moment at which there is nothing else to do: few enough to be worth a file.
 const FLUSH_RECORDS_IDLE: u64 = 2000;
-
-/// What projectors emitted, each with the offset of its record.
-pub(crate) type Deltas = Vec<(Offset, Box<dyn Any + Send>)>;
 
 /// One view and how far it has come.
 #[derive(Clone, Debug)]
@@ -45,7 +42,7 @@ pub(crate) struct Engine {
     pub(crate) store: Arc<Store>,
     pub(crate) tables: Arc<Tables>,
     pub(crate) views: Vec<View>,
-    pub(crate) projectors: Vec<Box<dyn Projector>>,
+    pub(crate) projectors: Vec<Box<dyn AnyProjector>>,
     pub(crate) log: Arc<dyn Log>,
     /// The store as of the last commit: what projectors read under their own pending writes.
     pub(crate) base: fjall::Snapshot,
@@ -65,7 +62,7 @@ impl Engine {
         store: Arc<Store>,
         tables: Arc<Tables>,
         views: Vec<View>,
-        mut projectors: Vec<Box<dyn Projector>>,
+        mut projectors: Vec<Box<dyn AnyProjector>>,
         log: Arc<dyn Log>,
     ) -> Self {
         assert_eq!(views.len(), projectors.len(), "every view has its projector");
@@ -95,6 +92,11 @@ impl Engine {
         }
     }
 
+    /// Empty lists for what the projectors tell, in their order.
+    pub(crate) fn lists(&self) -> Vec<DeltaList> {
+        self.projectors.iter().map(|projector| projector.list()).collect()
+    }
+
     /// The least cursor: everything up to it is in every view.
     pub(crate) fn cursor(&self) -> Offset {
         self.views.iter().map(|view| view.cursor).min().unwrap_or(Offset::ZERO)
@@ -103,7 +105,7 @@ impl Engine {
     /// Applies records in order and commits what they wrote as one batch.
     ///
     /// After an error nothing of the batch is committed, and the engine must not be used again.
-    pub(crate) fn apply(&mut self, records: &[Record], deltas: Option<&mut Deltas>) -> Result<(), ProjectError> {
+    pub(crate) fn apply(&mut self, records: &[Record], deltas: Option<&mut [DeltaList]>) -> Result<(), ProjectError> {
         self.pend(records, deltas)?;
         Ok(self.commit()?)
     }
@@ -115,7 +117,11 @@ impl Engine {
     }
 
     /// Applies records in order and keeps what they wrote for a later commit.
-    pub(crate) fn pend(&mut self, records: &[Record], mut deltas: Option<&mut Deltas>) -> Result<(), ProjectError> {
+    pub(crate) fn pend(
+        &mut self,
+        records: &[Record],
+        mut deltas: Option<&mut [DeltaList]>,
+    ) -> Result<(), ProjectError> {
         let mut last = None;
         for record in records.iter().filter(|record| record.lane == Lane::Journal) {
             last = Some(record.offset);
@@ -134,24 +140,24 @@ impl Engine {
         self.overlay.rows()
     }
 
-    fn project(&mut self, record: &Record, mut deltas: Option<&mut Deltas>) -> Result<(), ProjectError> {
+    fn project(&mut self, record: &Record, mut deltas: Option<&mut [DeltaList]>) -> Result<(), ProjectError> {
         let input = record.input().map_err(|source| ProjectError::Decode { offset: record.offset, source })?;
         for ((index, view), projector) in (0..).zip(&self.views).zip(&mut self.projectors) {
             // Views that are further along wait for the others.
             if view.cursor >= record.offset {
                 continue;
             }
-            let mut apply = Apply {
+            let place = Place {
                 offset: record.offset,
                 view: index,
                 owners: &self.owners,
                 tables: &self.tables,
                 base: &self.base,
                 overlay: &mut self.overlay,
-                deltas: deltas.as_deref_mut(),
                 log: &*self.log,
             };
-            projector.apply(record, input, &mut apply)?;
+            let list = deltas.as_deref_mut().map(|lists| &mut lists[usize::from(index)]);
+            projector.apply(record, input, place, list)?;
         }
         Ok(())
     }

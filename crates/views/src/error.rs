@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use engram_log::{FollowError, Offset, ReadError};
+use engram_log::{AppendError, FollowError, Offset, ReadError};
 
 /// A view cannot be read or written. The log is not affected: the view is rebuilt.
 #[derive(Debug, thiserror::Error)]
@@ -94,6 +94,20 @@ impl From<fjall::Error> for ProjectError {
 #[derive(Clone, Debug, thiserror::Error)]
 #[error("the server is stopping: {0}")]
 pub struct Stopped(pub Arc<str>);
+
+/// A record could not be written or its effect not be seen; the request has failed.
+#[derive(Debug, thiserror::Error)]
+pub enum WriteError {
+    /// The log took nothing.
+    #[error(transparent)]
+    Append(#[from] AppendError),
+    /// The views have stopped; whether the record is on disk is not known.
+    #[error(transparent)]
+    Stopped(#[from] Stopped),
+    /// The views could not be read; nothing was written.
+    #[error(transparent)]
+    View(#[from] ViewError),
+}
 
 #[cfg(test)]
 mod tests {

@@ -6,6 +6,8 @@
 //! for the life of all views of a server. Inside: `store` (the database), `open` (what can be trusted),
 //! `engine` (records in, batches out), `replay` and `pipeline` (the engine's two drivers).
 
+mod decider;
+pub mod delta;
 pub mod digest;
 pub mod due;
 mod engine;
@@ -36,13 +38,15 @@ pub mod testing;
 pub mod views;
 mod waiters;
 
+pub use decider::{Decider, Decision, Unapplied};
+pub use delta::Batch;
 pub use digest::{TableDigest, ViewDigest};
 pub use due::{Due, DueList};
-pub use error::{ProjectError, Stopped, ViewError};
+pub use error::{ProjectError, Stopped, ViewError, WriteError};
 pub use former::Rows as FormerRows;
 pub use list::{TableInfo, ViewInfo, list};
 pub use memory::Memory;
-pub use projector::{Apply, Observer, Projector};
+pub use projector::{AnyProjector, Apply, Observer, Projector};
 pub use read::{Read, ReadExt, Value, Visit};
 pub use replay::{Progress, Until};
 pub use table::Table;

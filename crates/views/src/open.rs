@@ -13,7 +13,7 @@ use crate::error::{ProjectError, ViewError};
 use crate::former;
 use crate::key::CURSOR_KEY;
 use crate::layout::{self, CURSORS, Entry, LAYOUT};
-use crate::projector::Projector;
+use crate::projector::AnyProjector;
 use crate::replay::{self, Until};
 use crate::store::{Store, Tables, keyspace_name};
 use crate::views::Options;
@@ -22,7 +22,7 @@ use crate::views::Options;
 pub(crate) fn open(
     dir: &Path,
     log: &Arc<dyn Log>,
-    mut projectors: Vec<Box<dyn Projector>>,
+    mut projectors: Vec<Box<dyn AnyProjector>>,
     options: &Options,
 ) -> Result<(Engine, Offset), ProjectError> {
     match attempt(dir, log, &mut projectors, options) {
@@ -39,7 +39,7 @@ pub(crate) fn open(
 fn attempt(
     dir: &Path,
     log: &Arc<dyn Log>,
-    projectors: &mut Vec<Box<dyn Projector>>,
+    projectors: &mut Vec<Box<dyn AnyProjector>>,
     options: &Options,
 ) -> Result<(Engine, Offset), ProjectError> {
     let mut engine = assemble(dir, log, projectors, options.cache_bytes)?;
@@ -59,7 +59,7 @@ fn attempt(
 pub(crate) fn assemble(
     dir: &Path,
     log: &Arc<dyn Log>,
-    projectors: &mut Vec<Box<dyn Projector>>,
+    projectors: &mut Vec<Box<dyn AnyProjector>>,
     cache_bytes: u64,
 ) -> Result<Engine, ViewError> {
     check_declarations(projectors);
@@ -110,7 +110,7 @@ pub(crate) fn assemble(
 pub(crate) fn strictly(
     dir: &Path,
     log: &Arc<dyn Log>,
-    projectors: Vec<Box<dyn Projector>>,
+    projectors: Vec<Box<dyn AnyProjector>>,
 ) -> Result<Engine, ViewError> {
     check_declarations(&projectors);
     if let Some(reason) = Store::condemnation(dir) {
@@ -163,7 +163,7 @@ type Opened = (View, Keyspace);
 fn recover(
     store: &Store,
     log: &dyn Log,
-    projector: &dyn Projector,
+    projector: &dyn AnyProjector,
     entry: Option<&Entry>,
 ) -> Result<Result<Opened, String>, ViewError> {
     let Some(entry) = entry else { return Ok(Err("it is new".to_owned())) };
@@ -214,7 +214,7 @@ pub(crate) fn read_cursor(keyspace: &Keyspace) -> Result<Offset, ViewError> {
 }
 
 /// An empty generation of a view, later than `last` and never used before.
-pub(crate) fn fresh(store: &Store, projector: &dyn Projector, last: u32) -> Result<Opened, ViewError> {
+pub(crate) fn fresh(store: &Store, projector: &dyn AnyProjector, last: u32) -> Result<Opened, ViewError> {
     let tables = projector.tables();
     let version = projector.version();
     let name = projector.name();
@@ -228,7 +228,7 @@ pub(crate) fn fresh(store: &Store, projector: &dyn Projector, last: u32) -> Resu
 }
 
 /// Numbers and names are the runtime's addresses: two tables that share one would write into each other.
-fn check_declarations(projectors: &[Box<dyn Projector>]) {
+fn check_declarations(projectors: &[Box<dyn AnyProjector>]) {
     assert!(projectors.len() < usize::from(u8::MAX), "views are numbered with a byte");
     let mut numbers = [false; 256];
     for projector in projectors {

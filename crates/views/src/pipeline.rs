@@ -9,7 +9,8 @@ use engram_failpoints::{Point, reached};
 use engram_log::limits::APPEND_RECORDS_MAX;
 use engram_log::{Follow, FollowError, Follower, Lane, Offset, Record};
 
-use crate::engine::{Deltas, Engine, View};
+use crate::delta::{Batch, DeltaList};
+use crate::engine::{Engine, View};
 use crate::error::ProjectError;
 use crate::projector::Observer;
 use crate::snapshot::Snapshot;
@@ -39,7 +40,7 @@ pub(crate) struct Pipeline {
     observers: Vec<Box<dyn Observer>>,
     shared: Arc<Shared>,
     ephemeral: Vec<Record>,
-    deltas: Deltas,
+    deltas: Vec<DeltaList>,
     idle_ticks: u32,
 }
 
@@ -47,11 +48,11 @@ impl Pipeline {
     pub(crate) fn new(engine: Engine, shared: Arc<Shared>, observers: Vec<Box<dyn Observer>>) -> Self {
         Self {
             views: engine.views.clone().into(),
+            deltas: engine.lists(),
             engine,
             observers,
             shared,
             ephemeral: Vec::new(),
-            deltas: Vec::new(),
             idle_ticks: 0,
         }
     }
@@ -140,12 +141,13 @@ impl Pipeline {
         let Self { observers, deltas, ephemeral, shared, .. } = self;
         publish(&shared.current, &shared.waiters, snapshot, last.offset, |snapshot| {
             reached(Point::ViewsPublished);
+            let batch = Batch { snapshot, deltas, ephemeral };
             for observer in observers {
-                observer.committed(snapshot, deltas, ephemeral);
+                observer.committed(&batch);
             }
             reached(Point::ViewsObserved);
         });
-        self.deltas.clear();
+        self.deltas.iter_mut().for_each(DeltaList::clear);
         self.ephemeral.clear();
         Ok(())
     }

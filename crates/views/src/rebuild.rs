@@ -9,7 +9,7 @@ use crate::engine::Engine;
 use crate::error::{ProjectError, ViewError};
 use crate::open;
 use crate::pipeline::finish;
-use crate::projector::Projector;
+use crate::projector::AnyProjector;
 use crate::replay::{self, replay};
 pub use crate::replay::{Progress, Until};
 use crate::snapshot::Snapshot;
@@ -30,7 +30,7 @@ pub enum Which<'a> {
 pub fn into(
     dir: &Path,
     log: Arc<dyn Log>,
-    mut projectors: Vec<Box<dyn Projector>>,
+    mut projectors: Vec<Box<dyn AnyProjector>>,
     until: Until,
     progress: &mut dyn FnMut(Progress),
 ) -> Result<Arc<Snapshot>, ProjectError> {
@@ -51,7 +51,7 @@ pub fn into(
 pub fn in_place(
     dir: &Path,
     log: Arc<dyn Log>,
-    mut projectors: Vec<Box<dyn Projector>>,
+    mut projectors: Vec<Box<dyn AnyProjector>>,
     which: Which<'_>,
     progress: &mut dyn FnMut(Progress),
 ) -> Result<Arc<Snapshot>, ProjectError> {

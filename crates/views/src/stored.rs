@@ -8,7 +8,7 @@ use engram_log::Log;
 use crate::error::ProjectError;
 use crate::open;
 use crate::pipeline::finish;
-use crate::projector::Projector;
+use crate::projector::AnyProjector;
 use crate::replay::{Until, replay};
 use crate::snapshot::Snapshot;
 
@@ -16,7 +16,11 @@ use crate::snapshot::Snapshot;
 ///
 /// An error that [`ProjectError::is_damage`] is one that a server would meet by building views anew; it stays
 /// there for the next who looks.
-pub fn open(dir: &Path, log: Arc<dyn Log>, projectors: Vec<Box<dyn Projector>>) -> Result<Arc<Snapshot>, ProjectError> {
+pub fn open(
+    dir: &Path,
+    log: Arc<dyn Log>,
+    projectors: Vec<Box<dyn AnyProjector>>,
+) -> Result<Arc<Snapshot>, ProjectError> {
     let mut engine = open::strictly(dir, &log, projectors)?;
     let offset = replay(&mut engine, Until::End, &mut |_| {})?;
     finish(&mut engine);

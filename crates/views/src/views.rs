@@ -13,7 +13,7 @@ use crate::error::{ProjectError, Stopped, ViewError};
 use crate::former::{self, Rows};
 use crate::open;
 use crate::pipeline::{self, Pipeline, Shared};
-use crate::projector::{Observer, Projector};
+use crate::projector::{AnyProjector, Observer};
 pub use crate::snapshot::Snapshot;
 use crate::sync::ArcSwap;
 pub use crate::waiters::WaitApplied;
@@ -45,7 +45,7 @@ impl Views {
     pub fn open(
         dir: &Path,
         log: Arc<dyn Log>,
-        projectors: Vec<Box<dyn Projector>>,
+        projectors: Vec<Box<dyn AnyProjector>>,
         options: Options,
     ) -> Result<Arc<Self>, ProjectError> {
         let (mut engine, end) = open::open(dir, &log, projectors, &options)?;

@@ -11,7 +11,7 @@ use std::sync::Arc;
 use common::{Tiny, Toy, copy, digests, digests_of, expected, files, history, open, seen};
 use engram_log::{Log, Offset};
 use engram_views::testing::{MemoryLog, flush, scratch_dir};
-use engram_views::{Options, ProjectError, Projector, Views, list, stored};
+use engram_views::{AnyProjector, Options, ProjectError, Views, list, stored};
 
 /// A directory with views whose rows are partly in files, partly in the store's journal.
 fn views_of(log: &MemoryLog) -> tempfile::TempDir {
@@ -213,7 +213,7 @@ fn views_at_different_records_go_on_each_from_its_own() {
 fn another_version_is_rebuilt_and_the_other_view_is_left_alone() {
     let log = history(100);
     let directory = views_of(&log);
-    let projectors: Vec<Box<dyn Projector>> = vec![Box::new(Toy::new(2)), Box::new(Tiny)];
+    let projectors: Vec<Box<dyn AnyProjector>> = vec![Box::new(Toy::new(2)), Box::new(Tiny)];
     let views = Views::open(directory.path(), Arc::new(log.clone()), projectors, Options::default()).unwrap();
     let infos: Vec<_> = views.snapshot().list().unwrap().into_iter().map(|view| (view.name, view.version)).collect();
     assert_eq!(infos, [("toy".to_owned(), 2), ("tiny".to_owned(), 1)]);
@@ -228,10 +228,10 @@ fn another_version_is_rebuilt_and_the_other_view_is_left_alone() {
 fn a_view_that_comes_late_catches_up() {
     let log = history(100);
     let directory = scratch_dir();
-    let alone: Vec<Box<dyn Projector>> = vec![Box::new(Tiny)];
+    let alone: Vec<Box<dyn AnyProjector>> = vec![Box::new(Tiny)];
     drop(Views::open(directory.path(), Arc::new(log.clone()), alone, Options::default()).unwrap());
     assert_eq!(digests(&open(directory.path(), &log)), expected(&log));
-    let alone: Vec<Box<dyn Projector>> = vec![Box::new(Tiny)];
+    let alone: Vec<Box<dyn AnyProjector>> = vec![Box::new(Tiny)];
     let views = Views::open(directory.path(), Arc::new(log.clone()), alone, Options::default()).unwrap();
     assert_eq!(digests(&views), expected(&log)[1..]);
 }
@@ -264,7 +264,7 @@ fn records_that_no_view_writes_for_move_the_cursor() {
 fn a_tool_is_told_of_what_a_server_would_heal() {
     let log = history(100);
     let look = |dir: &Path, version| {
-        let projectors: Vec<Box<dyn Projector>> = vec![Box::new(Toy::new(version)), Box::new(Tiny)];
+        let projectors: Vec<Box<dyn AnyProjector>> = vec![Box::new(Toy::new(version)), Box::new(Tiny)];
         let snapshot = stored::open(dir, Arc::new(log.clone()), projectors)?;
         Ok::<_, ProjectError>(digests_of(&snapshot).unwrap())
     };

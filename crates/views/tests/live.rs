@@ -4,14 +4,13 @@
 
 mod common;
 
-use std::any::Any;
 use std::sync::Arc;
 use std::sync::mpsc::{Sender, channel};
 
-use common::{COUNTS, Counted, NAMES, internal, projectors, rows, seen};
-use engram_log::{Log, Offset, Record};
+use common::{COUNTS, Counted, NAMES, Tiny, Toy, internal, projectors, rows, seen};
+use engram_log::{Log, Offset};
 use engram_views::testing::{MemoryLog, TestViews, scratch_dir};
-use engram_views::{Observer, Options, Read, Snapshot, Views};
+use engram_views::{Batch, Observer, Options, Read, Views};
 
 #[test]
 fn what_is_appended_is_applied() {
@@ -53,14 +52,12 @@ type Seen = (Offset, Vec<(Offset, String, u64)>, Vec<Offset>);
 struct Tell(Sender<Seen>);
 
 impl Observer for Tell {
-    fn committed(&mut self, snapshot: &Snapshot, deltas: &[(Offset, Box<dyn Any + Send>)], ephemeral: &[Record]) {
-        let delta = |(offset, delta): &(Offset, Box<dyn Any + Send>)| {
-            let Counted(name, count) = delta.downcast_ref().expect("the toy's delta");
-            (*offset, name.clone(), *count)
-        };
-        let deltas = deltas.iter().map(delta).collect();
-        let ephemeral = ephemeral.iter().map(|record| record.offset).collect();
-        self.0.send((snapshot.offset(), deltas, ephemeral)).expect("the test listens");
+    fn committed(&mut self, batch: &Batch<'_>) {
+        let delta = |(offset, Counted(name, count)): &(Offset, Counted)| (*offset, name.clone(), *count);
+        let deltas = batch.deltas::<Toy>().iter().map(delta).collect();
+        let ephemeral = batch.ephemeral().iter().map(|record| record.offset).collect();
+        assert!(batch.deltas::<Tiny>().is_empty(), "each projector has a list of its own");
+        self.0.send((batch.snapshot().offset(), deltas, ephemeral)).expect("the test listens");
     }
 }
 
@@ -136,7 +133,7 @@ fn closing_applies_what_is_durable_and_stops() {
 struct Panics;
 
 impl Observer for Panics {
-    fn committed(&mut self, _: &Snapshot, _: &[(Offset, Box<dyn Any + Send>)], _: &[Record]) {
+    fn committed(&mut self, _: &Batch<'_>) {
         panic!("as the test wants it");
     }
 }

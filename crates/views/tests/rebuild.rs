@@ -12,7 +12,7 @@ use common::{COUNTS, Tiny, copy, digests, digests_of, expected, files, history, 
 use engram_log::{Input, Lane, Log, Offset, TimestampMs};
 use engram_views::rebuild::{self, Until, Which};
 use engram_views::testing::{MemoryLog, TestViews, scratch_dir};
-use engram_views::{Options, ProjectError, Projector, Read, Views, list};
+use engram_views::{AnyProjector, Options, ProjectError, Read, Views, list};
 use proptest::prelude::*;
 
 /// What happens to a log.
@@ -218,7 +218,7 @@ fn what_cannot_be_decoded_stops_the_views() {
 #[test]
 fn a_long_replay_writes_files_and_can_be_killed_between_them() {
     // One cheap view: the other's scans would pass over all that it has removed.
-    let alone = || vec![Box::new(Tiny) as Box<dyn Projector>];
+    let alone = || vec![Box::new(Tiny) as Box<dyn AnyProjector>];
     let open =
         |dir: &Path, log: &MemoryLog| Views::open(dir, Arc::new(log.clone()), alone(), Options::default()).unwrap();
     let log = MemoryLog::new();

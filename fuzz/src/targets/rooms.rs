@@ -7,7 +7,7 @@ use engram_matrix::room_version::RoomVersion;
 use engram_matrix::{Pdu, pdu};
 use engram_rooms::RoomsProjector;
 use engram_views::testing::{MemoryLog, TestViews, scratch_dir};
-use engram_views::{Projector, Snapshot, Views};
+use engram_views::{AnyProjector, Snapshot, Views};
 
 use super::json::room_of;
 
@@ -49,7 +49,7 @@ fn event(version: &'static RoomVersion, json: &[u8]) -> Option<v1::Pdu> {
     })
 }
 
-fn projectors() -> Vec<Box<dyn Projector>> {
+fn projectors() -> Vec<Box<dyn AnyProjector>> {
     vec![Box::new(RoomsProjector::default())]
 }
 

@@ -42,7 +42,6 @@ async fn send(
     content: &str,
     transaction: Option<TransactionScope<'_>>,
 ) -> ApiResult<RawJson<String>> {
-    app.live.act(&authed.user_id, &authed.device_id, app.now());
     let sent = app.rooms.send(&SendRequest {
         room_id,
         sender: &authed.user_id,

@@ -7,7 +7,7 @@ use axum::response::IntoResponse;
 use engram_rooms::query;
 use engram_rooms::writer::UpgradeRoom;
 use engram_users::writer::AccountDataError;
-use engram_views::{Read, ViewError};
+use engram_views::{Read, ViewError, WriteError};
 use serde::Deserialize;
 use serde_json::value::{RawValue, to_raw_value};
 use serde_json::{Map, Value, json};
@@ -66,20 +66,18 @@ pub(super) fn predecessor(reader: &dyn Read, room_id: &str) -> Result<Option<Str
 
 /// Gives a user in the new room what they had set for the old one: tags, push rules, and that it is a direct chat.
 pub(super) async fn carry_over(app: &Arc<App>, user_id: &str, old: &str, new: &str) -> ApiResult<()> {
-    let (app, user_id, old, new) = (Arc::clone(app), user_id.to_owned(), old.to_owned(), new.to_owned());
-    app.writers().write(move || carry_over_now(&app, &user_id, &old, &new)).await
+    Ok(app.writers.confirmed(carry_over_all(app, user_id, old, new)).await??)
 }
 
-fn carry_over_now(app: &App, user_id: &str, old: &str, new: &str) -> Result<(), AccountDataError> {
+async fn carry_over_all(app: &App, user_id: &str, old: &str, new: &str) -> Result<(), AccountDataError> {
     let read = |room_id: Option<&str>, event_type: &str| {
         let snapshot = app.views.snapshot();
-        engram_users::query::account_data(&*snapshot, user_id, room_id, event_type)
-            .map_err(engram_users::WriteError::from)
+        engram_users::query::account_data(&*snapshot, user_id, room_id, event_type).map_err(WriteError::from)
     };
     if let Some(tags) = read(Some(old), "m.tag")?
         && read(Some(new), "m.tag")?.is_none()
     {
-        app.users.set_account_data(user_id, Some(new), "m.tag", &tags)?;
+        app.users.set_account_data(user_id, Some(new), "m.tag", &tags).await?;
     }
     for (event_type, change) in [("m.direct", add_direct as Change), ("m.push_rules", add_rules)] {
         let Some(content) = read(None, event_type)?.and_then(|content| changed(&content, change, old, new)) else {
@@ -89,7 +87,7 @@ fn carry_over_now(app: &App, user_id: &str, old: &str, new: &str) -> Result<(), 
         let update = |present: Option<&RawValue>| -> Result<_, std::convert::Infallible> {
             Ok(present.and_then(|present| changed(present, change, old, new)).unwrap_or(content))
         };
-        let Ok(()) = app.users.update_account_data(user_id, None, event_type, update)?;
+        let Ok(()) = app.users.update_account_data(user_id, None, event_type, update).await?;
     }
     Ok(())
 }

@@ -1,8 +1,8 @@
 //! Presence: what devices say, what others are told, and when.
 
-use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
+use engram_base::block_on;
 use engram_log::{Offset, TimestampMs};
 
 use super::{Fixture, START_MS, fixture};
@@ -25,7 +25,7 @@ impl Fixture {
     }
 
     fn set(&self, device_id: &str, says: Availability, status: Option<&str>) {
-        self.writer.set_presence(A, device_id, says, status).expect("appends");
+        block_on(self.writer.set_presence(A, device_id, says, status)).expect("appends");
     }
 }
 
@@ -88,7 +88,7 @@ fn who_does_nothing_is_idle_after_a_while_and_back_with_the_first_activity() {
     drop(poll);
     let _poll = fixture.poll(A, "ONE", Availability::Online);
     assert_eq!(fixture.pass(10_000), 0, "nor does the next poll bring them back");
-    let now = TimestampMs(fixture.now.load(Ordering::Relaxed));
+    let now = fixture.now();
     fixture.live.act(A, "TWO", now);
     assert_eq!(fixture.pass(0), 1);
     let back = fixture.live.presence(A).expect("seen");
@@ -160,12 +160,12 @@ fn devices_that_are_no_more_count_no_more() {
     let one = fixture.poll(A, "ONE", Availability::Online);
     let _two = fixture.poll(A, "TWO", Availability::Unavailable);
     fixture.pass(0);
-    fixture.live.remove_devices(A, Some(&["ONE".to_owned()]), TimestampMs(2_000));
+    fixture.live.remove_devices(A, Some(&["ONE".to_owned()]), fixture.now());
     fixture.pass(0);
     fixture.pass(ms(SETTLE));
     assert_eq!(fixture.told(A), Some(Availability::Unavailable));
     drop(one);
-    fixture.live.remove_devices(A, None, TimestampMs(3_000));
+    fixture.live.remove_devices(A, None, fixture.now());
     fixture.pass(0);
     fixture.pass(ms(SETTLE));
     assert_eq!(fixture.told(A), Some(Availability::Offline));
@@ -191,8 +191,11 @@ fn a_crowd_is_told_of_in_parts() {
     let fixture = fixture();
     let crowd = PRESENCE_BATCH_MAX + 10;
     let names: Vec<String> = (0..crowd).map(|number| format!("@{number}:x")).collect();
-    let _polls: Vec<Attending> = names.iter().map(|name| fixture.poll(name, "ONE", Availability::Online)).collect();
+    let polls: Vec<Attending> = names.iter().map(|name| fixture.poll(name, "ONE", Availability::Online)).collect();
     assert_eq!((fixture.pass(0), fixture.pass(0), fixture.pass(0)), (PRESENCE_BATCH_MAX, 10, 0));
     assert_eq!(fixture.live.seen_count(), crowd);
-    assert_eq!(Arc::strong_count(&fixture.live), 3 + crowd, "each poll holds on to what it will end");
+    assert!(names.iter().all(|name| fixture.told(name) == Some(Availability::Online)), "nobody is left out");
+    drop(polls);
+    assert_eq!((fixture.pass(ms(AWAY_AFTER)), fixture.pass(0), fixture.pass(0)), (PRESENCE_BATCH_MAX, 10, 0));
+    assert!(names.iter().all(|name| fixture.told(name) == Some(Availability::Offline)), "as they go too");
 }

@@ -3,13 +3,14 @@
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
+use engram_base::block_on;
 use engram_log::TimestampMs;
 
 use super::{Fixture, fixture};
 
 impl Fixture {
     fn type_for(&self, user_id: &str, seconds: u64) {
-        self.writer.set_typing("!r", user_id, Some(Duration::from_secs(seconds))).expect("appends");
+        block_on(self.writer.set_typing("!r", user_id, Some(Duration::from_secs(seconds)))).expect("appends");
     }
 }
 
@@ -30,7 +31,7 @@ fn typing_begins_is_renewed_and_expires() {
     assert_eq!(fixture.live.typing_since("!r", ended, ended), None);
     assert_eq!(fixture.live.typing_since("!r", began, began), None, "not told before it is due");
     let records = fixture.views.log.len();
-    fixture.writer.set_typing("!r", "@a:x", None).expect("appends nothing");
+    block_on(fixture.writer.set_typing("!r", "@a:x", None)).expect("appends nothing");
     assert_eq!(fixture.views.log.len(), records);
     fixture.type_for("@a:x", 100_000);
     assert_eq!(fixture.live.next_typing_expiry(), Some(TimestampMs(135_000)), "the limit is 120 seconds");

@@ -3,12 +3,12 @@
 //! One request may set several. They are checked together and appended together, so that either all of them come to be or
 //! none does.
 
-use engram_log::{Input, Lane, TimestampMs};
+use engram_base::is_identifier;
+use engram_log::{Input, TimestampMs};
 use engram_log_format::v1::{AccountDataSet, ReceiptSent};
-use engram_views::{Snapshot, ViewError};
+use engram_views::{Decision, Snapshot, ViewError, WriteError};
 
-use super::{Ephemeral, WriteError};
-use crate::limits::IDENTIFIER_BYTES_MAX;
+use super::{Ephemeral, subjects};
 use crate::query::{self, READ, READ_PRIVATE};
 
 /// The type of the account data that holds the mark.
@@ -62,41 +62,46 @@ impl Ephemeral {
     /// Marks how far somebody has read. A receipt that is not beyond the one before changes nothing.
     ///
     /// `place` gives an event's place in the order of the room; none if it is not there, or the user may not see it.
-    pub fn mark_read<P: Ord>(
+    pub async fn mark_read<P: Ord>(
         &self,
         marks: &Marks,
         place: impl Fn(&Snapshot, &str) -> Result<Option<P>, ViewError>,
     ) -> Result<(), MarkError> {
         check(marks)?;
-        let _decision = self.lock(&marks.user_id);
-        let snapshot = self.views.snapshot();
-        let now = (self.clock)();
-        let mut inputs = Vec::new();
-        if let Some(event_id) = &marks.fully_read {
-            place(&snapshot, event_id)?.ok_or(MarkError::UnknownEvent)?;
-            inputs.push(fully_read(marks, event_id));
-        }
-        for receipt in &marks.receipts {
-            let reaches = place(&snapshot, &receipt.event_id)?.ok_or(MarkError::UnknownEvent)?;
-            let NewReceipt { receipt_type, thread_id, .. } = receipt;
-            let thread_id = thread_id.as_deref();
-            let before = query::receipt(&*snapshot, &marks.room_id, &marks.user_id, receipt_type, thread_id)?;
-            // What the last receipt names may be gone from the room's order, and then it is behind everything.
-            let reached = before.map(|before| place(&snapshot, &before.event_id)).transpose()?.flatten();
-            if reached.is_none_or(|reached| reaches > reached) {
-                inputs.push(sent(marks, receipt, now));
-            }
-        }
-        drop(snapshot);
-        if inputs.is_empty() {
-            return Ok(());
-        }
-        Ok(self.commit(Lane::Journal, &inputs, now)?)
+        let subject = subjects::marks(&marks.room_id, &marks.user_id);
+        let decided = self.decider.decide([subject], |snapshot, now| -> Result<_, MarkError> {
+            Ok(Decision::journal(records(marks, snapshot, now, place)?, ()))
+        });
+        Ok(decided.await?.applied().await?)
     }
 }
 
+/// What is to be recorded. A mark that names no event refuses all of them.
+fn records<P: Ord>(
+    marks: &Marks,
+    snapshot: &Snapshot,
+    now: TimestampMs,
+    place: impl Fn(&Snapshot, &str) -> Result<Option<P>, ViewError>,
+) -> Result<Vec<Input>, MarkError> {
+    let mut inputs = Vec::new();
+    if let Some(event_id) = &marks.fully_read {
+        place(snapshot, event_id)?.ok_or(MarkError::UnknownEvent)?;
+        inputs.push(fully_read(marks, event_id));
+    }
+    for receipt in &marks.receipts {
+        let reaches = place(snapshot, &receipt.event_id)?.ok_or(MarkError::UnknownEvent)?;
+        let NewReceipt { receipt_type, thread_id, .. } = receipt;
+        let before = query::receipt(snapshot, &marks.room_id, &marks.user_id, receipt_type, thread_id.as_deref())?;
+        // What the last receipt names may be gone from the room's order, and then it is behind everything.
+        let reached = before.map(|before| place(snapshot, &before.event_id)).transpose()?.flatten();
+        if reached.is_none_or(|reached| reaches > reached) {
+            inputs.push(sent(marks, receipt, now));
+        }
+    }
+    Ok(inputs)
+}
+
 fn check(marks: &Marks) -> Result<(), MarkError> {
-    let is_identifier = |text: &str| !text.is_empty() && text.len() <= IDENTIFIER_BYTES_MAX;
     let mut events = marks.receipts.iter().map(|receipt| &receipt.event_id).chain(&marks.fully_read);
     if !is_identifier(&marks.room_id) || !events.all(|event_id| is_identifier(event_id)) {
         return Err(MarkError::Invalid("a room ID and an event ID have 1 to 255 bytes"));

@@ -1,9 +1,10 @@
 //! Telling of presence: a record for what others see otherwise than before, and for nothing else.
 
-use engram_log::{Input, Lane, TimestampMs};
+use engram_log::{Input, TimestampMs};
 use engram_log_format::v1::PresenceSet;
+use engram_views::{Decision, WriteError};
 
-use super::{Ephemeral, WriteError};
+use super::{Ephemeral, subjects};
 use crate::limits::PRESENCE_BATCH_MAX;
 use crate::live::{Availability, Presence, Sum};
 
@@ -11,39 +12,43 @@ impl Ephemeral {
     /// A device says how present its user is, and what is to be said of them; no status message takes away the one before.
     ///
     /// What others see is what all devices of the user come to.
-    pub fn set_presence(
+    pub async fn set_presence(
         &self,
         user_id: &str,
         device_id: &str,
         says: Availability,
         status_msg: Option<&str>,
     ) -> Result<(), WriteError> {
-        let _decision = self.lock(user_id);
-        let now = (self.clock)();
-        self.live.declare(user_id, device_id, says, now);
-        match self.change(user_id, |_| status_msg.map(str::to_owned), now) {
-            Some(set) => self.commit(Lane::Ephemeral, &[set], now),
-            None => Ok(()),
-        }
+        let decided = self.decider.decide([subjects::presence(user_id)], |_, now| -> Result<_, WriteError> {
+            // What cannot be told now is due from here on.
+            self.live.declare(user_id, device_id, says, now);
+            Ok(Decision::ephemeral(self.change(user_id, |_| status_msg.map(str::to_owned), now), ()))
+        });
+        decided.await?.applied().await
     }
 
     /// Tells of those who have come, gone or become idle. How many records that took.
-    pub(super) fn tell_presence(&self, now: TimestampMs) -> Result<usize, WriteError> {
-        if self.live.presence_due(now, 1).is_empty() {
+    pub(super) async fn tell_presence(&self) -> Result<usize, WriteError> {
+        let due = self.live.presence_due(self.decider.now(), PRESENCE_BATCH_MAX);
+        if due.is_empty() {
             return Ok(0);
         }
-        let _decisions = self.lock_all();
-        let mut changes = Vec::new();
-        for user_id in self.live.presence_due(now, PRESENCE_BATCH_MAX) {
-            match self.change(&user_id, |before| before.and_then(|before| before.status_msg.clone()), now) {
-                Some(set) => changes.push(set),
-                None => self.live.settle(&user_id, now),
-            }
+        let subjects = due.iter().map(|user_id| subjects::presence(user_id));
+        let decided = self.decider.decide(subjects, |_, now| -> Result<_, WriteError> {
+            let changes: Vec<Input> = due.iter().filter_map(|user_id| self.change_or_settle(user_id, now)).collect();
+            let count = changes.len();
+            Ok(Decision::ephemeral(changes, count))
+        });
+        decided.await?.applied().await
+    }
+
+    /// The record that is due of a user, whom somebody else may have told of since they were found to be due.
+    fn change_or_settle(&self, user_id: &str, now: TimestampMs) -> Option<Input> {
+        let change = self.change(user_id, |before| before.and_then(|before| before.status_msg.clone()), now);
+        if change.is_none() {
+            self.live.settle(user_id, now);
         }
-        if !changes.is_empty() {
-            self.commit(Lane::Ephemeral, &changes, now)?;
-        }
-        Ok(changes.len())
+        change
     }
 
     /// The record that is due, if others see a user otherwise than their devices are.

@@ -40,7 +40,9 @@ use self::erase::Eraser;
 use self::follow::EmbeddedFollower;
 use self::sequencer::{End, Sequencer};
 use self::tail::Tail;
-use crate::interface::{AppendError, Appended, EraseError, Erasure, FollowError, Follower, Lanes, Log, ReadError};
+use crate::interface::{
+    AppendError, Appended, EraseError, Erasure, Extent, FollowError, Follower, Lanes, Log, ReadError,
+};
 use crate::record::{PayloadState, Record};
 use crate::storage::Lock;
 use crate::sync::Mutex;
@@ -149,6 +151,13 @@ impl Log for EmbeddedLog {
         let appended = self.eraser.take(&self.sequencer, erasures, reason, now)?;
         self.start_erasing().map_err(|error| EraseError::GivenUp(format!("cannot start its thread: {error}")))?;
         Ok(appended)
+    }
+
+    fn extent(&self, offset: Offset) -> Option<Extent> {
+        let segment = self.catalog.find(Lane::Journal, offset)?;
+        let last = segment.footer().map_or(Extent::OPEN, |footer| footer.last);
+        // What lies behind a sealed segment is in a gap, or not there yet.
+        (offset <= last).then_some(Extent { first: segment.header.base, last })
     }
 
     fn wait_erased(&self, timeout: Duration) -> Result<bool, EraseError> {

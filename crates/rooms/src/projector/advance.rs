@@ -2,14 +2,15 @@
 
 use std::sync::Arc;
 
+use crate::delta::Apply;
 use engram_log::Offset;
 use engram_matrix::pdu::Pdu;
-use engram_views::{Apply, Read as _, ViewError};
+use engram_views::{Read as _, ViewError};
 
 use super::memo::{Member, Memo, RoomMemo, Tip};
 use super::merge;
 use crate::codec::{room_name_key, room_offset_key, user_room_key};
-use crate::delta::{Crowded, RoomDelta};
+use crate::delta::{MemberChange, RoomDelta};
 use crate::extremities;
 use crate::limits::EXTREMITIES_CROWDED;
 use crate::query::{EventMeta, Extremity, Verdict};
@@ -29,9 +30,6 @@ pub(super) struct Step<'a> {
     pub(super) begins_anew: bool,
 }
 
-/// A change of somebody's membership: (user, before, after).
-type MemberChange = (Arc<str>, Option<Membership>, Membership);
-
 /// Moves the room past an event.
 pub(super) fn advance(
     memo: &mut Memo,
@@ -49,12 +47,14 @@ pub(super) fn advance(
     if step.meta.verdict != Verdict::Accepted {
         return Ok(());
     }
-    let mut membership = None;
+    let (mut membership, mut other_memberships) = (None, Vec::new());
     for change in &changes {
         room.decided.state_changed(change.before, change.after);
         let changed = apply_change(memo, view, room, step, change)?;
         if change.after == Some(step.offset) {
             membership = changed;
+        } else {
+            other_memberships.extend(changed);
         }
     }
     if former != room.head.state || step.meta.state_is_resolved {
@@ -65,7 +65,8 @@ pub(super) fn advance(
     }
     view.put(&HEADS, &room.info.number.0.to_be_bytes(), &rows::encode_head(&room.head));
     if view.is_live() {
-        emit(view, room, step, membership, &changes);
+        let is_unexplained = changes.iter().any(|change| change.after != Some(step.offset));
+        emit(view, room, step, membership, is_unexplained.then_some(other_memberships));
     }
     Ok(())
 }
@@ -201,7 +202,8 @@ fn set_member(
         view.remove(&MEMBERS, &room_name_key(number, user_id));
         view.remove(&USER_ROOMS, &user_room);
     }
-    let now = member.as_ref().map(|(membership, ..)| *membership);
+    let after = member.as_ref().map(|(membership, event, _)| (*membership, *event));
+    let now = after.map(|(membership, _)| membership);
     let known = member.map(|(membership, _, event)| Member {
         membership,
         event_id: event.event_id.as_str().into(),
@@ -210,7 +212,8 @@ fn set_member(
     memo.set_member(number, user_id, known);
     recount(&mut room.head.joined, former, now, Membership::Join);
     recount(&mut room.head.invited, former, now, Membership::Invite);
-    Ok(now.map(|now| (Arc::from(user_id), former, now)))
+    let change = MemberChange { user_id: Arc::from(user_id), before: former, after };
+    Ok((change.before != change.membership() || change.after.is_some()).then_some(change))
 }
 
 fn recount(count: &mut u64, former: Option<Membership>, now: Option<Membership>, counted: Membership) {
@@ -220,8 +223,16 @@ fn recount(count: &mut u64, former: Option<Membership>, now: Option<Membership>,
     *count += u64::from(now == Some(counted));
 }
 
-fn emit(view: &mut Apply<'_>, room: &RoomMemo, step: &Step<'_>, membership: Option<MemberChange>, changes: &[Change]) {
+/// Tells of the event, and of what else changed if anything did.
+fn emit(
+    view: &mut Apply<'_>,
+    room: &RoomMemo,
+    step: &Step<'_>,
+    membership: Option<MemberChange>,
+    unexplained: Option<Vec<MemberChange>>,
+) {
     let (number, room_id) = (room.info.number, &room.room_id);
+    let mut memberships = unexplained;
     if step.meta.is_shown() {
         view.emit(RoomDelta::Event {
             room: number,
@@ -230,11 +241,14 @@ fn emit(view: &mut Apply<'_>, room: &RoomMemo, step: &Step<'_>, membership: Opti
             pdu: Arc::clone(step.event),
             membership,
         });
+    } else if let Some(membership) = membership {
+        memberships.get_or_insert_default().push(membership);
     }
     if room.head.extremities.len() > EXTREMITIES_CROWDED {
-        view.emit(Crowded { room_id: Arc::clone(room_id) });
+        view.emit(RoomDelta::Crowded { room_id: Arc::clone(room_id) });
     }
-    if changes.iter().any(|change| change.after != Some(step.offset)) {
-        view.emit(RoomDelta::State { room: number, room_id: Arc::clone(room_id), offset: step.offset });
+    if let Some(memberships) = memberships {
+        let room_id = Arc::clone(room_id);
+        view.emit(RoomDelta::State { room: number, room_id, offset: step.offset, memberships });
     }
 }

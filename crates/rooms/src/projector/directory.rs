@@ -2,7 +2,8 @@
 
 use std::sync::Arc;
 
-use engram_views::{Apply, Read as _, ViewError};
+use crate::delta::Apply;
+use engram_views::{Read as _, ViewError};
 
 use crate::codec::{names_key, put_bytes, user_room_key};
 use crate::delta::RoomDelta;

@@ -3,12 +3,13 @@
 //! The log replaces them by what [`redact::prune`] leaves, and on such a log this projector comes to the same verdicts and, past the record of
 //! the erasure, to the same rows.
 
+use crate::delta::Apply;
 use engram_log::Offset;
 use engram_log_format::v1;
 use engram_matrix::pdu::Pdu;
 use engram_matrix::redact;
 use engram_matrix::room_version::RoomVersion;
-use engram_views::{Apply, ViewError};
+use engram_views::ViewError;
 
 use super::redactions::{offset_key, offsets_of};
 use crate::tables::{COPIES, DUE};

@@ -2,10 +2,11 @@
 
 use std::sync::Arc;
 
+use crate::delta::Apply;
 use engram_log::Offset;
 use engram_log_format::v1::{self, ArchivedPduSource};
 use engram_matrix::pdu::Pdu;
-use engram_views::{Apply, Read, ViewError};
+use engram_views::{Read, ViewError};
 
 use super::advance::{self, Step};
 use super::judge::{self, Judgement};

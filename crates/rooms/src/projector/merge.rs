@@ -7,11 +7,12 @@
 use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
+use crate::delta::Apply;
 use engram_log::Offset;
 use engram_matrix::auth::auth_types;
 use engram_matrix::resolve::{self, AuthChain, State};
 use engram_matrix::{EventId, OwnedEventId};
-use engram_views::{Apply, Read, ViewError};
+use engram_views::{Read, ViewError};
 
 use super::auth_difference::{Common, Located};
 use super::chains::{self, Budget};

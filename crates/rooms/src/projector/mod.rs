@@ -22,8 +22,9 @@ mod redactions;
 mod rejudged;
 mod rules;
 
+use crate::delta::{Apply, RoomDelta};
 use engram_log::{InputRef, Record};
-use engram_views::{Apply, ProjectError, Projector, Table};
+use engram_views::{ProjectError, Projector, Table};
 
 use self::memo::Memo;
 use crate::limits::MEMO_BYTES_MAX;
@@ -57,6 +58,8 @@ impl RoomsProjector {
 }
 
 impl Projector for RoomsProjector {
+    type Delta = RoomDelta;
+
     fn name(&self) -> &'static str {
         "rooms"
     }

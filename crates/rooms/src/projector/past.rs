@@ -5,10 +5,11 @@
 
 use std::collections::BTreeMap;
 
+use crate::delta::Apply;
 use engram_log::Offset;
 use engram_log_format::v1::{ArchivedInput, StateGiven};
 use engram_matrix::pdu::{EventIds, Pdu};
-use engram_views::{Apply, Read, ViewError};
+use engram_views::{Read, ViewError};
 
 use super::lookup::Pdus;
 use super::memo::RoomMemo;

@@ -2,9 +2,10 @@
 
 use std::ops::{Bound, ControlFlow};
 
+use crate::delta::Apply;
 use engram_log::Offset;
 use engram_matrix::{ids, pdu::Pdu};
-use engram_views::{Apply, Read, Table, ViewError};
+use engram_views::{Read, Table, ViewError};
 
 use super::erasures;
 use super::lookup::Pdus;

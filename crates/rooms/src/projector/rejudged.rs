@@ -2,9 +2,10 @@
 
 use std::sync::Arc;
 
+use crate::delta::Apply;
 use engram_log::Offset;
 use engram_log_format::v1::{ArchivedInput, RoomsRejudged};
-use engram_views::{Apply, ViewError};
+use engram_views::ViewError;
 
 use crate::delta::RoomDelta;
 use crate::query;
@@ -19,7 +20,9 @@ pub(super) fn apply(
     for room_id in rejudged.room_ids.iter() {
         let Some(room) = query::room(view, room_id)? else { continue };
         view.put(&REJUDGED, &room.number.0.to_be_bytes(), &offset.to_be_bytes());
-        view.emit(RoomDelta::State { room: room.number, room_id: Arc::from(room_id.as_str()), offset });
+        // Who is in the room did not change with this record, but with the version of the view.
+        let (room_id, memberships) = (Arc::from(room_id.as_str()), Vec::new());
+        view.emit(RoomDelta::State { room: room.number, room_id, offset, memberships });
     }
     Ok(())
 }

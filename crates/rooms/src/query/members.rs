@@ -47,6 +47,27 @@ pub fn rooms_of(reader: &dyn Read, user_id: &str) -> Result<Vec<UserRoom>, ViewE
     rooms.into_iter().collect()
 }
 
+/// The rooms that a user has joined, in the order of their numbers; none if they have more than `rows_max` memberships, former ones included.
+pub fn joined_rooms(reader: &dyn Read, user_id: &str, rows_max: usize) -> Result<Option<Vec<RoomNumber>>, ViewError> {
+    let mut prefix = user_id.as_bytes().to_vec();
+    prefix.push(0);
+    let (mut joined, mut rows) = (Vec::new(), 0);
+    let mut visit = |key: &[u8], row: &[u8]| {
+        if let Ok(number) = key[prefix.len()..].try_into() {
+            rows += 1;
+            let row = rows::decode_user_room(row);
+            joined.push(row.map(|row| (row.0 == Membership::Join).then_some(RoomNumber(u32::from_be_bytes(number)))));
+        }
+        if rows > rows_max { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+    };
+    reader.scan_prefix(&USER_ROOMS, &prefix, &mut visit)?;
+    if rows > rows_max {
+        return Ok(None);
+    }
+    let joined = joined.into_iter().filter_map(Result::transpose).collect::<Result<_, _>>()?;
+    Ok(Some(joined))
+}
+
 /// The current members, by user ID; only those with one of the memberships, or all.
 pub fn members(reader: &dyn Read, room: RoomNumber, only: Option<&[Membership]>) -> Result<Vec<Member>, ViewError> {
     let decode = |key: &[u8], row: &[u8]| {

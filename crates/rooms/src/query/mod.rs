@@ -34,7 +34,7 @@ pub use self::graph::{
     state_ids_before, unknown,
 };
 pub use self::history::{Missing, Position, backward_extremities, has_past, history};
-pub use self::members::{has_forgotten, members, membership, rooms_of};
+pub use self::members::{has_forgotten, joined_rooms, members, membership, rooms_of};
 pub use self::render::{presented, presented_at, presented_to, redacted, render, stripped_state};
 pub(crate) use self::rooms::malformed;
 pub use self::rooms::{head, rejudged, room, room_by_number, rooms};

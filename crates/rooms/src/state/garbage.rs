@@ -3,7 +3,8 @@
 use std::collections::BTreeSet;
 use std::ops::{Bound, ControlFlow};
 
-use engram_views::{Apply, Read, ReadExt as _, Table, ViewError};
+use crate::delta::Apply;
+use engram_views::{Read, ReadExt as _, Table, ViewError};
 
 use super::node::{Node, NodeNumber};
 use super::{Root, hash_key, node_bytes, node_key, number_of, root_of};

@@ -17,8 +17,9 @@ mod update;
 
 use std::sync::Arc;
 
+use crate::delta::Apply;
 use engram_log::Offset;
-use engram_views::{Apply, Read, ViewError};
+use engram_views::{Read, ViewError};
 
 pub use self::garbage::{Nodes, count_nodes, remove_room};
 pub(crate) use self::memo::Memo;

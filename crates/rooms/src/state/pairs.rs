@@ -2,7 +2,8 @@
 
 use std::sync::Arc;
 
-use engram_views::{Apply, Read, ViewError};
+use crate::delta::Apply;
+use engram_views::{Read, ViewError};
 
 use super::memo::{Memo, PairName};
 use super::{Pair, Remembering};

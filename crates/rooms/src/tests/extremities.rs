@@ -1,11 +1,10 @@
 //! Rooms with many ends: what the next event names, who joins them, and what the state is meanwhile (RES-10).
 
-use std::any::Any;
 use std::sync::Arc;
 
-use engram_log::{Log as _, Offset, Record, TimestampMs};
+use engram_log::{Log as _, Offset, TimestampMs};
 use engram_matrix::keys::SigningKey;
-use engram_views::{Observer, Snapshot};
+use engram_views::{Batch, Observer};
 use parking_lot::Mutex;
 
 use super::resolution::{by_the_book, whole};
@@ -31,9 +30,9 @@ fn server(rig: &Rig) -> Arc<RoomServer> {
 struct Later(Arc<Mutex<Option<CrowdWatch>>>);
 
 impl Observer for Later {
-    fn committed(&mut self, snapshot: &Snapshot, deltas: &[(Offset, Box<dyn Any + Send>)], records: &[Record]) {
+    fn committed(&mut self, batch: &Batch<'_>) {
         if let Some(watch) = self.0.lock().as_mut() {
-            watch.committed(snapshot, deltas, records);
+            watch.committed(batch);
         }
     }
 }

@@ -3,7 +3,7 @@
 use engram_log_format::v1;
 
 use super::rig::{ALICE, BOB, CAROL, Made, Rig, VERSIONS};
-use crate::delta::RoomDelta;
+use crate::delta::{MemberChange, RoomDelta};
 use crate::query::{self, Verdict};
 use crate::types::Membership;
 
@@ -172,6 +172,11 @@ fn deltas_tell_of_memberships() {
         assert_eq!(pdu.event_id, *made.event_id);
         membership
     };
-    assert_eq!(told(&leave), Some((BOB.into(), Some(Membership::Join), Membership::Leave)));
+    let left = MemberChange {
+        user_id: BOB.into(),
+        before: Some(Membership::Join),
+        after: Some((Membership::Leave, leave.offset)),
+    };
+    assert_eq!(told(&leave), Some(left));
     assert_eq!(told(&message), None);
 }

@@ -3,10 +3,11 @@
 use std::path::Path;
 use std::sync::Arc;
 
+use crate::delta::{Apply, RoomDelta};
 use engram_log::{InputRef, Log as _, Offset, Record, TimestampMs};
 use engram_matrix::keys::SigningKey;
 use engram_views::testing::{MemoryLog, scratch_dir};
-use engram_views::{Apply, Options, ProjectError, Projector, Table, Views};
+use engram_views::{Options, ProjectError, Projector, Table, Views};
 
 use super::rig::{ALICE, BOB, Rig};
 use crate::projector::{Check, RoomsProjector, Rules};
@@ -17,6 +18,8 @@ use crate::writer::{Parts, RoomServer};
 struct Older(RoomsProjector);
 
 impl Projector for Older {
+    type Delta = RoomDelta;
+
     fn name(&self) -> &'static str {
         self.0.name()
     }
@@ -42,7 +45,7 @@ impl Projector for Older {
     }
 }
 
-fn open(dir: &Path, log: &MemoryLog, projector: Box<dyn Projector>) -> (Arc<Views>, Arc<RoomServer>) {
+fn open(dir: &Path, log: &MemoryLog, projector: Box<dyn engram_views::AnyProjector>) -> (Arc<Views>, Arc<RoomServer>) {
     let log = Arc::new(log.clone());
     let views = Views::open(dir, log.clone(), vec![projector], Options::default()).expect("views open");
     let server = RoomServer::new(Parts {

@@ -1,17 +1,16 @@
 //! A room made by hand: events are built and signed like a server's, and may be put anywhere in the graph.
 
-use std::any::Any;
 use std::ops::{Bound, ControlFlow};
 use std::sync::Arc;
 
-use engram_log::{Offset, Record};
+use engram_log::Offset;
 use engram_log_format::v1;
 use engram_matrix::auth::auth_types;
 use engram_matrix::build::{Draft, Position, build};
 use engram_matrix::keys::SigningKey;
 use engram_matrix::room_version::RoomVersion;
 use engram_views::testing::{MemoryLog, TestViews};
-use engram_views::{Observer, Read, Snapshot};
+use engram_views::{Batch, Observer, Read, Snapshot};
 use parking_lot::Mutex;
 
 use crate::projector::RoomsProjector;
@@ -54,11 +53,8 @@ pub(super) type Deltas = Arc<Mutex<Vec<(Offset, RoomDelta)>>>;
 struct Recorder(Deltas);
 
 impl Observer for Recorder {
-    fn committed(&mut self, _: &Snapshot, deltas: &[(Offset, Box<dyn Any + Send>)], _: &[Record]) {
-        let rooms = deltas
-            .iter()
-            .filter_map(|(offset, delta)| delta.downcast_ref::<RoomDelta>().map(|delta| (*offset, delta.clone())));
-        self.0.lock().extend(rooms);
+    fn committed(&mut self, batch: &Batch<'_>) {
+        self.0.lock().extend(batch.deltas::<RoomsProjector>().iter().cloned());
     }
 }
 

@@ -2,10 +2,11 @@
 
 use std::ops::{Bound, ControlFlow};
 
+use crate::delta::{Apply, RoomDelta};
 use engram_log::{InputRef, Record};
 use engram_log_format::v1;
 use engram_views::testing::{MemoryLog, TestViews};
-use engram_views::{Apply, ProjectError, Projector, Read as _, Table};
+use engram_views::{ProjectError, Projector, Read as _, Table};
 
 use super::rig::{ALICE, BOB, Rig};
 use crate::projector::RoomsProjector;
@@ -52,6 +53,8 @@ fn every_node_is_reached_from_the_state_of_some_event() {
 struct Removing(RoomsProjector);
 
 impl Projector for Removing {
+    type Delta = RoomDelta;
+
     fn name(&self) -> &'static str {
         "rooms"
     }

@@ -1,17 +1,16 @@
 //! Joining the branches of a room that has too many: an event of a local member that does nothing else, and that clients are not shown.
 
-use std::any::Any;
 use std::sync::Arc;
 
-use engram_log::{Offset, Record};
 use engram_matrix::build::Draft;
-use engram_views::{Observer, Snapshot};
+use engram_views::{Batch, Observer};
 
 use super::head::Head;
 use super::{RoomError, RoomServer, Sent};
-use crate::delta::Crowded;
+use crate::delta::RoomDelta;
 use crate::extremities::DUMMY_EVENT;
 use crate::limits::{EXTREMITIES_CROWDED, JOINING_SENDERS_MAX};
+use crate::projector::RoomsProjector;
 use crate::query;
 use crate::types::Membership;
 
@@ -19,10 +18,14 @@ use crate::types::Membership;
 pub struct CrowdWatch(pub Arc<RoomServer>);
 
 impl Observer for CrowdWatch {
-    fn committed(&mut self, _: &Snapshot, deltas: &[(Offset, Box<dyn Any + Send>)], _: &[Record]) {
-        let mut rooms = deltas.iter().filter_map(|(_, delta)| delta.downcast_ref::<Crowded>()).peekable();
+    fn committed(&mut self, batch: &Batch<'_>) {
+        let crowded = batch.deltas::<RoomsProjector>().iter().filter_map(|(_, delta)| match delta {
+            RoomDelta::Crowded { room_id } => Some(room_id),
+            _ => None,
+        });
+        let mut rooms = crowded.peekable();
         if rooms.peek().is_some() {
-            self.0.crowded.lock().extend(rooms.map(|crowded| Arc::clone(&crowded.room_id)));
+            self.0.crowded.lock().extend(rooms.cloned());
         }
     }
 }

@@ -9,6 +9,7 @@ use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
+use engram_base::{Clock, Random};
 use engram_log::{Log, Offset, TimestampMs};
 use engram_matrix::keys::SigningKey;
 use engram_views::{Snapshot, Views};
@@ -40,11 +41,6 @@ use head::Head;
 
 use crate::limits::{HEADS_BYTES_MAX, HEADS_MAX};
 
-/// Tells the time. Handed in at the root, so that everything below can be replayed.
-pub type Clock = Arc<dyn Fn() -> TimestampMs + Send + Sync>;
-/// Fills a buffer with random bytes. Handed in at the root.
-pub type Entropy = Arc<dyn Fn(&mut [u8]) + Send + Sync>;
-
 /// One room's head behind the room's lock; empty until somebody needs it.
 type Slot = Arc<Mutex<Option<Head>>>;
 
@@ -61,7 +57,7 @@ pub struct Parts {
     /// The clock.
     pub clock: Clock,
     /// The source of random identifiers.
-    pub entropy: Entropy,
+    pub entropy: Random,
 }
 
 /// The writing half of the room server.

@@ -6,8 +6,12 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 
+use engram_ephemeral::EphemeralProjector;
+use engram_eraser::ErasuresProjector;
 use engram_log::{InputRef, Log, Offset, Record};
+use engram_rooms::RoomsProjector;
 use engram_server::node::projectors;
+use engram_users::UsersProjector;
 use engram_views::rebuild::{self, Until, Which};
 use engram_views::testing::{MemoryLog, TestViews, flush, scratch_dir};
 use engram_views::{Apply, Options, ProjectError, Projector, Table, ViewError, Views};
@@ -126,9 +130,11 @@ fn cut_at_every_record_and_resumed() {
 }
 
 /// Fails at a record, once: the batch that it is in is lost.
-struct FailsAt(Box<dyn Projector>, Offset);
+struct FailsAt<P>(P, Offset);
 
-impl Projector for FailsAt {
+impl<P: Projector> Projector for FailsAt<P> {
+    type Delta = P::Delta;
+
     fn name(&self) -> &'static str {
         self.0.name()
     }
@@ -141,7 +147,12 @@ impl Projector for FailsAt {
         self.0.tables()
     }
 
-    fn apply(&mut self, record: &Record, input: InputRef<'_>, view: &mut Apply<'_>) -> Result<(), ProjectError> {
+    fn apply(
+        &mut self,
+        record: &Record,
+        input: InputRef<'_>,
+        view: &mut Apply<'_, P::Delta>,
+    ) -> Result<(), ProjectError> {
         self.0.apply(record, input, view)?;
         if record.offset < self.1 {
             return Ok(());
@@ -153,6 +164,21 @@ impl Projector for FailsAt {
     fn reset(&mut self) {
         self.0.reset();
     }
+}
+
+/// The projector in that place of the server's list, as one that fails.
+fn failing_at(which: usize, at: Offset) -> Box<dyn engram_views::AnyProjector> {
+    let failing: [Box<dyn engram_views::AnyProjector>; 4] = [
+        Box::new(FailsAt(RoomsProjector::default(), at)),
+        Box::new(FailsAt(UsersProjector, at)),
+        Box::new(FailsAt(EphemeralProjector, at)),
+        Box::new(FailsAt(ErasuresProjector, at)),
+    ];
+    let names = |projectors: &[Box<dyn engram_views::AnyProjector>]| {
+        projectors.iter().map(|each| each.name()).collect::<Vec<_>>()
+    };
+    assert_eq!(names(&failing), names(&projectors()), "in the order of the server's list");
+    failing.into_iter().nth(which).expect("a place in the list")
 }
 
 #[test]
@@ -171,8 +197,7 @@ fn cut_in_the_middle_of_a_batch_and_resumed() {
                 at += 1 + random.below(log.len() / 3) as u64;
                 let mut failing = projectors();
                 let which = random.below(failing.len());
-                let view = failing.remove(which);
-                failing.insert(which, Box::new(FailsAt(view, Offset(at))));
+                failing[which] = failing_at(which, Offset(at));
                 let options = Options { ingest_rows: 1 + random.below(60), ..Options::default() };
                 let portions = InPortions { log: log.clone(), records: 1 + random.below(30) };
                 if let Err(error) = Views::open(directory.path(), Arc::new(portions), failing, options) {

@@ -1,19 +1,19 @@
 //! Feeds the hub: lives on the pipeline's thread, raises marks and collects whom to wake.
 
-use std::any::Any;
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 
-use engram_ephemeral::{EphemeralDelta, Live};
+use engram_base::Clock;
+use engram_ephemeral::{EphemeralDelta, EphemeralProjector, Live};
 use engram_log::{InputRef, Offset, Record};
 use engram_matrix::Pdu;
-use engram_rooms::{Membership, RoomDelta, RoomNumber, query};
-use engram_users::UserDelta;
-use engram_views::{Observer, Snapshot, Views};
+use engram_rooms::{MemberChange, Membership, RoomDelta, RoomNumber, RoomsProjector};
+use engram_users::{UserDelta, UsersProjector};
+use engram_views::{Batch, Observer, Snapshot, Views};
 
+use super::strangers::Strangers;
 use super::{Entry, Hub, RoomHub, UserHub};
 use crate::limits;
-use crate::server::Clock;
 
 /// Takes in what was committed. To be registered after the observer of typing and presence, which it asks.
 pub(crate) struct HubObserver {
@@ -23,27 +23,44 @@ pub(crate) struct HubObserver {
     clock: Clock,
     /// The rooms of the events that are kept in memory, oldest first.
     kept: VecDeque<Arc<RoomHub>>,
+    strangers: Strangers,
     /// Whom to wake at the end of the batch.
     to_wake: Vec<Arc<UserHub>>,
 }
 
+/// A delta of one of those whom the hub hears.
+#[derive(Clone, Copy)]
+enum Heard<'a> {
+    Room(&'a RoomDelta),
+    User(&'a UserDelta),
+    Ephemeral(&'a EphemeralDelta),
+}
+
+/// What was told, in the order of the log: who shares a room when a key changes depends on what came first.
+fn in_order<'a>(batch: &Batch<'a>) -> Vec<(Offset, Heard<'a>)> {
+    let mut heard = Vec::new();
+    heard.extend(batch.deltas::<RoomsProjector>().iter().map(|(at, delta)| (*at, Heard::Room(delta))));
+    heard.extend(batch.deltas::<UsersProjector>().iter().map(|(at, delta)| (*at, Heard::User(delta))));
+    heard.extend(batch.deltas::<EphemeralProjector>().iter().map(|(at, delta)| (*at, Heard::Ephemeral(delta))));
+    heard.sort_by_key(|(at, _)| *at);
+    heard
+}
+
 impl Observer for HubObserver {
-    fn committed(&mut self, snapshot: &Snapshot, deltas: &[(Offset, Box<dyn Any + Send>)], ephemeral: &[Record]) {
+    fn committed(&mut self, batch: &Batch<'_>) {
+        let snapshot = batch.snapshot();
         // The order of these steps is what lets requests run beside them without a lock: marks are raised before the position
         // that they belong to is shown, and nobody is woken before that.
         self.hub.taking.raise(snapshot.offset());
-        for (offset, delta) in deltas {
-            let delta: &dyn Any = &**delta;
-            if let Some(delta) = delta.downcast_ref::<RoomDelta>() {
-                self.room_delta(snapshot, delta);
-            } else if let Some(delta) = delta.downcast_ref::<UserDelta>() {
-                self.user_delta(snapshot, *offset, delta);
-            } else if let Some(delta) = delta.downcast_ref::<EphemeralDelta>() {
-                self.ephemeral_delta(*offset, delta);
+        for (offset, heard) in in_order(batch) {
+            match heard {
+                Heard::Room(delta) => self.room_delta(offset, delta),
+                Heard::User(delta) => self.user_delta(snapshot, offset, delta),
+                Heard::Ephemeral(delta) => self.ephemeral_delta(offset, delta),
             }
         }
-        self.typing(snapshot, ephemeral);
-        self.presence(snapshot, ephemeral);
+        self.typing(snapshot, batch.ephemeral());
+        self.presence(snapshot, batch.ephemeral());
         *self.hub.current.write() = self.views.snapshot();
         for user in self.to_wake.drain(..) {
             user.wake();
@@ -53,56 +70,57 @@ impl Observer for HubObserver {
 
 impl HubObserver {
     pub(crate) fn new(hub: Arc<Hub>, views: Arc<Views>, live: Arc<Live>, clock: Clock) -> Self {
-        Self { hub, views, live, clock, kept: VecDeque::new(), to_wake: Vec::new() }
+        let (kept, strangers, to_wake) = (VecDeque::new(), Strangers::default(), Vec::new());
+        Self { hub, views, live, clock, kept, strangers, to_wake }
     }
 
-    fn room_delta(&mut self, snapshot: &Snapshot, delta: &RoomDelta) {
+    fn room_delta(&mut self, at: Offset, delta: &RoomDelta) {
         match delta {
             RoomDelta::Event { room, room_id, offset, pdu, membership } => {
-                if let Some((user_id, _, after)) = membership {
-                    self.membership(*room, room_id, *offset, user_id, *after);
-                    if *after != Membership::Join {
-                        self.stops_typing(room_id, user_id, *offset);
-                    }
-                }
+                membership.iter().for_each(|change| self.membership(*room, room_id, *offset, change));
                 if let Some(room) = self.hub.known_room(*room) {
                     self.event(&room, *offset, pdu, membership.is_some());
                 }
-                if let Some((user_id, _, after)) = membership
-                    && *after != Membership::Join
-                    && let (Some(room), Some(user)) = (self.hub.known_room(*room), self.hub.known_user(user_id))
-                {
-                    room.unlisten(&user);
-                }
+                self.unlisten(*room, membership.as_slice());
             }
-            RoomDelta::State { room, room_id, offset } => {
-                for user_id in self.live.typing(room_id) {
-                    if !is_joined(snapshot, *room, &user_id) {
-                        self.stops_typing(room_id, &user_id, *offset);
-                    }
-                }
-                self.state_changed(snapshot, *room, *offset);
+            RoomDelta::State { room, room_id, offset, memberships } => {
+                memberships.iter().for_each(|change| self.membership(*room, room_id, *offset, change));
+                self.state_changed(*room, *offset, !memberships.is_empty());
+                self.unlisten(*room, memberships);
             }
             RoomDelta::Forgotten { user_id, room } => {
                 if let Some(user) = self.hub.known_user(user_id) {
-                    user.rooms.lock().change(snapshot.offset(), |entries| {
+                    user.rooms.lock().change(at, |entries| {
                         if let Some(entry) = entries.get_mut(room) {
                             entry.forgotten = true;
                         }
                     });
                 }
             }
+            // Of interest to the writer alone.
+            RoomDelta::Crowded { .. } => {}
         }
     }
 
     /// Somebody's membership changed. They listen from here on, if they have joined.
-    fn membership(&mut self, number: RoomNumber, room_id: &str, offset: Offset, user_id: &str, after: Membership) {
-        let Some(user) = self.hub.known_user(user_id) else { return };
+    fn membership(&mut self, number: RoomNumber, room_id: &str, offset: Offset, change: &MemberChange) {
+        self.strangers.forget(&change.user_id);
+        if change.membership() != Some(Membership::Join) {
+            self.stops_typing(room_id, &change.user_id, offset);
+        }
+        let Some(user) = self.hub.known_user(&change.user_id) else { return };
         let mut rooms = user.rooms.lock();
         let room = self.hub.room(number, room_id);
-        let entry = Entry { room: Arc::clone(&room), membership: after, event: offset, forgotten: false };
-        let loaded = rooms.change(offset, |entries| _ = entries.insert(number, entry));
-        if loaded && after == Membership::Join {
+        let loaded = rooms.change(offset, |entries| match change.after {
+            Some((membership, event)) => {
+                // As the projector has it: a ban does not bring back what was forgotten.
+                let was_forgotten = entries.get(&number).is_some_and(|entry| entry.forgotten);
+                let forgotten = was_forgotten && matches!(membership, Membership::Leave | Membership::Ban);
+                entries.insert(number, Entry { room: Arc::clone(&room), membership, event, forgotten });
+            }
+            None => drop(entries.remove(&number)),
+        });
+        if loaded && change.membership() == Some(Membership::Join) {
             room.listen(&user);
         }
         drop(rooms);
@@ -134,31 +152,29 @@ impl HubObserver {
         });
     }
 
-    /// State changed without an event that says so, memberships perhaps among it: whoever may be concerned loads anew.
-    fn state_changed(&mut self, snapshot: &Snapshot, number: RoomNumber, offset: Offset) {
-        let room = self.hub.known_room(number);
-        for user in self.hub.known_users() {
-            let after = query::membership(snapshot, number, &user.id).ok().flatten().map(|(membership, _)| membership);
-            let mut rooms = user.rooms.lock();
-            if rooms.entry(number).map(|entry| entry.membership) != after {
-                rooms.unload();
-                drop(rooms);
-                user.device_lists.raise(offset);
-                touch(&mut self.to_wake, &user, offset);
-            }
+    /// Whoever has not joined any more does not listen, but has been told of that.
+    fn unlisten(&self, number: RoomNumber, memberships: &[MemberChange]) {
+        let Some(room) = self.hub.known_room(number) else { return };
+        let gone = memberships.iter().filter(|change| change.membership() != Some(Membership::Join));
+        for user in gone.filter_map(|change| self.hub.known_user(&change.user_id)) {
+            room.unlisten(&user);
         }
-        if let Some(room) = room {
-            room.latest.raise(offset);
-            room.state_changed.raise(offset);
-            room.members_changed.raise(offset);
-            let to_wake = &mut self.to_wake;
-            room.for_listeners(|user| {
-                // Others' memberships may be among what changed.
+    }
+
+    /// State changed without an event that says so.
+    fn state_changed(&mut self, number: RoomNumber, offset: Offset, members_changed: bool) {
+        let Some(room) = self.hub.known_room(number) else { return };
+        room.latest.raise(offset);
+        room.state_changed.raise(offset);
+        room.members_changed.raise(offset);
+        let to_wake = &mut self.to_wake;
+        room.for_listeners(|user| {
+            if members_changed {
                 user.device_lists.raise(offset);
                 user.presence.raise(offset);
-                touch(to_wake, user, offset);
-            });
-        }
+            }
+            touch(to_wake, user, offset);
+        });
     }
 
     fn user_delta(&mut self, snapshot: &Snapshot, offset: Offset, delta: &UserDelta) {
@@ -219,39 +235,49 @@ impl HubObserver {
     fn typing(&mut self, snapshot: &Snapshot, ephemeral: &[Record]) {
         for record in ephemeral {
             let Ok(InputRef::TypingSet(typing)) = record.input() else { continue };
-            let room_id = &typing.room_id;
-            if self.live.typing_changed(room_id) < record.offset {
+            if self.live.typing_changed(&typing.room_id) < record.offset {
                 continue;
             }
-            if let Some(room) = self.hub.known_room_by_id(room_id) {
-                self.ephemeral_changed(&room, record.offset);
-            }
-            if typing.until_ms.is_some() && !is_joined_by_id(snapshot, room_id, &typing.user_id) {
-                self.stops_typing(room_id, &typing.user_id, record.offset);
+            // In a room that the hub does not know nobody is told, and time ends it.
+            let Some(room) = self.hub.known_room_by_id(&typing.room_id) else { continue };
+            self.ephemeral_changed(&room, record.offset);
+            if typing.until_ms.is_some() && !self.may_be_in(snapshot, &room, &typing.user_id) {
+                self.stops_typing(&typing.room_id, &typing.user_id, record.offset);
             }
         }
     }
 
-    /// Tells those who share rooms of everybody whose presence changed: each room once, however many of its members are among them.
+    /// Whether a user is in a room, as far as that is remembered or costs little to find out.
+    fn may_be_in(&mut self, snapshot: &Snapshot, room: &RoomHub, user_id: &str) -> bool {
+        let rooms = self.rooms_of(snapshot, user_id);
+        rooms.is_none_or(|rooms| rooms.iter().any(|joined| joined.number == room.number))
+    }
+
+    /// Tells those who share rooms of everybody whose presence changed: each room once, however many of its members are
+    /// among them.
     fn presence(&mut self, snapshot: &Snapshot, ephemeral: &[Record]) {
-        let mut rooms = BTreeMap::new();
         let mut last = None;
+        let mut rooms = BTreeMap::new();
+        let mut anybody_may_share = false;
         for record in ephemeral {
             let Ok(InputRef::PresenceSet(presence)) = record.input() else { continue };
-            let offset = record.offset;
-            last = Some(offset);
-            self.own(&presence.user_id, offset, |user| user.presence.raise(offset));
-            for room in self.rooms_of(snapshot, &presence.user_id) {
-                rooms.insert(room.number, room);
+            last = Some(record.offset);
+            self.own(&presence.user_id, record.offset, |user| user.presence.raise(record.offset));
+            match self.rooms_of(snapshot, &presence.user_id) {
+                Some(joined) => rooms.extend(joined.into_iter().map(|room| (room.number, room))),
+                None => anybody_may_share = true,
             }
         }
         let Some(last) = last else { return };
         let to_wake = &mut self.to_wake;
-        for room in rooms.values() {
-            room.for_listeners(|user| {
-                user.presence.raise(last);
-                touch(to_wake, user, last);
-            });
+        let mut tell = |user: &Arc<UserHub>| {
+            user.presence.raise(last);
+            touch(to_wake, user, last);
+        };
+        if anybody_may_share {
+            self.hub.known_users().iter().for_each(tell);
+        } else {
+            rooms.values().for_each(|room| room.for_listeners(&mut tell));
         }
     }
 
@@ -266,43 +292,29 @@ impl HubObserver {
     /// Something concerns a user and all who share a room with them.
     fn sharing(&mut self, snapshot: &Snapshot, user_id: &str, offset: Offset, raise: impl Fn(&UserHub)) {
         self.own(user_id, offset, &raise);
-        for room in self.rooms_of(snapshot, user_id) {
-            let to_wake = &mut self.to_wake;
-            room.for_listeners(|user| {
-                raise(user);
-                touch(to_wake, user, offset);
-            });
+        let rooms = self.rooms_of(snapshot, user_id);
+        let to_wake = &mut self.to_wake;
+        let mut tell = |user: &Arc<UserHub>| {
+            raise(user);
+            touch(to_wake, user, offset);
+        };
+        match rooms {
+            Some(rooms) => rooms.iter().for_each(|room| room.for_listeners(&mut tell)),
+            None => self.hub.known_users().iter().for_each(tell),
         }
     }
 
-    /// The rooms that a user has joined, as far as somebody is in them who has synced.
-    fn rooms_of(&self, snapshot: &Snapshot, user_id: &str) -> Vec<Arc<RoomHub>> {
+    /// The rooms that a user has joined, as far as somebody is in them who has synced. None: perhaps all of them.
+    fn rooms_of(&mut self, snapshot: &Snapshot, user_id: &str) -> Option<Vec<Arc<RoomHub>>> {
         if let Some(user) = self.hub.known_user(user_id) {
             let rooms = user.rooms.lock();
             if rooms.to_load().is_none() {
-                return rooms.joined().map(|entry| Arc::clone(&entry.room)).collect();
+                self.strangers.forget(user_id);
+                return Some(rooms.joined().map(|entry| Arc::clone(&entry.room)).collect());
             }
         }
-        let rooms = query::rooms_of(snapshot, user_id).unwrap_or_else(|error| {
-            tracing::warn!(%error, user_id, "the rooms of a user cannot be read; those who share them are told later");
-            Vec::new()
-        });
-        let joined = rooms.iter().filter(|row| row.membership == Membership::Join);
-        joined.filter_map(|row| self.hub.known_room(row.room)).collect()
-    }
-}
-
-/// Whether a user is in a room. One of whom that cannot be read counts as being there: they are asked about again.
-fn is_joined(snapshot: &Snapshot, room: RoomNumber, user_id: &str) -> bool {
-    query::membership(snapshot, room, user_id)
-        .map_or(true, |membership| matches!(membership, Some((Membership::Join, _))))
-}
-
-fn is_joined_by_id(snapshot: &Snapshot, room_id: &str, user_id: &str) -> bool {
-    match query::room(snapshot, room_id) {
-        Ok(Some(room)) => is_joined(snapshot, room.number, user_id),
-        Ok(None) => false,
-        Err(_) => true,
+        let joined = self.strangers.joined(snapshot, user_id)?;
+        Some(joined.iter().filter_map(|room| self.hub.known_room(*room)).collect())
     }
 }
 

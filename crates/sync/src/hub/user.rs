@@ -123,16 +123,6 @@ impl UserRooms {
         self.loaded
     }
 
-    /// Has them loaded again.
-    pub(super) fn unload(&mut self) {
-        self.generation += 1;
-        self.loaded = false;
-    }
-
-    pub(super) fn entry(&self, room: RoomNumber) -> Option<&Entry> {
-        self.entries.get(&room)
-    }
-
     pub(super) fn joined(&self) -> impl Iterator<Item = &Entry> {
         self.entries.values().filter(|entry| entry.membership == Membership::Join)
     }

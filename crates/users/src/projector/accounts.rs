@@ -1,12 +1,13 @@
 //! Accounts, passwords, registration tokens.
 
+use crate::delta::Apply;
+use engram_base::Key;
 use engram_log::{Offset, TimestampMs};
 use engram_log_format::v1::{AccountCreated, AccountDeactivated, ArchivedInput, PasswordSet, RegistrationTokenCreated};
-use engram_views::{Apply, ViewError};
+use engram_views::ViewError;
 
 use super::{emit, erasures, remove_prefix};
 use crate::delta::UserDelta;
-use crate::key::Key;
 use crate::query::{account_row, registration_token_row};
 use crate::row::{AccountRow, RegistrationTokenRow};
 use crate::tables;

@@ -1,12 +1,13 @@
 //! Profiles, account data, filters.
 
+use crate::delta::Apply;
+use engram_base::Key;
 use engram_log::Offset;
 use engram_log_format::v1::{AccountDataSet, ArchivedInput, FilterCreated, ProfileFieldSet};
-use engram_views::{Apply, ViewError};
+use engram_views::ViewError;
 
 use super::{emit, erasures};
 use crate::delta::UserDelta;
-use crate::key::Key;
 use crate::query::{account_data_offset, account_row};
 use crate::tables;
 

@@ -1,8 +1,9 @@
 //! Devices and their access tokens.
 
+use crate::delta::Apply;
 use engram_log::{Offset, TimestampMs};
 use engram_log_format::v1::{ArchivedInput, DeviceLoggedIn, DeviceRenamed, DevicesRemoved};
-use engram_views::{Apply, ViewError};
+use engram_views::ViewError;
 
 use super::{device_list_changed, emit, erasures, remove_prefix, to_device};
 use crate::delta::UserDelta;

@@ -3,12 +3,13 @@
 //!
 //! Past the record of an erasure the rows are those that a log makes from which the payloads are gone.
 
+use crate::delta::Apply;
+use engram_base::{Key, Parts};
 use engram_log::Offset;
 use engram_log_format::v1::{ArchivedInput, Erased};
-use engram_views::{Apply, Read as _, ViewError};
+use engram_views::{Read as _, ViewError};
 
 use super::keys_with_prefix;
-use crate::key::{Key, Parts};
 use crate::tables::{self, DUE_MESSAGES, DUE_PERSONAL, PERSONAL, TO_DEVICE, TO_DEVICE_RECORDS, TRANSACTIONS};
 
 /// Notes a record that holds something personal.

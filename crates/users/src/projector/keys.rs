@@ -1,13 +1,14 @@
 //! Device keys, one-time keys, fallback keys.
 
+use crate::delta::Apply;
+use engram_base::Key;
 use engram_log::Offset;
 use engram_log_format::v1::{ArchivedInput, DeviceKeysUploaded, KeyClaim, KeysClaimed};
-use engram_views::{Apply, Read, ReadExt, ViewError};
+use engram_views::{Read, ReadExt, ViewError};
 
 use super::{device_list_changed, emit, remove_prefix};
 use crate::delta::UserDelta;
 use crate::json;
-use crate::key::Key;
 use crate::query::{device_row, fallback_row, one_time_key_count, one_time_key_place, stored_device_keys};
 use crate::row::{FallbackRow, KeyPlace};
 use crate::tables;

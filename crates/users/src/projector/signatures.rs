@@ -1,8 +1,9 @@
 //! Cross-signing keys, and signatures that are added to keys later.
 
+use crate::delta::Apply;
 use engram_log::Offset;
 use engram_log_format::v1::{ArchivedInput, CrossSigningKeysUploaded, KeySignaturesUploaded};
-use engram_views::{Apply, ViewError};
+use engram_views::ViewError;
 
 use super::{device_list_changed, emit, remove_prefix};
 use crate::delta::UserDelta;

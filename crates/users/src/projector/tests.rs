@@ -136,8 +136,8 @@ fn one_time_keys_go_in_upload_order_and_are_counted() {
     alice_with_device(&views);
     views.log.journal(keys(ALICE, "A", &["ed:9", "ed:8"], &["ed:f"]), 3);
     views.log.journal(keys(ALICE, "A", &["ed:1"], &[]), 4);
-    let first = query::first_one_time_key(&*views.settle(), ALICE, "A", "ed").expect("reads");
-    assert_eq!(first.map(|(key_id, _)| key_id).as_deref(), Some("ed:9"));
+    let first = query::first_one_time_keys(&*views.settle(), ALICE, "A", "ed", 2).expect("reads");
+    assert_eq!(first.iter().map(|(key_id, _)| key_id).collect::<Vec<_>>(), ["ed:9", "ed:8"]);
     let claim = |key_id: &str, fallback| v1::KeyClaim {
         user_id: ALICE.to_owned(),
         device_id: "A".to_owned(),
@@ -146,8 +146,8 @@ fn one_time_keys_go_in_upload_order_and_are_counted() {
     };
     views.log.journal(v1::KeysClaimed { claims: vec![claim("ed:9", false), claim("ed:9", false)] }, 5);
     let view = views.settle();
-    let first = query::first_one_time_key(&*view, ALICE, "A", "ed").expect("reads");
-    assert_eq!(first.map(|(key_id, _)| key_id).as_deref(), Some("ed:8"));
+    let first = query::first_one_time_keys(&*view, ALICE, "A", "ed", 1).expect("reads");
+    assert_eq!(first.first().map(|(key_id, _)| key_id.as_str()), Some("ed:8"));
     assert_eq!(query::one_time_key_counts(&*view, ALICE, "A").expect("reads")["ed"], 2);
     assert_eq!(query::unused_fallback_types(&*view, ALICE, "A").expect("reads"), ["ed"]);
     views.log.journal(v1::KeysClaimed { claims: vec![claim("ed:f", true)] }, 6);

@@ -2,9 +2,10 @@
 
 use std::collections::BTreeSet;
 
+use crate::delta::Apply;
 use engram_log::Offset;
 use engram_log_format::v1::{ArchivedInput, ToDeviceDelivered, ToDeviceSent};
-use engram_views::{Apply, Read, ViewError};
+use engram_views::{Read, ViewError};
 
 use super::{emit, erasures};
 use crate::delta::UserDelta;

@@ -3,12 +3,12 @@
 use std::collections::BTreeMap;
 use std::ops::{Bound, ControlFlow};
 
+use engram_base::{Key, Parts};
 use engram_log::TimestampMs;
 use engram_views::{Read, ReadExt, ViewError};
 
 use super::{malformed, row};
 use crate::json::{self, RawJson};
-use crate::key::{Key, Parts};
 use crate::row::{AccountRow, DeviceRow, RegistrationTokenRow};
 use crate::tables::{self, ACCOUNTS, DEVICES, PROFILES, REGISTRATION_TOKENS, TOKENS};
 use crate::token::TokenDigest;

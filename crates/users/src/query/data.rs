@@ -2,13 +2,13 @@
 
 use std::ops::{Bound, ControlFlow};
 
+use engram_base::Parts;
 use engram_log::{InputRef, Offset};
 use engram_views::read::prefix_end;
 use engram_views::{Read, Table, ViewError};
 
 use super::{malformed, row};
 use crate::json::{self, RawJson};
-use crate::key::Parts;
 use crate::tables::{self, ACCOUNT_DATA, ACCOUNT_DATA_CHANGES, FILTERS};
 
 const PUSH_RULES: &str = "m.push_rules";

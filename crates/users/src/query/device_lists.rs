@@ -3,11 +3,11 @@
 use std::collections::BTreeSet;
 use std::ops::{Bound, ControlFlow};
 
+use engram_base::{Key, Parts};
 use engram_log::Offset;
 use engram_views::{Read, ViewError};
 
 use super::malformed;
-use crate::key::{Key, Parts};
 use crate::tables::{self, DEVICE_LIST_CHANGES, SIGNATURE_CHANGES};
 
 /// The users whose devices or keys changed after `since`, up to and including `through`; each once, in byte order.

@@ -1,12 +1,12 @@
 //! Keys as they were uploaded: the JSON behind the rows.
 
+use engram_base::Parts;
 use engram_log::{InputRef, Offset};
 use engram_views::{Read, ViewError};
 
 use super::data::body;
 use super::row;
 use crate::json::RawJson;
-use crate::key::Parts;
 use crate::row::{CrossSigningRow, KeyPlace};
 use crate::tables::{self, CROSS_SIGNING_KEYS, DEVICE_KEYS, FALLBACK_KEYS, ONE_TIME_KEYS};
 

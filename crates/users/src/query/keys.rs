@@ -3,15 +3,15 @@
 use std::collections::BTreeMap;
 use std::ops::ControlFlow;
 
+use engram_base::{Key, Parts};
 use engram_views::{Read, ReadExt, ViewError};
 use serde_json::{Map, Value};
 
 use super::key_bodies::{CrossSigningUsage, cross_signing_json, cross_signing_row, device_keys};
 use super::{account_row, device_row, malformed, row};
 use crate::json::{self, RawJson};
-use crate::key::{Key, Parts};
 use crate::query::devices;
-use crate::row::{FallbackRow, KeyPlace};
+use crate::row::{CrossSigningRow, FallbackRow, KeyPlace};
 use crate::tables::{self, FALLBACK_KEYS, ONE_TIME_KEY_COUNTS, ONE_TIME_KEY_IDS, ONE_TIME_KEYS, SIGNATURES};
 
 /// The local part of a `/keys/query` response. The maps have the names and shapes of its fields.
@@ -37,10 +37,14 @@ pub fn keys_query(
 ) -> Result<KeysQuery, ViewError> {
     let mut found = KeysQuery::default();
     for (user_id, wanted) in query {
-        if account_row(reader, user_id)?.is_none() {
+        let Some(account) = account_row(reader, user_id)? else {
+            continue;
+        };
+        found.device_keys.insert(user_id.clone(), devices_of(reader, viewer, user_id, wanted)?);
+        if account.deactivated {
+            // Nobody is behind these keys any more.
             continue;
         }
-        found.device_keys.insert(user_id.clone(), devices_of(reader, viewer, user_id, wanted)?);
         for usage in CrossSigningUsage::ALL {
             if usage == CrossSigningUsage::UserSigning && viewer != user_id {
                 continue;
@@ -100,13 +104,30 @@ fn visible_cross_signing_key(
     user_id: &str,
     usage: CrossSigningUsage,
 ) -> Result<Option<RawJson>, ViewError> {
-    let Some(row) = cross_signing_row(reader, user_id, usage)? else {
+    let Some(row) = current_cross_signing_row(reader, user_id, usage)? else {
         return Ok(None);
     };
     let uploaded = cross_signing_json(reader, row.offset, usage)?;
     let mut object = json::object(uploaded.get().as_bytes()).unwrap_or_default();
     merge_signatures(reader, viewer, user_id, &row.public_key, &mut object)?;
     Ok(Some(json::to_raw(&object)))
+}
+
+/// A cross-signing key, unless it was signed by a master key that has been replaced since, and not by the new one.
+pub(crate) fn current_cross_signing_row(
+    reader: &dyn Read,
+    user_id: &str,
+    usage: CrossSigningUsage,
+) -> Result<Option<CrossSigningRow>, ViewError> {
+    let Some(row) = cross_signing_row(reader, user_id, usage)? else { return Ok(None) };
+    if usage == CrossSigningUsage::Master {
+        return Ok(Some(row));
+    }
+    let Some(master) = cross_signing_row(reader, user_id, CrossSigningUsage::Master)? else { return Ok(None) };
+    // That it verifies was checked when it was uploaded.
+    let key = cross_signing_json(reader, row.offset, usage)?;
+    let signed = json::signatures_by(key.get().as_bytes(), user_id);
+    Ok(signed.contains_key(&format!("ed25519:{}", master.public_key)).then_some(row))
 }
 
 /// Makes `signatures` what the viewer may see: signatures by the key's owner and by the viewer, early and late ones.
@@ -118,7 +139,9 @@ fn merge_signatures(
     object: &mut Map<String, Value>,
 ) -> Result<(), ViewError> {
     let visible = |signer: &str| signer == owner || signer == viewer;
-    let mut signatures: Map<String, Value> = match object.remove("signatures") {
+    let uploaded = object.remove("signatures");
+    let uploaded_with_any = uploaded.is_some();
+    let mut signatures: Map<String, Value> = match uploaded {
         Some(Value::Object(early)) => early.into_iter().filter(|(signer, _)| visible(signer)).collect(),
         _ => Map::new(),
     };
@@ -134,7 +157,10 @@ fn merge_signatures(
         }
         ControlFlow::Continue(())
     })?;
-    object.insert("signatures".to_owned(), Value::Object(signatures));
+    // What was uploaded without signatures and has got none stays as it was.
+    if uploaded_with_any || !signatures.is_empty() {
+        object.insert("signatures".to_owned(), Value::Object(signatures));
+    }
     Ok(())
 }
 
@@ -194,24 +220,29 @@ pub(crate) fn one_time_key_place(
     row(reader, &ONE_TIME_KEY_IDS, &key, KeyPlace::decode)
 }
 
-/// The one-time key that was uploaded first, of those that are left.
-pub(crate) fn first_one_time_key(
+/// The one-time keys that were uploaded first, of those that are left: at most so many.
+pub(crate) fn first_one_time_keys(
     reader: &dyn Read,
     user_id: &str,
     device_id: &str,
     algorithm: &str,
-) -> Result<Option<(String, KeyPlace)>, ViewError> {
+    limit: usize,
+) -> Result<Vec<(String, KeyPlace)>, ViewError> {
     let prefix: Key = tables::of_device(user_id, device_id).text(algorithm);
-    let mut first = None;
+    let mut first = Some(Vec::new());
     reader.scan_prefix(&ONE_TIME_KEYS, &prefix, &mut |key, value| {
-        first = Some(KeyPlace::decode(&key[prefix.len()..]).zip(Parts(value).text().map(str::to_owned)));
-        ControlFlow::Break(())
+        let row = KeyPlace::decode(&key[prefix.len()..]).zip(Parts(value).text());
+        match (first.as_mut(), row) {
+            (Some(first), Some((place, key_id))) => first.push((key_id.to_owned(), place)),
+            _ => first = None,
+        }
+        if first.as_ref().is_some_and(|first| first.len() < limit) {
+            ControlFlow::Continue(())
+        } else {
+            ControlFlow::Break(())
+        }
     })?;
-    match first {
-        None => Ok(None),
-        Some(Some((place, key_id))) => Ok(Some((key_id, place))),
-        Some(None) => Err(malformed(&ONE_TIME_KEYS)),
-    }
+    first.ok_or_else(|| malformed(&ONE_TIME_KEYS))
 }
 
 pub(crate) fn fallback_row(

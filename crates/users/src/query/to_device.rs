@@ -2,12 +2,12 @@
 
 use std::ops::{Bound, ControlFlow};
 
+use engram_base::Parts;
 use engram_log::{InputRef, Offset, PayloadState, Record};
 use engram_views::{Read, ReadExt, ViewError};
 
 use super::malformed;
 use crate::json::{self, RawJson};
-use crate::key::Parts;
 use crate::tables::{self, TO_DEVICE, TRANSACTIONS};
 
 /// One message in the queue of a device.

@@ -1,13 +1,14 @@
 //! Cross-signing keys.
 
 use engram_log_format::v1::CrossSigningKeysUploaded;
-use engram_views::{Read, ViewError};
+use engram_views::{Decision, Read, ViewError, WriteError};
 use serde_json::Value;
 
 use super::signatures::verifies;
-use super::{Users, WriteError, is_identifier};
+use super::{GuestForbidden, Users, is_identifier, refuse_guest, subjects};
 use crate::json::{self, RawJson};
 use crate::query::{self, CrossSigningUsage};
+use crate::strict::{self, Numbers, Unsound};
 
 /// The keys in the body of `POST /keys/device_signing/upload`.
 #[derive(Clone, Debug, Default, serde::Deserialize)]
@@ -35,6 +36,12 @@ pub enum CrossSigningError {
     /// 400 `M_INVALID_PARAM`: a key is malformed, of another user, of the wrong usage, or named like a device.
     #[error("{0}")]
     Invalid(String),
+    /// `M_BAD_JSON`: not everybody could read it.
+    #[error(transparent)]
+    Unsound(#[from] Unsound),
+    /// `M_GUEST_ACCESS_FORBIDDEN`.
+    #[error(transparent)]
+    Guest(#[from] GuestForbidden),
     /// It could not be written.
     #[error(transparent)]
     Write(#[from] WriteError),
@@ -59,7 +66,7 @@ impl CrossSigningUpload {
 impl Users {
     /// Whether an upload needs user-interactive authentication: not if there is no master key yet, or nothing would change.
     pub fn cross_signing_needs_auth(&self, user_id: &str, upload: &CrossSigningUpload) -> Result<bool, WriteError> {
-        let snapshot = self.views.snapshot();
+        let snapshot = self.decider.snapshot();
         if query::cross_signing_row(&*snapshot, user_id, CrossSigningUsage::Master)?.is_none() {
             return Ok(false);
         }
@@ -72,25 +79,30 @@ impl Users {
     }
 
     /// Stores cross-signing keys. Keys that are there already are not written again.
-    pub fn upload_cross_signing(&self, user_id: &str, upload: CrossSigningUpload) -> Result<(), CrossSigningError> {
-        let _user = self.lock_user(user_id);
-        let snapshot = self.views.snapshot();
-        check(&*snapshot, user_id, &upload)?;
-        let mut new = [None, None, None];
-        for (slot, usage) in new.iter_mut().zip(CrossSigningUsage::ALL) {
-            let key = upload.key(usage);
-            if is_new(&*snapshot, user_id, usage, key)? {
-                *slot = key.map(|json| json.get().as_bytes().to_vec());
+    pub async fn upload_cross_signing(
+        &self,
+        user_id: &str,
+        upload: CrossSigningUpload,
+    ) -> Result<(), CrossSigningError> {
+        let uploaded = self.decider.decide([subjects::account(user_id)], |snapshot, _| {
+            refuse_guest::<CrossSigningError>(snapshot, user_id)?;
+            check(snapshot, user_id, &upload)?;
+            let mut new = [None, None, None];
+            for (slot, usage) in new.iter_mut().zip(CrossSigningUsage::ALL) {
+                let key = upload.key(usage);
+                if is_new(snapshot, user_id, usage, key)? {
+                    *slot = key.map(|json| json.get().as_bytes().to_vec());
+                }
             }
-        }
-        drop(snapshot);
-        if new.iter().all(Option::is_none) {
-            return Ok(());
-        }
-        let [master_key, self_signing_key, user_signing_key] = new;
-        let user_id = user_id.to_owned();
-        let record = CrossSigningKeysUploaded { user_id, master_key, self_signing_key, user_signing_key };
-        Ok(self.commit(&[record.into()])?)
+            if new.iter().all(Option::is_none) {
+                return Ok(Decision::nothing(()));
+            }
+            let [master_key, self_signing_key, user_signing_key] = new;
+            let user_id = user_id.to_owned();
+            let record = CrossSigningKeysUploaded { user_id, master_key, self_signing_key, user_signing_key };
+            Ok::<_, CrossSigningError>(Decision::journal([record.into()], ()))
+        });
+        Ok(uploaded.await?.applied().await?)
     }
 }
 
@@ -103,7 +115,13 @@ fn is_new(
 ) -> Result<bool, ViewError> {
     let Some(key) = key else { return Ok(false) };
     let before = query::cross_signing_key(reader, user_id, usage)?;
-    Ok(before.is_none_or(|before| !json::same_unsigned(before.get(), key.get())))
+    // The same key, signed by another master key than before, counts from then on.
+    let own = |key: &RawJson| json::signatures_by(key.get().as_bytes(), user_id);
+    let same = |before: &RawJson| {
+        let signed_alike = usage == CrossSigningUsage::Master || own(before) == own(key);
+        signed_alike && json::same_unsigned(before.get(), key.get())
+    };
+    Ok(before.is_none_or(|before| !same(&before)))
 }
 
 /// Checks the keys' form, that none is named like a device, and that the master key has signed the other two.
@@ -141,6 +159,7 @@ fn signed_by(key: &RawJson, user_id: &str, master: &str) -> bool {
 /// The public key of a well-formed cross-signing key.
 fn checked_key(user_id: &str, usage: CrossSigningUsage, key: &RawJson) -> Result<String, CrossSigningError> {
     let invalid = |what: &str| CrossSigningError::Invalid(format!("{} key: {what}", usage.name()));
+    strict::check(key, Numbers::Canonical)?;
     let bytes = key.get().as_bytes();
     let object = json::object(bytes).ok_or_else(|| invalid("it must be an object"))?;
     if object.get("user_id").and_then(Value::as_str) != Some(user_id) {

@@ -4,8 +4,9 @@ use std::collections::BTreeSet;
 
 use engram_log::Input;
 use engram_log_format::v1::{DeviceRenamed, DevicesRemoved};
+use engram_views::{Decision, Unapplied, WriteError};
 
-use super::{Users, WriteError};
+use super::{Users, subjects};
 use crate::limits::DISPLAY_NAME_BYTES_MAX;
 use crate::query::{self, Device};
 
@@ -25,33 +26,20 @@ pub enum DeviceError {
 
 impl Users {
     /// Removes devices with their tokens, keys and messages. Unknown devices are passed over.
-    pub fn delete_devices(&self, user_id: &str, device_ids: &[String]) -> Result<(), WriteError> {
-        let _user = self.lock_user(user_id);
-        let snapshot = self.views.snapshot();
-        let mut devices = Vec::new();
-        for device_id in device_ids.iter().collect::<BTreeSet<_>>() {
-            devices.extend(query::device(&*snapshot, user_id, device_id)?);
-        }
-        drop(snapshot);
-        self.commit_with_removal(user_id, &devices, None)
+    pub async fn delete_devices(&self, user_id: &str, device_ids: &[String]) -> Result<(), WriteError> {
+        let removed = self.decider.decide([subjects::account(user_id)], |snapshot, _| -> Result<_, WriteError> {
+            let mut devices = Vec::new();
+            for device_id in device_ids.iter().collect::<BTreeSet<_>>() {
+                devices.extend(query::device(snapshot, user_id, device_id)?);
+            }
+            Ok(Self::with_removal(user_id, devices, None))
+        });
+        self.end_removed(removed.await?).await
     }
 
-    /// Removes devices and does what goes with it, in one append; then their tokens are forgotten. The caller holds the
-    /// user's lock.
-    pub(super) fn commit_with_removal(
-        &self,
-        user_id: &str,
-        devices: &[Device],
-        with: Option<Input>,
-    ) -> Result<(), WriteError> {
-        let mut inputs: Vec<Input> = with.into_iter().collect();
-        inputs.extend(Self::removal(user_id, devices));
-        if inputs.is_empty() {
-            return Ok(());
-        }
-        self.commit(&inputs)?;
-        self.forget_tokens(devices);
-        Ok(())
+    /// Removes devices and does what goes with it, in one append; to be given to [`Users::end_removed`].
+    pub(super) fn with_removal(user_id: &str, devices: Vec<Device>, with: Option<Input>) -> Decision<Vec<Device>> {
+        Decision::journal(with.into_iter().chain(Self::removal(user_id, &devices)), devices)
     }
 
     /// The record that removes devices, if there are any.
@@ -60,29 +48,34 @@ impl Users {
         (!device_ids.is_empty()).then(|| DevicesRemoved { user_id: user_id.to_owned(), device_ids }.into())
     }
 
-    /// Forgets the tokens of devices whose removal is applied.
-    pub(super) fn forget_tokens(&self, devices: &[Device]) {
-        for device in devices {
-            self.sessions.forget(&device.token_digest);
-        }
+    /// Ends the sessions of devices whose removal was appended, and waits until it is applied.
+    pub(super) async fn end_removed(&self, removed: Unapplied<'_, Vec<Device>>) -> Result<(), WriteError> {
+        removed.then(|devices, last| self.end_sessions(&devices, last)).applied().await
     }
 
     /// Renames a device.
-    pub fn rename_device(&self, user_id: &str, device_id: &str, display_name: Option<&str>) -> Result<(), DeviceError> {
+    pub async fn rename_device(
+        &self,
+        user_id: &str,
+        device_id: &str,
+        display_name: Option<&str>,
+    ) -> Result<(), DeviceError> {
         if display_name.is_some_and(|name| name.len() > DISPLAY_NAME_BYTES_MAX) {
             return Err(DeviceError::NameTooLong);
         }
-        let _user = self.lock_user(user_id);
-        let device = query::device(&*self.views.snapshot(), user_id, device_id).map_err(WriteError::from)?;
-        let device = device.ok_or(DeviceError::NotFound)?;
-        if device.display_name.as_deref() == display_name {
-            return Ok(());
-        }
-        let renamed = DeviceRenamed {
-            user_id: user_id.to_owned(),
-            device_id: device_id.to_owned(),
-            display_name: display_name.map(str::to_owned),
-        };
-        Ok(self.commit(&[renamed.into()])?)
+        let renamed = self.decider.decide([subjects::account(user_id)], |snapshot, _| -> Result<_, DeviceError> {
+            let device = query::device(snapshot, user_id, device_id).map_err(WriteError::from)?;
+            let device = device.ok_or(DeviceError::NotFound)?;
+            if device.display_name.as_deref() == display_name {
+                return Ok(Decision::nothing(()));
+            }
+            let renamed = DeviceRenamed {
+                user_id: user_id.to_owned(),
+                device_id: device_id.to_owned(),
+                display_name: display_name.map(str::to_owned),
+            };
+            Ok(Decision::journal([renamed.into()], ()))
+        });
+        Ok(renamed.await?.applied().await?)
     }
 }

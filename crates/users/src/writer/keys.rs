@@ -3,26 +3,45 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use engram_log_format::v1::{DeviceKeysUploaded, NamedJson};
-use engram_views::{Read, ViewError};
-use serde_json::Value;
+use engram_views::{Decision, Read, ViewError, WriteError};
 
-use super::{Users, WriteError, is_identifier};
+use super::{Users, is_identifier, subjects};
 use crate::json::{self, RawJson};
 use crate::limits::{DEVICE_KEYS_BYTES_MAX, KEY_BYTES_MAX, ONE_TIME_KEYS_MAX};
+use crate::strict::{self, Numbers, Unsound};
 use crate::{query, tables};
 
 /// The body of `POST /keys/upload`.
 #[derive(Clone, Debug, Default, serde::Deserialize)]
+#[serde(from = "Body")]
 pub struct KeysUpload {
     /// The device's identity keys.
-    #[serde(default)]
     pub device_keys: Option<RawJson>,
     /// `algorithm:id` → key.
-    #[serde(default)]
     pub one_time_keys: BTreeMap<String, RawJson>,
     /// `algorithm:id` → key.
-    #[serde(default, alias = "org.matrix.msc2732.fallback_keys")]
     pub fallback_keys: BTreeMap<String, RawJson>,
+}
+
+/// The body as clients write it: some of them name the fallback keys twice, before and after they became part of the
+/// specification. The stable name wins.
+#[derive(serde::Deserialize)]
+struct Body {
+    device_keys: Option<RawJson>,
+    one_time_keys: Option<BTreeMap<String, RawJson>>,
+    fallback_keys: Option<BTreeMap<String, RawJson>>,
+    #[serde(rename = "org.matrix.msc2732.fallback_keys")]
+    fallback_keys_unstable: Option<BTreeMap<String, RawJson>>,
+}
+
+impl From<Body> for KeysUpload {
+    fn from(body: Body) -> Self {
+        Self {
+            device_keys: body.device_keys,
+            one_time_keys: body.one_time_keys.unwrap_or_default(),
+            fallback_keys: body.fallback_keys.or(body.fallback_keys_unstable).unwrap_or_default(),
+        }
+    }
 }
 
 /// Why keys were refused; nothing of the upload was taken.
@@ -37,6 +56,12 @@ pub enum UploadKeysError {
     /// 404 `M_NOT_FOUND`: the device is gone.
     #[error("unknown device")]
     UnknownDevice,
+    /// `M_BAD_JSON`: not everybody could read it.
+    #[error(transparent)]
+    Unsound(#[from] Unsound),
+    /// `M_BAD_JSON`: the device keys lack something, or it has another form.
+    #[error("device_keys: {0}")]
+    Malformed(String),
     /// It could not be written.
     #[error(transparent)]
     Write(#[from] WriteError),
@@ -52,30 +77,29 @@ impl Users {
     /// Stores keys of a device; the number of its one-time keys by algorithm afterwards.
     ///
     /// What is there already is not written again: a client may repeat an upload whose answer it has not seen.
-    pub fn upload_keys(
+    pub async fn upload_keys(
         &self,
         user_id: &str,
         device_id: &str,
         upload: KeysUpload,
     ) -> Result<BTreeMap<String, u64>, UploadKeysError> {
-        let _keys = self.lock_one_time_keys(user_id, device_id);
-        let snapshot = self.views.snapshot();
-        if query::device(&*snapshot, user_id, device_id)?.is_none() {
-            return Err(UploadKeysError::UnknownDevice);
-        }
-        let record = DeviceKeysUploaded {
-            user_id: user_id.to_owned(),
-            device_id: device_id.to_owned(),
-            device_keys: new_device_keys(&*snapshot, user_id, device_id, upload.device_keys)?,
-            one_time_keys: new_one_time_keys(&*snapshot, user_id, device_id, upload.one_time_keys)?,
-            fallback_keys: new_fallback_keys(&*snapshot, user_id, device_id, upload.fallback_keys)?,
-        };
-        let new = record.device_keys.is_some() || !record.one_time_keys.is_empty() || !record.fallback_keys.is_empty();
-        drop(snapshot);
-        if new {
-            self.commit(&[record.into()])?;
-        }
-        Ok(query::one_time_key_counts(&*self.views.snapshot(), user_id, device_id)?)
+        let uploaded = self.decider.decide([subjects::device_keys(user_id, device_id)], |snapshot, _| {
+            if query::device(snapshot, user_id, device_id)?.is_none() {
+                return Err(UploadKeysError::UnknownDevice);
+            }
+            let record = DeviceKeysUploaded {
+                user_id: user_id.to_owned(),
+                device_id: device_id.to_owned(),
+                device_keys: new_device_keys(snapshot, user_id, device_id, upload.device_keys)?,
+                one_time_keys: new_one_time_keys(snapshot, user_id, device_id, upload.one_time_keys)?,
+                fallback_keys: new_fallback_keys(snapshot, user_id, device_id, upload.fallback_keys)?,
+            };
+            let keys = record.one_time_keys.len() + record.fallback_keys.len();
+            let new = record.device_keys.is_some() || keys > 0;
+            Ok(Decision::journal(new.then(|| record.into()), ()))
+        });
+        uploaded.await?.applied().await?;
+        Ok(query::one_time_key_counts(&*self.decider.snapshot(), user_id, device_id)?)
     }
 }
 
@@ -94,15 +118,13 @@ fn new_device_keys(
     if bytes.len() > DEVICE_KEYS_BYTES_MAX {
         return Err(invalid("device_keys are too large"));
     }
-    let object = json::object(bytes).ok_or_else(|| invalid("device_keys must be an object"))?;
-    let is = |field: &str, value: &str| object.get(field).and_then(Value::as_str) == Some(value);
-    if !is("user_id", user_id) || !is("device_id", device_id) {
+    // Other users' clients and servers are handed this: what they cannot parse would cost them more than these keys.
+    strict::check(&uploaded, Numbers::Canonical)?;
+    let form: Form = serde_json::from_slice(bytes).map_err(|error| UploadKeysError::Malformed(error.to_string()))?;
+    if form.user_id != user_id || form.device_id != device_id {
         return Err(invalid("device_keys must name the user and the device that upload them"));
     }
-    // Other users' clients and servers are handed this: what they cannot parse would cost them more than these keys.
-    if let Err(error) = serde_json::from_slice::<Form>(bytes) {
-        return Err(UploadKeysError::Invalid(format!("device_keys: {error}")));
-    }
+    let object = json::object(bytes).ok_or_else(|| invalid("device_keys must be an object"))?;
     let before = query::device_keys(reader, user_id, device_id)?;
     let same =
         before.is_some_and(|before| json::object(before.get().as_bytes()).is_some_and(|before| before == object));
@@ -112,6 +134,8 @@ fn new_device_keys(
 /// The form of device keys. What is not named here is kept as it is.
 #[derive(serde::Deserialize)]
 struct Form {
+    user_id: String,
+    device_id: String,
     #[serde(rename = "algorithms")]
     _algorithms: Vec<String>,
     #[serde(rename = "keys")]
@@ -192,5 +216,9 @@ fn check_key(name: &str, key: &RawJson) -> Result<(), UploadKeysError> {
     if key.get().len() > KEY_BYTES_MAX {
         return Err(UploadKeysError::Invalid(format!("key {name} is too large")));
     }
+    if json::is_empty(key) {
+        return Err(UploadKeysError::Invalid(format!("key {name} is empty")));
+    }
+    strict::check(key, Numbers::Canonical)?;
     Ok(())
 }

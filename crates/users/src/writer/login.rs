@@ -2,24 +2,29 @@
 
 use std::sync::Arc;
 
+use engram_base::is_identifier;
 use engram_log_format::v1::DeviceLoggedIn;
-use engram_views::ViewError;
+use engram_views::{Decision, Read, ViewError, WriteError};
 
-use super::{Users, WriteError, is_identifier};
+use super::{Users, subjects};
 use crate::limits::{DISPLAY_NAME_BYTES_MAX, PASSWORD_BYTES_MAX};
 use crate::localpart::login_user_id;
 use crate::query::{CrossSigningUsage, Session};
 use crate::{query, token};
 
-/// A password login.
-#[derive(Clone, Debug, Default)]
-pub struct LoginRequest {
-    /// A localpart or a full user ID.
-    pub user: String,
-    /// The password.
-    pub password: String,
-    /// The device that the session is for.
-    pub device: NewDevice,
+/// Somebody whose password was found to be right.
+#[derive(Clone, Debug)]
+pub struct Verified {
+    user_id: String,
+    /// What it was found to be right by.
+    password_hash: Option<String>,
+}
+
+impl Verified {
+    /// The full user ID.
+    pub fn user_id(&self) -> &str {
+        &self.user_id
+    }
 }
 
 /// The device that a new session is for.
@@ -87,77 +92,65 @@ impl Users {
     /// an async thread (a miss reads three rows).
     pub fn session(&self, access_token: &str) -> Result<Arc<Session>, SessionError> {
         let digest = token::digest(access_token);
-        let session = self.sessions.get(&digest, || query::session(&*self.views.snapshot(), &digest))?;
+        let session = self.sessions.get(&digest, || query::session(&*self.decider.snapshot(), &digest))?;
         let session = session.ok_or(SessionError::Unknown)?;
         match session.expires {
-            Some(at) if at <= (self.clock)() => Err(SessionError::Expired),
+            Some(at) if at <= self.decider.now() => Err(SessionError::Expired),
             _ => Ok(session),
         }
     }
 
-    /// Checks a password and creates a session.
-    pub fn login(&self, request: LoginRequest) -> Result<NewSession, LoginError> {
-        let (user_id, hash) = self.verify(&request.user, &request.password)?;
-        self.create_session_if(&user_id, request.device, |account| account.password_hash == hash)
-    }
-
-    /// Checks a password, as for user-interactive authentication; the full user ID if it is right.
-    ///
-    /// Takes as long for users that do not exist.
-    pub fn verify_password(&self, user: &str, password: &str) -> Result<String, LoginError> {
-        self.verify(user, password).map(|(user_id, _)| user_id)
-    }
-
-    /// [`Users::verify_password`], with the hash that it was verified against.
-    pub(super) fn verify(&self, user: &str, password: &str) -> Result<(String, Option<String>), LoginError> {
+    /// Checks a password, to log in or as a stage of user-interactive authentication. Takes a core for tens of milliseconds, and
+    /// as long for users that do not exist.
+    pub fn verify_password(&self, user: &str, password: &str) -> Result<Verified, LoginError> {
         let user_id = login_user_id(user, &self.server_name);
-        let account = query::account(&*self.views.snapshot(), &user_id)?;
+        let account = query::account(&*self.decider.snapshot(), &user_id)?;
         let hash = account.as_ref().and_then(|account| account.password_hash.as_deref());
         let too_long = password.len() > PASSWORD_BYTES_MAX;
         let right = self.passwords.verify(if too_long { "" } else { password }, hash) && !too_long;
         match account {
             Some(account) if account.deactivated => Err(LoginError::Deactivated),
-            Some(account) if right => Ok((user_id, account.password_hash)),
+            Some(account) if right => Ok(Verified { user_id, password_hash: account.password_hash }),
             _ => Err(LoginError::Forbidden),
         }
     }
 
-    /// Creates a session for an account without asking for a password.
-    pub fn create_session(&self, user_id: &str, device: NewDevice) -> Result<NewSession, LoginError> {
-        self.create_session_if(user_id, device, |_| true)
+    /// Creates a session for somebody whose password was right, if it still is: one that was changed while the old one was being
+    /// verified ends in no session.
+    pub async fn login(&self, verified: Verified, device: NewDevice) -> Result<NewSession, LoginError> {
+        let Verified { user_id, password_hash } = verified;
+        self.create_session_if(&user_id, device, |account| account.password_hash == password_hash).await
     }
 
-    /// Creates a session if the account, under its lock, is still what it was when its owner proved to be that:
-    /// a password that was changed while the old one was being verified ends in no session.
-    pub(super) fn create_session_if(
+    /// Creates a session for an account without asking for a password.
+    pub async fn create_session(&self, user_id: &str, device: NewDevice) -> Result<NewSession, LoginError> {
+        self.create_session_if(user_id, device, |_| true).await
+    }
+
+    async fn create_session_if(
         &self,
         user_id: &str,
         device: NewDevice,
         still: impl FnOnce(&query::Account) -> bool,
     ) -> Result<NewSession, LoginError> {
         let (session, record) = self.new_session(user_id, device)?;
-        let _user = self.lock_user(user_id);
-        let snapshot = self.views.snapshot();
-        match query::account(&*snapshot, user_id)? {
-            None => return Err(LoginError::Forbidden),
-            Some(account) if account.deactivated => return Err(LoginError::Deactivated),
-            Some(account) if !still(&account) => return Err(LoginError::Forbidden),
-            Some(_) => {}
-        }
-        // A device named like a cross-signing key could not be told from it in signatures.
-        for usage in CrossSigningUsage::ALL {
-            let key = query::cross_signing_row(&*snapshot, user_id, usage)?;
-            if key.is_some_and(|key| key.public_key == session.device_id) {
-                return Err(LoginError::Forbidden);
+        let created = self.decider.decide([subjects::account(user_id)], |snapshot, _| {
+            match query::account(snapshot, user_id)? {
+                None => return Err(LoginError::Forbidden),
+                Some(account) if account.deactivated => return Err(LoginError::Deactivated),
+                Some(account) if !still(&account) => return Err(LoginError::Forbidden),
+                Some(_) => {}
             }
-        }
-        let before = query::device(&*snapshot, user_id, &session.device_id)?;
-        drop(snapshot);
-        self.commit(&[record.into()])?;
-        if let Some(before) = before {
-            self.sessions.forget(&before.token_digest);
-        }
-        Ok(session)
+            refuse_name_of_key(snapshot, user_id, &session.device_id)?;
+            // An old session of the device ends with this one.
+            let before = query::device(snapshot, user_id, &session.device_id)?;
+            Ok(Decision::journal([record.into()], (session, before)))
+        });
+        let created = created.await?.then(|(session, before), last| {
+            self.end_sessions(before.as_slice(), last);
+            session
+        });
+        Ok(created.applied().await?)
     }
 
     /// A session and its record, not yet appended.
@@ -187,14 +180,26 @@ impl Users {
     }
 
     /// Ends a session: its device is removed.
-    pub fn logout(&self, session: &Session) -> Result<(), WriteError> {
-        self.delete_devices(&session.user_id, std::slice::from_ref(&session.device_id))
+    pub async fn logout(&self, session: &Session) -> Result<(), WriteError> {
+        self.delete_devices(&session.user_id, std::slice::from_ref(&session.device_id)).await
     }
 
     /// Ends all sessions of a user.
-    pub fn logout_all(&self, user_id: &str) -> Result<(), WriteError> {
-        let _user = self.lock_user(user_id);
-        let devices = query::devices(&*self.views.snapshot(), user_id)?;
-        self.commit_with_removal(user_id, &devices, None)
+    pub async fn logout_all(&self, user_id: &str) -> Result<(), WriteError> {
+        let removed = self.decider.decide([subjects::account(user_id)], |snapshot, _| -> Result<_, WriteError> {
+            Ok(Self::with_removal(user_id, query::devices(snapshot, user_id)?, None))
+        });
+        self.end_removed(removed.await?).await
     }
+}
+
+/// A device named like a cross-signing key could not be told from it in signatures.
+fn refuse_name_of_key(reader: &dyn Read, user_id: &str, device_id: &str) -> Result<(), LoginError> {
+    for usage in CrossSigningUsage::ALL {
+        let key = query::cross_signing_row(reader, user_id, usage)?;
+        if key.is_some_and(|key| key.public_key == device_id) {
+            return Err(LoginError::Forbidden);
+        }
+    }
+    Ok(())
 }

@@ -5,12 +5,12 @@ use std::collections::BTreeMap;
 use base64::Engine;
 use engram_log_format::v1::{KeySignaturesUploaded, SignedKey};
 use engram_matrix::keys::BASE64;
-use engram_views::{Read, ViewError};
+use engram_views::{Decision, Read, ViewError, WriteError};
 use ruma::SigningKeyAlgorithm;
 use ruma::signatures::verify_canonical_json_bytes;
 use serde_json::Value;
 
-use super::{Users, WriteError, is_identifier};
+use super::{Users, is_identifier, subjects};
 use crate::json::{self, RawJson};
 use crate::query::{self, CrossSigningUsage};
 
@@ -36,30 +36,29 @@ struct Target {
 
 impl Users {
     /// Stores signatures (user → device ID or public key → signed object) as far as they are good; the failures.
-    pub fn upload_signatures(
+    pub async fn upload_signatures(
         &self,
         user_id: &str,
         signed: BTreeMap<String, BTreeMap<String, RawJson>>,
     ) -> Result<SignatureFailures, WriteError> {
-        let _user = self.lock_user(user_id);
-        let snapshot = self.views.snapshot();
-        let mut good = Vec::new();
-        let mut failures = SignatureFailures::new();
-        for (owner, objects) in signed {
-            for (key_id, object) in objects {
-                match check(&*snapshot, user_id, &owner, &key_id, &object)? {
-                    Ok(json) => good.push(SignedKey { user_id: owner.clone(), key_id, json }),
-                    Err(failure) => {
-                        failures.entry(owner.clone()).or_default().insert(key_id, failure);
+        let uploaded = self.decider.decide([subjects::account(user_id)], |snapshot, _| -> Result<_, WriteError> {
+            let mut good = Vec::new();
+            let mut failures = SignatureFailures::new();
+            for (owner, objects) in signed {
+                for (key_id, object) in objects {
+                    match check(snapshot, user_id, &owner, &key_id, &object)? {
+                        Ok(json) => good.push(SignedKey { user_id: owner.clone(), key_id, json }),
+                        Err(failure) => {
+                            failures.entry(owner.clone()).or_default().insert(key_id, failure);
+                        }
                     }
                 }
             }
-        }
-        drop(snapshot);
-        if !good.is_empty() {
-            self.commit(&[KeySignaturesUploaded { user_id: user_id.to_owned(), signed: good }.into()])?;
-        }
-        Ok(failures)
+            let record = KeySignaturesUploaded { user_id: user_id.to_owned(), signed: good };
+            let new = !record.signed.is_empty();
+            Ok(Decision::journal(new.then(|| record.into()), failures))
+        });
+        uploaded.await?.applied().await
     }
 }
 
@@ -126,7 +125,7 @@ fn cross_signing_key_of(
     user_id: &str,
     usage: CrossSigningUsage,
 ) -> Result<BTreeMap<String, String>, ViewError> {
-    let row = query::cross_signing_row(reader, user_id, usage)?;
+    let row = query::current_cross_signing_row(reader, user_id, usage)?;
     Ok(row.into_iter().map(|row| (format!("ed25519:{}", row.public_key), row.public_key)).collect())
 }
 

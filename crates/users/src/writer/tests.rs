@@ -4,10 +4,14 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use engram_base::block_on;
 use engram_log::{Offset, TimestampMs};
 use engram_matrix::keys::SigningKey;
 use engram_views::testing::TestViews;
 use serde_json::json;
+
+mod dropped;
+mod rules;
 
 use super::*;
 use crate::json::RawJson;
@@ -20,7 +24,10 @@ struct Fixture {
 }
 
 fn fixture() -> Fixture {
-    let views = TestViews::new(vec![Box::new(crate::UsersProjector)]);
+    fixture_over(TestViews::new(vec![Box::new(crate::UsersProjector)]))
+}
+
+fn fixture_over(views: TestViews) -> Fixture {
     let now = Arc::new(AtomicU64::new(1_000));
     let clock_now = Arc::clone(&now);
     let clock: Clock = Arc::new(move || TimestampMs(clock_now.load(Ordering::Relaxed)));
@@ -41,10 +48,15 @@ impl Fixture {
     fn register(&self, localpart: &str) -> NewSession {
         let request = RegisterRequest {
             localpart: Some(localpart.to_owned()),
-            password: Some("secret".to_owned()),
+            password: Some(self.users.hash_password("secret").expect("it is short")),
             ..RegisterRequest::default()
         };
-        self.users.register(request).expect("the name is free").session.expect("a session was not inhibited")
+        block_on(self.users.register(request)).expect("the name is free").session.expect("a session was not inhibited")
+    }
+
+    fn login(&self, user: &str, password: &str, device_id: Option<&str>) -> Result<NewSession, LoginError> {
+        let device = NewDevice { device_id: device_id.map(str::to_owned), ..NewDevice::default() };
+        block_on(self.users.login(self.users.verify_password(user, password)?, device))
     }
 
     fn admin(&self, user_id: &str) -> bool {
@@ -56,19 +68,11 @@ fn raw(value: serde_json::Value) -> RawJson {
     serde_json::value::to_raw_value(&value).expect("a value has a text")
 }
 
-fn login(user: &str, password: &str, device_id: Option<&str>) -> LoginRequest {
-    LoginRequest {
-        user: user.to_owned(),
-        password: password.to_owned(),
-        device: NewDevice { device_id: device_id.map(str::to_owned), ..NewDevice::default() },
-    }
-}
-
 #[test]
 fn the_first_account_is_the_administrator() {
     let fixture = fixture();
     let guest = RegisterRequest { guest: true, ..RegisterRequest::default() };
-    let guest = fixture.users.register(guest).expect("guests may come");
+    let guest = block_on(fixture.users.register(guest)).expect("guests may come");
     assert!(!fixture.admin(&guest.user_id));
     assert_eq!(fixture.register("Alice").user_id, "@alice:x.org");
     fixture.register("bob");
@@ -83,7 +87,7 @@ fn a_name_is_given_once_even_to_many_at_a_time() {
         let attempts: Vec<_> = (0..8)
             .map(|_| {
                 let request = RegisterRequest { localpart: Some("alice".to_owned()), ..RegisterRequest::default() };
-                scope.spawn(|| fixture.users.register(request))
+                scope.spawn(|| block_on(fixture.users.register(request)))
             })
             .collect();
         attempts.into_iter().flat_map(|attempt| attempt.join().expect("no panic")).count()
@@ -96,17 +100,17 @@ fn a_name_is_given_once_even_to_many_at_a_time() {
 #[test]
 fn a_registration_token_is_spent_as_often_as_it_may() {
     let fixture = fixture();
-    let token = fixture.users.create_registration_token(None, Some(1), Some(5_000)).expect("created");
+    let token = block_on(fixture.users.create_registration_token(None, Some(1), Some(5_000))).expect("created");
     assert!(fixture.users.check_registration_token(&token).expect("reads"));
     let request = |localpart: &str, token: &str| RegisterRequest {
         localpart: Some(localpart.to_owned()),
         registration_token: Some(token.to_owned()),
         ..RegisterRequest::default()
     };
-    fixture.users.register(request("alice", &token)).expect("the token is good");
-    assert!(matches!(fixture.users.register(request("bob", &token)), Err(RegisterError::BadToken)));
-    assert!(fixture.users.create_registration_token(Some(&token), None, None).is_err(), "it exists");
-    let late = fixture.users.create_registration_token(Some("late"), None, Some(5_000)).expect("created");
+    block_on(fixture.users.register(request("alice", &token))).expect("the token is good");
+    assert!(matches!(block_on(fixture.users.register(request("bob", &token))), Err(RegisterError::BadToken)));
+    assert!(block_on(fixture.users.create_registration_token(Some(&token), None, None)).is_err(), "it exists");
+    let late = block_on(fixture.users.create_registration_token(Some("late"), None, Some(5_000))).expect("created");
     fixture.now.store(5_000, Ordering::Relaxed);
     assert!(!fixture.users.check_registration_token(&late).expect("reads"));
 }
@@ -115,18 +119,18 @@ fn a_registration_token_is_spent_as_often_as_it_may() {
 fn sessions_begin_and_end() {
     let fixture = fixture();
     let first = fixture.register("alice");
-    assert!(matches!(fixture.users.login(login("alice", "wrong", None)), Err(LoginError::Forbidden)));
-    assert!(matches!(fixture.users.login(login("nobody", "secret", None)), Err(LoginError::Forbidden)));
-    let second = fixture.users.login(login("@Alice:x.org", "secret", Some("DEV"))).expect("the password is right");
+    assert!(matches!(fixture.login("alice", "wrong", None), Err(LoginError::Forbidden)));
+    assert!(matches!(fixture.login("nobody", "secret", None), Err(LoginError::Forbidden)));
+    let second = fixture.login("@Alice:x.org", "secret", Some("DEV")).expect("the password is right");
     assert_eq!(second.device_id, "DEV");
     let session = fixture.users.session(&second.access_token).expect("it is good");
     assert!(session.admin);
-    let third = fixture.users.login(login("alice", "secret", Some("DEV"))).expect("the password is right");
+    let third = fixture.login("alice", "secret", Some("DEV")).expect("the password is right");
     assert!(matches!(fixture.users.session(&second.access_token), Err(SessionError::Unknown)), "replaced");
-    fixture.users.logout(&session).expect("logs out");
+    block_on(fixture.users.logout(&session)).expect("logs out");
     assert!(matches!(fixture.users.session(&third.access_token), Err(SessionError::Unknown)));
     assert!(fixture.users.session(&first.access_token).is_ok());
-    fixture.users.logout_all("@alice:x.org").expect("logs out");
+    block_on(fixture.users.logout_all("@alice:x.org")).expect("logs out");
     assert!(matches!(fixture.users.session(&first.access_token), Err(SessionError::Unknown)));
 }
 
@@ -134,16 +138,17 @@ fn sessions_begin_and_end() {
 fn a_new_password_ends_other_sessions_and_deactivation_ends_all() {
     let fixture = fixture();
     let first = fixture.register("alice");
-    let second = fixture.users.login(login("alice", "secret", None)).expect("the password is right");
+    let second = fixture.login("alice", "secret", None).expect("the password is right");
+    let new = fixture.users.hash_password("new").expect("it is short");
     let keep = LogoutOthers::AllBut(&second.device_id);
-    fixture.users.change_password("@alice:x.org", "new", keep).expect("changes");
+    block_on(fixture.users.change_password("@alice:x.org", new, keep)).expect("changes");
     assert!(fixture.users.session(&first.access_token).is_err());
     assert!(fixture.users.session(&second.access_token).is_ok());
     assert!(fixture.users.verify_password("alice", "secret").is_err());
     assert!(fixture.users.verify_password("alice", "new").is_ok());
-    fixture.users.deactivate("@alice:x.org", false).expect("closes");
+    block_on(fixture.users.deactivate("@alice:x.org", false)).expect("closes");
     assert!(fixture.users.session(&second.access_token).is_err());
-    assert!(matches!(fixture.users.login(login("alice", "new", None)), Err(LoginError::Deactivated)));
+    assert!(matches!(fixture.login("alice", "new", None), Err(LoginError::Deactivated)));
     assert!(matches!(fixture.users.check_available("alice"), Err(RegisterError::InUse)));
 }
 
@@ -155,7 +160,8 @@ fn a_one_time_key_is_handed_out_once() {
         one_time_keys: keys.iter().map(|(name, key)| ((*name).to_owned(), raw(json!({ "key": key })))).collect(),
         ..KeysUpload::default()
     };
-    let put = |keys: &[(&str, &str)]| fixture.users.upload_keys(&device.user_id, &device.device_id, upload(keys));
+    let put =
+        |keys: &[(&str, &str)]| block_on(fixture.users.upload_keys(&device.user_id, &device.device_id, upload(keys)));
     let keys: Vec<String> = (0..20).map(|number| format!("ed:{number:02}")).collect();
     let pairs: Vec<_> = keys.iter().map(|name| (name.as_str(), "k")).collect();
     assert_eq!(put(&pairs).expect("uploads")["ed"], 20);
@@ -166,19 +172,19 @@ fn a_one_time_key_is_handed_out_once() {
     let devices: BTreeMap<String, String> = [(device.device_id.clone(), "ed".to_owned())].into();
     let wanted: BTreeMap<String, BTreeMap<String, String>> = [(device.user_id.clone(), devices)].into();
     let mut claimed: Vec<String> = std::thread::scope(|scope| {
-        let claims: Vec<_> = (0..20).map(|_| scope.spawn(|| fixture.users.claim_keys(&wanted))).collect();
+        let claims: Vec<_> = (0..20).map(|_| scope.spawn(|| block_on(fixture.users.claim_keys(&wanted)))).collect();
         let keys = claims.into_iter().map(|claim| claim.join().expect("no panic").expect("claims"));
         keys.flat_map(|keys| keys[&device.user_id][&device.device_id].keys().cloned().collect::<Vec<_>>()).collect()
     });
     claimed.sort();
     assert_eq!(claimed, keys);
-    assert!(fixture.users.claim_keys(&wanted).expect("claims").is_empty());
+    assert!(block_on(fixture.users.claim_keys(&wanted)).expect("claims").is_empty());
 
     let fallback = [("ed:f".to_owned(), raw(json!("f")))].into();
     let upload = KeysUpload { fallback_keys: fallback, ..KeysUpload::default() };
-    fixture.users.upload_keys(&device.user_id, &device.device_id, upload).expect("uploads");
+    block_on(fixture.users.upload_keys(&device.user_id, &device.device_id, upload)).expect("uploads");
     for _ in 0..2 {
-        let claimed = fixture.users.claim_keys(&wanted).expect("claims");
+        let claimed = block_on(fixture.users.claim_keys(&wanted)).expect("claims");
         assert!(claimed[&device.user_id][&device.device_id].contains_key("ed:f"), "a fallback key stays");
     }
 }
@@ -188,13 +194,13 @@ fn to_device_messages_are_sent_once_for_a_transaction() {
     let fixture = fixture();
     let sender = fixture.register("alice");
     let receiver = fixture.register("bob");
-    fixture.users.create_session("@bob:x.org", NewDevice::default()).expect("a second device");
+    block_on(fixture.users.create_session("@bob:x.org", NewDevice::default())).expect("a second device");
     let session = fixture.users.session(&sender.access_token).expect("it is good");
     let content =
         [("*".to_owned(), raw(json!({ "for": "all" }))), (receiver.device_id.clone(), raw(json!({ "for": "one" })))];
     let messages = [("@bob:x.org".to_owned(), content.into()), ("@nobody:x.org".to_owned(), BTreeMap::new())].into();
     for _ in 0..2 {
-        fixture.users.send_to_device(&session, "m.test", "1", &messages).expect("sends");
+        block_on(fixture.users.send_to_device(&session, "m.test", "1", &messages)).expect("sends");
     }
     let view = fixture.views.settle();
     let mut contents = Vec::new();
@@ -221,31 +227,34 @@ fn account_data_profiles_and_filters_are_checked() {
     let users = &fixture.users;
     let object = raw(json!({ "a": 1 }));
     assert!(matches!(
-        users.put_account_data(&alice, None, "m.push_rules", &object),
+        block_on(users.put_account_data(&alice, None, "m.push_rules", &object)),
         Err(AccountDataError::Reserved(_))
     ));
-    assert!(matches!(users.put_account_data(&alice, None, "x", &raw(json!(1))), Err(AccountDataError::NotAnObject)));
-    users.set_account_data(&alice, Some("!r"), "m.fully_read", &object).expect("the server may");
-    let refused = users.update_account_data(&alice, None, "m.push_rules", |present| {
+    assert!(matches!(
+        block_on(users.put_account_data(&alice, None, "x", &raw(json!(1)))),
+        Err(AccountDataError::NotAnObject)
+    ));
+    block_on(users.set_account_data(&alice, Some("!r"), "m.fully_read", &object)).expect("the server may");
+    let refused = block_on(users.update_account_data(&alice, None, "m.push_rules", |present| {
         assert!(present.is_some_and(|rules| rules.get().contains(".m.rule.master")), "the defaults are there");
         Err::<RawJson, _>("no")
-    });
+    }));
     assert_eq!(refused.expect("reads"), Err("no"));
 
-    let filter = users.create_filter(&alice, &object).expect("stores");
-    assert_eq!(users.create_filter(&alice, &object).expect("is there"), filter);
+    let filter = block_on(users.create_filter(&alice, &object)).expect("stores");
+    assert_eq!(block_on(users.create_filter(&alice, &object)).expect("is there"), filter);
     let stored = query::filter(&*fixture.views.settle(), &alice, &filter).expect("reads").expect("it is there");
     assert_eq!(stored.get(), object.get());
 
-    users.set_profile_field(&alice, "displayname", Some(&raw(json!("Alice")))).expect("sets");
+    block_on(users.set_profile_field(&alice, "displayname", Some(&raw(json!("Alice"))))).expect("sets");
     assert!(matches!(
-        users.set_profile_field(&alice, "displayname", Some(&raw(json!(1)))),
+        block_on(users.set_profile_field(&alice, "displayname", Some(&raw(json!(1))))),
         Err(ProfileError::InvalidValue(_))
     ));
     let large = raw(json!("x".repeat(70_000)));
-    assert!(matches!(users.set_profile_field(&alice, "org.x", Some(&large)), Err(ProfileError::TooLarge)));
-    assert!(matches!(users.set_profile_field("@no:x.org", "a", None), Err(ProfileError::UnknownUser)));
-    users.set_profile_field(&alice, "displayname", Some(&raw(json!(null)))).expect("removes");
+    assert!(matches!(block_on(users.set_profile_field(&alice, "org.x", Some(&large))), Err(ProfileError::TooLarge)));
+    assert!(matches!(block_on(users.set_profile_field("@no:x.org", "org.a", None)), Err(ProfileError::UnknownUser)));
+    block_on(users.set_profile_field(&alice, "displayname", None)).expect("removes");
     assert!(query::profile(&*fixture.views.settle(), &alice).expect("reads").is_empty());
 }
 
@@ -279,30 +288,30 @@ fn cross_signing_keys_and_signatures_are_verified() {
     let (master, own, other) = (signing_key(1), signing_key(2), signing_key(3));
     let self_signing = |signer: &SigningKey| Some(raw(cross_signing_key("self_signing", &own, Some(signer))));
     let alone = CrossSigningUpload { self_signing_key: self_signing(&master), ..CrossSigningUpload::default() };
-    assert!(matches!(users.upload_cross_signing(user_id, alone), Err(CrossSigningError::MissingMasterKey)));
+    assert!(matches!(block_on(users.upload_cross_signing(user_id, alone)), Err(CrossSigningError::MissingMasterKey)));
     let master_key = Some(raw(cross_signing_key("master", &master, None)));
     let upload = |signer| CrossSigningUpload {
         master_key: master_key.clone(),
         self_signing_key: self_signing(signer),
         user_signing_key: None,
     };
-    let forged = users.upload_cross_signing(user_id, upload(&other));
+    let forged = block_on(users.upload_cross_signing(user_id, upload(&other)));
     assert!(matches!(forged, Err(CrossSigningError::InvalidSignature(_))));
     assert!(!users.cross_signing_needs_auth(user_id, &upload(&master)).expect("reads"), "the first keys are free");
-    users.upload_cross_signing(user_id, upload(&master)).expect("the keys are good");
+    block_on(users.upload_cross_signing(user_id, upload(&master))).expect("the keys are good");
     assert!(!users.cross_signing_needs_auth(user_id, &upload(&master)).expect("reads"), "nothing new");
     let replaced = Some(raw(cross_signing_key("master", &other, None)));
     let replaced = CrossSigningUpload { master_key: replaced, ..CrossSigningUpload::default() };
     assert!(users.cross_signing_needs_auth(user_id, &replaced).expect("reads"));
     let named_alike = NewDevice { device_id: Some(master.public_base64().to_owned()), ..NewDevice::default() };
-    assert!(matches!(users.create_session(user_id, named_alike), Err(LoginError::Forbidden)));
+    assert!(matches!(block_on(users.create_session(user_id, named_alike)), Err(LoginError::Forbidden)));
 
     let mut device_keys = json!({ "user_id": user_id, "device_id": alice.device_id, "algorithms": [], "keys": {} });
     let uploaded = KeysUpload { device_keys: Some(raw(device_keys.clone())), ..KeysUpload::default() };
-    users.upload_keys(user_id, &alice.device_id, uploaded).expect("uploads");
+    block_on(users.upload_keys(user_id, &alice.device_id, uploaded)).expect("uploads");
     let signatures = |object: &serde_json::Value| {
         let by_key: BTreeMap<_, _> = [(alice.device_id.clone(), raw(object.clone()))].into();
-        users.upload_signatures(user_id, [(user_id.to_owned(), by_key)].into()).expect("reads")
+        block_on(users.upload_signatures(user_id, [(user_id.to_owned(), by_key)].into())).expect("reads")
     };
     let mut forged = device_keys.clone();
     sign(&mut forged, &other, own.public_base64());
@@ -326,9 +335,10 @@ fn cross_signing_keys_and_signatures_are_verified() {
 fn a_password_that_was_changed_while_it_was_verified_gives_no_session() {
     let fixture = fixture();
     let alice = fixture.register("alice");
-    let (user_id, hash) = fixture.users.verify("alice", "secret").expect("it is the password");
-    fixture.users.change_password(&alice.user_id, "new", LogoutOthers::All).expect("changed");
-    let late = fixture.users.create_session_if(&user_id, NewDevice::default(), |account| account.password_hash == hash);
+    let verified = fixture.users.verify_password("alice", "secret").expect("it is the password");
+    let new = fixture.users.hash_password("new").expect("it is short");
+    block_on(fixture.users.change_password(&alice.user_id, new, LogoutOthers::All)).expect("changed");
+    let late = block_on(fixture.users.login(verified, NewDevice::default()));
     assert!(matches!(late, Err(LoginError::Forbidden)));
-    assert!(query::devices(&*fixture.views.settle(), &user_id).expect("reads").is_empty());
+    assert!(query::devices(&*fixture.views.settle(), &alice.user_id).expect("reads").is_empty());
 }

@@ -2,14 +2,15 @@
 
 use std::collections::BTreeMap;
 
-use engram_log::{Lane, Offset};
+use engram_log::Offset;
 use engram_log_format::v1::{ToDeviceDelivered, ToDeviceMessage, ToDeviceSent, Transaction};
-use engram_views::Read;
+use engram_views::{Decision, Read, WriteError};
 
-use super::{Users, WriteError, is_identifier};
+use super::{Users, is_identifier, subjects};
 use crate::json::{self, RawJson};
 use crate::limits::TO_DEVICE_BYTES_MAX;
 use crate::query::{self, Session};
+use crate::strict::{self, Numbers, Unsound};
 
 const ALL_DEVICES: &str = "*";
 
@@ -25,6 +26,9 @@ pub enum ToDeviceError {
     /// `M_TOO_LARGE`: the messages, one for each device, are more than one record should hold.
     #[error("the messages have more than {TO_DEVICE_BYTES_MAX} bytes, counted once for each device")]
     TooLarge,
+    /// `M_BAD_JSON`: not everybody could read it.
+    #[error(transparent)]
+    Unsound(#[from] Unsound),
     /// It could not be written.
     #[error(transparent)]
     Write(#[from] WriteError),
@@ -33,7 +37,7 @@ pub enum ToDeviceError {
 impl Users {
     /// Sends messages (user → device or `*` → content). Unknown users and devices are passed over; a transaction that was
     /// seen before is answered as it was, and sends nothing.
-    pub fn send_to_device(
+    pub async fn send_to_device(
         &self,
         sender: &Session,
         event_type: &str,
@@ -46,38 +50,39 @@ impl Users {
         if !messages.values().flat_map(BTreeMap::values).all(|content| json::is_object(content)) {
             return Err(ToDeviceError::NotAnObject);
         }
+        for content in messages.values().flat_map(BTreeMap::values) {
+            strict::check(content, Numbers::Any)?;
+        }
         let (user_id, device_id) = (&sender.user_id, &sender.device_id);
-        let name = format!("to-device {user_id} {device_id} {event_type} {transaction_id}");
-        let _transaction = self.locks.lock(name);
-        let snapshot = self.views.snapshot();
-        let seen = query::transaction_seen(&*snapshot, user_id, device_id, event_type, transaction_id);
-        if seen.map_err(WriteError::from)? {
-            return Ok(());
-        }
-        let messages = expand(&*snapshot, messages)?;
-        drop(snapshot);
-        if messages.is_empty() {
-            return Ok(());
-        }
-        let transaction = Transaction {
-            user_id: user_id.clone(),
-            device_id: device_id.clone(),
-            transaction_id: transaction_id.to_owned(),
-        };
-        let record = ToDeviceSent {
-            sender: user_id.clone(),
-            event_type: event_type.to_owned(),
-            messages,
-            transaction: Some(transaction),
-        };
-        Ok(self.commit(&[record.into()])?)
+        let subject = subjects::to_device(user_id, device_id, event_type, transaction_id);
+        let sent = self.decider.decide([subject], |snapshot, _| {
+            let seen = query::transaction_seen(snapshot, user_id, device_id, event_type, transaction_id);
+            if seen.map_err(WriteError::from)? {
+                return Ok(Decision::nothing(()));
+            }
+            let messages = expand(snapshot, messages)?;
+            let transaction = Transaction {
+                user_id: user_id.clone(),
+                device_id: device_id.clone(),
+                transaction_id: transaction_id.to_owned(),
+            };
+            let new = !messages.is_empty();
+            let record = ToDeviceSent {
+                sender: user_id.clone(),
+                event_type: event_type.to_owned(),
+                messages,
+                transaction: Some(transaction),
+            };
+            Ok::<_, ToDeviceError>(Decision::journal(new.then(|| record.into()), ()))
+        });
+        Ok(sent.await?.applied().await?)
     }
 
     /// Drops the messages of a device at or below `through`, which it has received. Does not wait for the disk: should the
     /// record be lost, it is written again with the next sync.
     pub fn acknowledge_to_device(&self, user_id: &str, device_id: &str, through: Offset) -> Result<(), WriteError> {
         let mut queued = false;
-        let snapshot = self.views.snapshot();
+        let snapshot = self.decider.snapshot();
         query::scan_to_device(&*snapshot, user_id, device_id, Offset::ZERO, through, &mut |_, _| {
             queued = true;
             false
@@ -86,7 +91,7 @@ impl Users {
         if queued {
             let delivered =
                 ToDeviceDelivered { user_id: user_id.to_owned(), device_id: device_id.to_owned(), through: through.0 };
-            self.log.append(Lane::Journal, &[delivered.into()], (self.clock)())?;
+            self.decider.append(&[delivered.into()])?;
         }
         Ok(())
     }

@@ -6,7 +6,7 @@ use engram_log::Offset;
 use tempfile::TempDir;
 
 use super::{MemoryLog, scratch_dir};
-use crate::projector::{Observer, Projector};
+use crate::projector::{AnyProjector, Observer};
 use crate::views::{Options, Snapshot, Views};
 
 /// A log in memory and live views of it; the directory goes with the value.
@@ -21,12 +21,12 @@ pub struct TestViews {
 
 impl TestViews {
     /// Views of an empty log, started, with nobody observing.
-    pub fn new(projectors: Vec<Box<dyn Projector>>) -> Self {
+    pub fn new(projectors: Vec<Box<dyn AnyProjector>>) -> Self {
         Self::over(MemoryLog::new(), projectors, Vec::new())
     }
 
     /// Views of an existing log, caught up and started.
-    pub fn over(log: MemoryLog, projectors: Vec<Box<dyn Projector>>, observers: Vec<Box<dyn Observer>>) -> Self {
+    pub fn over(log: MemoryLog, projectors: Vec<Box<dyn AnyProjector>>, observers: Vec<Box<dyn Observer>>) -> Self {
         let directory = scratch_dir();
         let views = Views::open(directory.path(), Arc::new(log.clone()), projectors, Options::default())
             .expect("views of a log in memory open");

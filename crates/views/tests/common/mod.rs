@@ -10,7 +10,9 @@ use std::sync::Arc;
 use engram_log::{Input, InputRef, Record};
 use engram_log_format::v1;
 use engram_views::testing::{MemoryLog, scratch_dir};
-use engram_views::{Apply, Options, ProjectError, Projector, Read, ReadExt, Snapshot, Table, ViewError, Views};
+use engram_views::{
+    AnyProjector, Apply, Options, ProjectError, Projector, Read, ReadExt, Snapshot, Table, ViewError, Views,
+};
 
 /// Key: name. Value: how often it was seen, u64.
 pub(crate) static COUNTS: Table = Table::new(200, "toy.counts");
@@ -43,6 +45,8 @@ fn number(value: &[u8]) -> u64 {
 }
 
 impl Projector for Toy {
+    type Delta = Counted;
+
     fn name(&self) -> &'static str {
         "toy"
     }
@@ -56,7 +60,12 @@ impl Projector for Toy {
         &TABLES
     }
 
-    fn apply(&mut self, record: &Record, input: InputRef<'_>, view: &mut Apply<'_>) -> Result<(), ProjectError> {
+    fn apply(
+        &mut self,
+        record: &Record,
+        input: InputRef<'_>,
+        view: &mut Apply<'_, Counted>,
+    ) -> Result<(), ProjectError> {
         let InputRef::ProfileFieldSet(set) = input else { return Ok(()) };
         let name = set.user_id.as_bytes().to_vec();
         let count = view.get(&COUNTS, &name)?.map_or(0, |value| number(&value));
@@ -93,6 +102,8 @@ impl Projector for Toy {
 pub(crate) struct Tiny;
 
 impl Projector for Tiny {
+    type Delta = ();
+
     fn name(&self) -> &'static str {
         "tiny"
     }
@@ -106,7 +117,7 @@ impl Projector for Tiny {
         &TABLES
     }
 
-    fn apply(&mut self, _: &Record, input: InputRef<'_>, view: &mut Apply<'_>) -> Result<(), ProjectError> {
+    fn apply(&mut self, _: &Record, input: InputRef<'_>, view: &mut Apply<'_, ()>) -> Result<(), ProjectError> {
         if let InputRef::ProfileFieldSet(set) = input {
             view.put(&NAMES, set.user_id.as_bytes(), set.key.as_bytes());
         }
@@ -117,7 +128,7 @@ impl Projector for Tiny {
 }
 
 /// Both projectors.
-pub(crate) fn projectors() -> Vec<Box<dyn Projector>> {
+pub(crate) fn projectors() -> Vec<Box<dyn AnyProjector>> {
     vec![Box::new(Toy::new(1)), Box::new(Tiny)]
 }
 

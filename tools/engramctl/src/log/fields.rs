@@ -96,6 +96,7 @@ fields! {
     ReceiptSent { room_id, user_id, receipt_type, event_id, thread_id, at_ms }
     TypingSet { room_id, user_id, until_ms }
     PresenceSet { user_id, presence, status_msg, last_active_ms, currently_active }
+    EffectDelivered { effect, target, since, item }
 }
 
 objects! {

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use engram_base::block_on;
 use engram_log::{EmbeddedLog, Log, Options};
 use engram_server::config::Config;
 use engram_server::{node, root};
@@ -49,7 +50,7 @@ fn register(data: &Data, server_name: String, request: RegisterRequest) -> Resul
     let shared: Arc<dyn Log> = log.clone();
     let views = node::open_views(data.dir(), &shared)?;
     views.start(Vec::new());
-    let registered = node::users(&config, &shared, &views, &clock, &random).register(request);
+    let registered = block_on(node::users(&config, &shared, &views, &clock, &random).register(request));
     views.close();
     let closed = log.close();
     let registered = registered?;

@@ -11,7 +11,7 @@ use std::sync::Arc;
 
 use engram_log::Log;
 use engram_server::node::projectors;
-use engram_views::{Progress, Projector, Snapshot, Until, rebuild as build, stored};
+use engram_views::{AnyProjector, Progress, Snapshot, Until, rebuild as build, stored};
 
 use crate::args::ViewCommand;
 use crate::data::Data;
@@ -39,7 +39,7 @@ pub(crate) fn stored_views(data: &Data, log: Arc<dyn Log>) -> Result<Arc<Snapsho
 fn build_into(
     dir: &Path,
     log: Arc<dyn Log>,
-    projectors: Vec<Box<dyn Projector>>,
+    projectors: Vec<Box<dyn AnyProjector>>,
     until: Until,
     bar: &Bar,
 ) -> Result<Arc<Snapshot>> {

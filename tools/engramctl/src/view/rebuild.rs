@@ -5,7 +5,7 @@ use std::{fs, io};
 
 use engram_server::node::projectors;
 use engram_views::rebuild::{Which, in_place};
-use engram_views::{Projector, Until};
+use engram_views::{AnyProjector, Until};
 
 use super::{advance, build_into, digest, known};
 use crate::args::RebuildArgs;
@@ -48,7 +48,7 @@ fn until(args: &RebuildArgs) -> Until {
 }
 
 /// A projector reads no other's tables, so one alone can be built.
-fn chosen(name: Option<&str>) -> Vec<Box<dyn Projector>> {
+fn chosen(name: Option<&str>) -> Vec<Box<dyn AnyProjector>> {
     let mut projectors = projectors();
     projectors.retain(|projector| name.is_none_or(|name| projector.name() == name));
     projectors

@@ -9,7 +9,7 @@ use engram_log::Offset;
 use engram_rooms::RoomsProjector;
 use engram_rooms::projector::Rules;
 use engram_rooms::query;
-use engram_views::{Projector, Read as _, Snapshot, Until};
+use engram_views::{AnyProjector, Read as _, Snapshot, Until};
 use serde_json::json;
 
 use super::{build_into, stored_views};
@@ -48,7 +48,7 @@ pub(crate) fn run(data: &Data, args: &WhatIfArgs, output: &mut Output) -> Result
     let files = |source| Error::Files { what: "the scratch directory", source };
     let scratch = args.scratch.as_deref().unwrap_or(data.dir());
     let scratch = tempfile::Builder::new().prefix("scratch-").tempdir_in(scratch).map_err(files)?;
-    let projectors: Vec<Box<dyn Projector>> = vec![Box::new(RoomsProjector::by_rules(rules))];
+    let projectors: Vec<Box<dyn AnyProjector>> = vec![Box::new(RoomsProjector::by_rules(rules))];
     let bar = progress::offsets("judging");
     let snapshot = build_into(scratch.path(), log, projectors, until, &bar)?;
     drop(bar);

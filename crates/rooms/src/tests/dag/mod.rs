@@ -228,7 +228,7 @@ fn who_joins_and_is_told_the_past_comes_to_the_same_states() {
         }
         assert!(query::backward_extremities(&*snapshot, room).unwrap().is_empty(), "seed {seed}: all is told");
         if seed % 4 == 0 {
-            let forgetful = vec![Box::new(RoomsProjector::with_memo_bytes(0)) as Box<dyn engram_views::Projector>];
+            let forgetful = vec![Box::new(RoomsProjector::with_memo_bytes(0)) as Box<dyn engram_views::AnyProjector>];
             let forgetful = TestViews::over(log, forgetful, Vec::new());
             assert!(
                 rows(&*forgetful.settle()) == rows(&*snapshot),
