@@ -13,6 +13,7 @@ pub mod log;
 pub mod mix;
 pub mod replay;
 pub mod send;
+pub mod start;
 pub mod stats;
 pub mod target;
 

@@ -9,7 +9,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use clap::{Args, Parser, Subcommand};
 use engram_benches::stats::Probe;
 use engram_benches::target::{Registration, Target};
-use engram_benches::{Error, Result, accounts, baseline, deliver, log, mix, replay, send};
+use engram_benches::{Error, Result, accounts, baseline, deliver, log, mix, replay, send, start};
 use serde::Serialize;
 use serde_json::Value;
 
@@ -107,6 +107,22 @@ enum Bench {
         /// Where the views are built; removed afterwards. It must not exist.
         #[arg(long)]
         scratch: PathBuf,
+    },
+    /// Starts a server again and again on a log of many records: after clean stops, after kill -9, and without views.
+    Start {
+        /// The program of the server.
+        #[arg(long, default_value = "target/release/engram")]
+        server: PathBuf,
+        /// A directory on the disk to be measured, for the server's data. They stay there: another run goes on with
+        /// them.
+        #[arg(long)]
+        dir: PathBuf,
+        /// Records of the log before anything is measured.
+        #[arg(long, default_value_t = 1_000_000)]
+        records: usize,
+        /// Starts of each kind.
+        #[arg(long, default_value_t = 5)]
+        runs: usize,
     },
     /// Serves HTTP that does nothing but one shared fdatasync per request, until it is stopped.
     Baseline {
@@ -220,6 +236,11 @@ fn run(cli: &Cli) -> Result<()> {
             let options =
                 log::Options { concurrency: concurrency.clone(), record_bytes: *record_bytes, batch: *batch, duration };
             log::run(dir, &options, |report| print(report, cli.json))
+        }
+        Bench::Start { server, dir, records, runs } => {
+            let (server, dir) = (server.clone(), dir.clone());
+            let options = start::Options { server, dir, records: *records, runs: *runs };
+            start::run(&prefix(), &options, |report| print(report, cli.json))
         }
         Bench::Replay { data_dir, scratch } => run_replay(data_dir, scratch, cli.json),
         Bench::Baseline { listen, dir } => baseline::serve(*listen, dir, |address| println!("http://{address}")),

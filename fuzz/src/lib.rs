@@ -1,11 +1,11 @@
 //! What reads bytes that others have written, and what must hold whatever they are.
 //!
-//! A [`Target`] is a function of bytes that panics if something does not hold. Two drivers feed it: the test `short` replays
-//! the corpus and mutates it a little, on every run of the test suite; `fuzz/run` mutates for as long as one likes, guided by
-//! coverage. `README.md` beside this crate says how a finding becomes part of the corpus.
+//! A [`Target`] is a function of bytes that panics if something does not hold. Two drivers feed it: the test `short`
+//! replays the corpus and mutates it a little, on every run of the test suite; `fuzz/run` mutates for as long as one
+//! likes, guided by coverage. `README.md` beside this crate says how a finding becomes part of the corpus.
 //!
-//! Checksums stop random bytes at the door. So whatever carries them is tried twice: as it is, and with every digest set
-//! right ([`reseal`]), as somebody would who wants to do harm.
+//! Checksums stop random bytes at the door. So whatever carries them is tried twice: as it is, and with every digest
+//! set right ([`reseal`]), as somebody would who wants to do harm.
 
 pub mod corpus;
 pub mod mutate;

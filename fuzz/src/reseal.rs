@@ -1,6 +1,7 @@
 //! Sets every checksum of a segment right after its bytes were changed, so that the change gets past them.
 //!
-//! None of the digests is a secret: this is what whoever can write to the disk can do, and what must not bring the server down.
+//! None of the digests is a secret: this is what whoever can write to the disk can do, and what must not bring the
+//! server down.
 
 use engram_log_format::record::{ALIGNMENT, Chain, HEADER_BYTES, RecordHeader, Stored};
 use engram_log_format::segment::{FOOTER_BYTES, INDEX_ENTRY_BYTES, SEGMENT_HEADER_BYTES, SegmentHeader};

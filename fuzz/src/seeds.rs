@@ -1,4 +1,5 @@
-//! Inputs to begin with: golden files of the format, events that a second implementation has made, examples of the specification.
+//! Inputs to begin with: golden files of the format, events that a second implementation has made, examples of the
+//! specification.
 
 use std::fs;
 use std::path::Path;

@@ -1,7 +1,7 @@
 //! The corpus and bounded random changes of it, on every run of the test suite.
 //!
-//! `ENGRAM_FUZZ_RUNS=1000000 cargo test -p engram-fuzz --test short -- pdu` is a longer run of one target, without the guidance of
-//! coverage. `ENGRAM_FUZZ_SEED` varies it. An input that fails is written to `target/fuzz/failed/`.
+//! `ENGRAM_FUZZ_RUNS=1000000 cargo test -p engram-fuzz --test short -- pdu` is a longer run of one target, without the
+//! guidance of coverage. `ENGRAM_FUZZ_SEED` varies it. An input that fails is written to `target/fuzz/failed/`.
 
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::path::Path;

@@ -199,8 +199,8 @@ fn seal(mut bytes: AlignedVec, positions: Vec<u32>, key: &SegmentKey, link: u32)
     Frame { bytes, positions }
 }
 
-/// Copies the frame that begins at `bytes`, with the payloads changed for which `change` says so. Verifies it before, and
-/// moves the chain past it: the chain is the same for the copy.
+/// Copies the frame that begins at `bytes`, with the payloads changed for which `change` says so. Verifies it before,
+/// and moves the chain past it: the chain is the same for the copy.
 pub fn rewrite<'a>(
     bytes: &[u8],
     key: &SegmentKey,
@@ -236,6 +236,13 @@ pub fn frame_bytes(bytes: &[u8]) -> Result<usize, FrameError> {
         return Err(FrameError::NotAFrame);
     }
     Ok(length as usize)
+}
+
+/// Whether anywhere inside of the frame `bytes` something looks like the beginning of a frame: what somebody has
+/// planted.
+pub fn has_what_looks_like_one(bytes: &[u8]) -> bool {
+    let places = (ALIGNMENT..bytes.len()).step_by(ALIGNMENT);
+    places.map(|at| &bytes[at..]).any(|inner| inner.len() >= FRAME_HEADER_BYTES && frame_bytes(inner).is_ok())
 }
 
 /// One verified record of a frame.

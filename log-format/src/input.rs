@@ -4,6 +4,8 @@
 //! writers encode, [`InputRef`] the validated zero-copy union that projectors read. The numbers in
 //! the table below are part of the format: they are never reused and never change.
 
+use std::fmt;
+
 use rkyv::rancor;
 use rkyv::util::AlignedVec;
 
@@ -155,4 +157,13 @@ inputs! {
     PresenceSet = 82, "presence-set", ByAge;
 
     EffectDelivered = 96, "effect-delivered", Keep;
+}
+
+impl fmt::Debug for Kind {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match kind_name(*self) {
+            Some(name) => formatter.write_str(name),
+            None => write!(formatter, "kind {}", self.0),
+        }
+    }
 }

@@ -5,7 +5,8 @@
 //! crate is the specification; the code follows it, and golden vectors hold both together.
 //!
 //! Where to begin: `record` for the header that frames every payload, `segment` for the file
-//! around the records, `frame` for what one commit wrote, [`input`] for what a payload means, [`v1`] for the frozen payload types.
+//! around the records, `frame` for what one commit wrote, [`input`] for what a payload means, [`v1`] for the frozen
+//! payload types.
 
 mod bytes;
 pub mod frame;

@@ -9,8 +9,8 @@
 //!
 //! The digest covers the fields beside the payload, so that a record read alone proves itself; the
 //! chain covers the digest and not the payload, so that it survives the payload's erasure.
-//! `stored` alone is outside both: it is what an erasure changes. Where another payload has taken the place of the one that
-//! was written, its own digest and length lie between the header and it:
+//! `stored` alone is outside both: it is what an erasure changes. Where another payload has taken the place of the one
+//! that was written, its own digest and length lie between the header and it:
 //!
 //! ```text
 //!  64                  96       100    112
@@ -249,8 +249,9 @@ impl RecordFields {
         array_at(&bytes, LENGTH_AT)
     }
 
-    /// The digest of a replacement for this record's payload, which was `payload_bytes` long: BLAKE3 over what the record's own
-    /// digest covers, with the replacement in the payload's place. So it stands for this record and no other.
+    /// The digest of a replacement for this record's payload, which was `payload_bytes` long: BLAKE3 over what the
+    /// record's own digest covers, with the replacement in the payload's place. So it stands for this record and no
+    /// other.
     pub fn replacement_digest(&self, payload_bytes: u32, replacement: &[u8]) -> [u8; 32] {
         digest_of_replacement(&self.encode(payload_bytes), replacement)
     }
@@ -309,7 +310,8 @@ pub fn stamp(record: &mut [u8], offset: Offset, timestamp: TimestampMs, ends_app
     put(record, DIGEST_AT, digest.as_bytes());
 }
 
-/// Adds a copy of the verified record that begins `record`, with its payload changed, to `frame`. What is gone stays gone.
+/// Adds a copy of the verified record that begins `record`, with its payload changed, to `frame`. What is gone stays
+/// gone.
 pub fn push_changed(frame: &mut AlignedVec, record: &[u8], header: &RecordHeader, change: Change<'_>) {
     let start = frame.len();
     assert!(start.is_multiple_of(ALIGNMENT), "records start aligned");
@@ -333,8 +335,9 @@ pub fn push_changed(frame: &mut AlignedVec, record: &[u8], header: &RecordHeader
 
 /// Checks a record that starts at `bytes`, payload and padding included, and returns its header.
 ///
-/// Of an erased record nothing but the shape can be checked here: the chain vouches for its header. Of a replaced one the
-/// replacement and the fields beside it are checked, and not the digest of what was written, for which the chain vouches.
+/// Of an erased record nothing but the shape can be checked here: the chain vouches for its header. Of a replaced one
+/// the replacement and the fields beside it are checked, and not the digest of what was written, for which the chain
+/// vouches.
 pub fn check(bytes: &[u8]) -> Result<RecordHeader, RecordError> {
     let header = RecordHeader::parse(bytes)?;
     let needed = header.record_bytes();

@@ -188,9 +188,11 @@ pub fn decode_index(bytes: &[u8], footer: &Footer) -> Result<Vec<IndexEntry>, Se
     let entries: Vec<IndexEntry> = bytes.chunks_exact(INDEX_ENTRY_BYTES).map(entry).collect();
     // Whoever reads a record makes room for what lies between two entries.
     let ascend = entries.is_sorted_by(|one, two| one.delta < two.delta && one.position() < two.position());
+    // Whoever looks for the frame of a record goes back to the first of that frame.
+    let begins = entries.first().is_none_or(|entry| entry.is_first_of_frame());
     let first = entries.first().map_or(SEGMENT_HEADER_BYTES as u64, |entry| entry.position());
     let last = entries.last().map_or(0, |entry| entry.position());
-    if !ascend || first < SEGMENT_HEADER_BYTES as u64 || last >= footer.frames_end.max(1) {
+    if !ascend || !begins || first < SEGMENT_HEADER_BYTES as u64 || last >= footer.frames_end.max(1) {
         return Err(SegmentError::Field("place of a record"));
     }
     Ok(entries)

@@ -69,15 +69,6 @@ impl Kind {
     pub const ERASED: Self = Self(5);
 }
 
-impl fmt::Debug for Kind {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match crate::input::kind_name(*self) {
-            Some(name) => formatter.write_str(name),
-            None => write!(formatter, "kind {}", self.0),
-        }
-    }
-}
-
 /// How long a record's payload has to be kept.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Retention {
@@ -85,7 +76,8 @@ pub enum Retention {
     Keep,
     /// Erasable once delivered and a grace period has passed: to-device messages.
     UntilDelivered,
-    /// Erasable once the account is closed and its owner has asked for erasure: what a user has told the server of themselves.
+    /// Erasable once the account is closed and its owner has asked for erasure: what a user has told the server of
+    /// themselves.
     WithAccount,
     /// Dropped by age with its segment: everything on the ephemeral lane.
     ByAge,

@@ -50,8 +50,9 @@ records! {
         pub next: u64,
     }
 
-    /// The log's own: payloads were given up. On stable storage before the first of them is erased, and what vouches for a record that
-    /// no longer has its payload. Of several for one record the last counts, but what is gone stays gone.
+    /// The log's own: payloads were given up. On stable storage before the first of them is erased, and what vouches
+    /// for a record that no longer has its payload. Of several for one record the last counts, but what is gone stays
+    /// gone.
     pub struct Erased {
         /// Why, in the words of whoever asked for it: `redaction`, `delivered`.
         pub reason: String,
@@ -83,7 +84,8 @@ records! {
         /// Key IDs (`server ed25519:id`) whose signatures the writer has verified. Empty for a local event.
         pub verified_keys: Vec<String>,
     }
-    /// The state before an event, as other servers gave it: of what comes before the event not everything is known here.
+    /// The state before an event, as other servers gave it: of what comes before the event not everything is known
+    /// here.
     ///
     /// Comes before the event, and after the events of the state.
     pub struct StateGiven {
@@ -95,8 +97,8 @@ records! {
         pub state: Vec<String>,
         /// The server that gave the state.
         pub server: String,
-        /// Whether the room begins anew with the event, as it does for a server that joins: what was known of the room's
-        /// head and current state is history.
+        /// Whether the room begins anew with the event, as it does for a server that joins: what was known of the
+        /// room's head and current state is history.
         pub anew: bool,
     }
     /// After a rebuild with other rules, verdicts or states of rooms are not what clients were shown.

@@ -66,10 +66,13 @@ proptest! {
         prop_assert!(!verifies(&frame.bytes, &KEY, None));
     }
 
-    /// Whatever becomes of which payloads, in two steps: the chain stays, every byte is vouched for, and all else is as it was.
+    /// Whatever becomes of which payloads, in two steps: the chain stays, every byte is vouched for, and all else is as
+    /// it was.
     #[test]
     fn a_frame_with_changed_payloads_verifies(
-        payloads in payloads(), changes in vec(option::of(option::of(vec(any::<u8>(), 0..80))), 16), flip in any::<prop::sample::Index>(),
+        payloads in payloads(),
+        changes in vec(option::of(option::of(vec(any::<u8>(), 0..80))), 16),
+        flip in any::<prop::sample::Index>(),
     ) {
         let (frame, end) = build(&payloads);
         let mut bytes = frame.bytes;

@@ -1,5 +1,5 @@
-//! What is to be forgotten leaves the disk: redacted content, received messages to devices, the data of erased accounts. And the log verifies, and
-//! the views rebuilt over it are those of the server that knew everything.
+//! What is to be forgotten leaves the disk: redacted content, received messages to devices, the data of erased
+//! accounts. And the log verifies, and the views rebuilt over it are those of the server that knew everything.
 
 use std::fs;
 use std::path::Path;
@@ -14,7 +14,8 @@ use serde_json::{Value, json};
 /// Everything is due at once.
 const AT_ONCE: &str = "[erasure]\nredacted_after = \"0s\"\nto_device_after = \"0s\"\naccounts_after = \"0s\"\n";
 
-/// The files below a directory that hold a text. By grep: segments are preallocated, and much to read for a test that is not optimised.
+/// The files below a directory that hold a text. By grep: segments are preallocated, and much to read for a test that
+/// is not optimised.
 fn files_with(directory: &Path, text: &str) -> Vec<String> {
     let output = Command::new("grep").args(["-rlaF", text]).arg(directory).output().expect("there is grep");
     // Files may go while it reads.
@@ -76,8 +77,8 @@ fn what_is_to_be_forgotten_leaves_the_disk() {
     assert_eq!(event(&said)["content"], json!({}));
     assert_eq!(event(&kept)["content"]["body"], "a-message-to-keep");
 
-    // The key-value store of the views may keep what it has overwritten for a while, so it must never have had it; but for the profile, which
-    // goes with the next rebuild at the latest.
+    // The key-value store of the views may keep what it has overwritten for a while, so it must never have had it; but
+    // for the profile, which goes with the next rebuild at the latest.
     server.stop();
     check(&server);
     for mark in marks.iter().filter(|mark| **mark != "a-name-to-forget") {

@@ -9,4 +9,5 @@ mod erasure;
 mod faults;
 mod layers;
 mod operation;
+mod tidy;
 mod views;

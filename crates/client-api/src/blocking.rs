@@ -29,6 +29,11 @@ where
     }
 }
 
+/// The outcome of a future, on a thread that may block: for long decisions that would stall the runtime's threads, and wait in between.
+pub fn wait<T>(future: impl Future<Output = T>) -> T {
+    tokio::runtime::Handle::current().block_on(future)
+}
+
 /// How many calls of a kind run at once; some more wait in line, and the rest is told to come back.
 struct Slots {
     running: Arc<Semaphore>,

@@ -160,7 +160,8 @@ impl From<RoomError> for ApiError {
         let message = error.to_string();
         match error {
             RoomError::UnknownRoom(_) | RoomError::UnknownAlias(_) => Self::not_found(message),
-            RoomError::Forbidden(_) | RoomError::NotLocal(_) => Self::forbidden(message),
+            RoomError::Forbidden(_) | RoomError::NotInRoom(_) | RoomError::NotLocal(_) => Self::forbidden(message),
+            RoomError::GuestForbidden(_) => Self::guest_access_forbidden(message),
             RoomError::BadContent(_) => Self::bad_json(message),
             RoomError::InvalidParameter(_) => Self::invalid_param(message),
             RoomError::TooLarge(_) => Self::too_large(message),

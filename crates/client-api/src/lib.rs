@@ -7,6 +7,7 @@
 //! **Invariant:** nothing in here writes to the log or reads a table by itself: that is what the writers and readers
 //! below are for. No handler blocks a thread of the runtime: see [`blocking`].
 
+pub mod accounts;
 pub mod app;
 pub mod auth;
 pub mod blocking;

@@ -3,12 +3,12 @@
 use std::sync::Arc;
 
 use engram_log::Offset;
-use engram_rooms::writer::{Change, MembershipRequest, Profile};
+use engram_rooms::writer::{Change, MembershipRequest, ProfileField};
 use engram_rooms::{Membership, query};
 use engram_views::{Read, ViewError};
-use serde_json::value::RawValue;
 
 use crate::app::App;
+use crate::blocking::wait;
 use crate::error::{ApiError, ApiResult};
 
 /// Whether a user is joined to a room.
@@ -33,25 +33,10 @@ pub(crate) fn share_a_room(reader: &dyn Read, one: &str, other: &str) -> Result<
     Ok(false)
 }
 
-/// A user's profile as their member events carry it.
-pub(crate) fn profile(reader: &dyn Read, user_id: &str) -> Result<Profile, ViewError> {
-    let field = |name: &str| -> Result<Option<String>, ViewError> {
-        let value = engram_users::query::profile_field(reader, user_id, name)?;
-        Ok(value.and_then(|value: Box<RawValue>| serde_json::from_str(value.get()).ok()))
-    };
-    Ok(Profile { displayname: field("displayname")?, avatar_url: field("avatar_url")? })
-}
-
-/// Shows a user's new display name and avatar in the rooms that they are in.
-pub(crate) async fn show_profile(app: &Arc<App>, user_id: &str) -> ApiResult<()> {
+/// Shows what a user has changed of their profile in the rooms that they are in.
+pub(crate) async fn show_profile(app: &Arc<App>, user_id: &str, field: ProfileField) -> ApiResult<()> {
     let (held, user_id) = (Arc::clone(app), user_id.to_owned());
-    let last = app
-        .writers()
-        .write(move || {
-            let profile = profile(&*held.views.snapshot(), &user_id)?;
-            held.rooms.show_profile(&user_id, &profile).map_err(ApiError::from)
-        })
-        .await?;
+    let last = app.writers().write(move || wait(held.rooms.show_profile(&user_id, field))).await?;
     app.applied(last).await
 }
 
@@ -75,40 +60,18 @@ pub(crate) async fn leave_all(app: &Arc<App>, user_id: &str) -> ApiResult<()> {
     app.applied(last).await
 }
 
-/// Takes this server's guests out of a room that admits them no longer.
-pub(crate) async fn dismiss_guests(app: &Arc<App>, room_id: &str) -> ApiResult<()> {
-    let (held, room_id) = (Arc::clone(app), room_id.to_owned());
-    let last = app
-        .writers()
-        .write(move || -> ApiResult<Offset> {
-            let snapshot = held.views.snapshot();
-            let mut last = Offset::ZERO;
-            let Some(room) = query::room(&*snapshot, &room_id)? else { return Ok(last) };
-            for member in query::members(&*snapshot, room.number, Some(&[Membership::Join]))? {
-                let account = engram_users::query::account(&*snapshot, &member.user_id)?;
-                if account.is_some_and(|account| account.guest) {
-                    last = last.max(leave(&held, &room_id, &member.user_id));
-                }
-            }
-            Ok(last)
-        })
-        .await?;
-    app.applied(last).await
-}
-
 /// Leaves a room on a user's behalf. One room that cannot be left must not stop the rest.
 fn leave(app: &App, room_id: &str, user_id: &str) -> Offset {
-    let left = app.rooms.change_membership(&MembershipRequest {
+    let request = MembershipRequest {
         room_id,
         sender: user_id,
         target: user_id,
         change: Change::Leave,
         reason: None,
-        profile: Profile::default(),
         extra: None,
         transaction: None,
-    });
-    match left {
+    };
+    match wait(app.rooms.change_membership(&request)) {
         Ok(sent) => sent.offset,
         Err(error) => {
             tracing::warn!(room_id, user_id, %error, "cannot take a user out of a room");

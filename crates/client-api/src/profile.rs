@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use axum::extract::State;
+use engram_rooms::writer::ProfileField;
 use engram_users::query;
 use serde_json::value::to_raw_value;
 use serde_json::{Map, Value, json};
@@ -74,8 +75,8 @@ pub(crate) async fn delete(
 async fn set(app: &Arc<App>, user_id: &str, key: &str, value: Option<Value>) -> ApiResult<()> {
     let raw = value.map(|value| to_raw_value(&value)).transpose().map_err(ApiError::internal)?;
     app.writers.confirmed(app.users.set_profile_field(user_id, key, raw.as_deref())).await??;
-    if matches!(key, "displayname" | "avatar_url") {
-        membership::show_profile(app, user_id).await?;
+    if let Some(field) = ProfileField::parse(key) {
+        membership::show_profile(app, user_id, field).await?;
     }
     Ok(())
 }

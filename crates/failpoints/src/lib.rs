@@ -147,7 +147,8 @@ points! {
 
 /// Reads [`VARIABLE`]'s value. Called once, before anything else; a second call changes nothing.
 ///
-/// Without the feature there is nothing to arm: a plan is an error, so that no test believes in faults that cannot happen.
+/// Without the feature there is nothing to arm: a plan is an error, so that no test believes in faults that cannot
+/// happen.
 pub fn arm(plan: &str) -> Result<(), PlanError> {
     plan::arm(plan)
 }

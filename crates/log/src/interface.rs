@@ -91,8 +91,8 @@ pub enum FollowError {
 pub struct Erasure {
     /// The record. It is of the journal, durable, and none of the log's own.
     pub offset: Offset,
-    /// What takes the payload's place: an encoded payload of the record's own kind and schema version, no longer than the one that
-    /// was written. None: nothing does.
+    /// What takes the payload's place: an encoded payload of the record's own kind and schema version, no longer than
+    /// the one that was written. None: nothing does.
     pub replacement: Option<Vec<u8>>,
 }
 
@@ -110,8 +110,8 @@ impl Extent {
     pub const OPEN: Offset = Offset(u64::MAX);
 }
 
-/// Why an erasure was not taken. Nothing is erased then; after [`AppendError::DiskFull`] and [`AppendError::Stopped`] it
-/// may have been announced: ask again.
+/// Why an erasure was not taken. Nothing is erased then; after [`AppendError::DiskFull`] and [`AppendError::Stopped`]
+/// it may have been announced: ask again.
 #[derive(Debug, thiserror::Error)]
 pub enum EraseError {
     /// The record of the erasure could not be written, or too much waits to be erased ([`AppendError::Busy`]).
@@ -170,19 +170,22 @@ pub trait Log: Send + Sync + 'static {
 
     /// Takes payloads out of the log. Offsets, times, kinds and digests stay, and the log verifies as before.
     ///
-    /// First a `v1::Erased` record that names all of them is written; this returns when it is on stable storage. Then, in the background and
-    /// at a bounded rate, the payloads are taken from storage and memory: see [`Log::wait_erased`] and [`Log::payload_state`]. What has
-    /// the wanted state already, or is on its way to it, is passed over; if nothing is left, nothing is written and `None` is returned.
-    /// What is gone stays gone: a replacement for it is passed over too. Followers that have read ahead may still deliver what was there.
+    /// First a `v1::Erased` record that names all of them is written; this returns when it is on stable storage. Then,
+    /// in the background and at a bounded rate, the payloads are taken from storage and memory: see
+    /// [`Log::wait_erased`] and [`Log::payload_state`]. What has the wanted state already, or is on its way to it, is
+    /// passed over; if nothing is left, nothing is written and `None` is returned. What is gone stays gone: a
+    /// replacement for it is passed over too. Followers that have read ahead may still deliver what was there.
     ///
-    /// After a crash in between the record is there and some of the payloads are too: whoever asked compares [`Log::payload_state`]
-    /// with what was announced, and asks again. So does whoever has restored parts of a log from an old copy.
+    /// After a crash in between the record is there and some of the payloads are too: whoever asked compares
+    /// [`Log::payload_state`] with what was announced, and asks again. So does whoever has restored parts of a log from
+    /// an old copy.
     ///
-    /// Each call may cost a rewrite of every part of the log that holds one of the records, and ends the newest part if it holds one: call
-    /// it seldom, with many. At most [`crate::limits::ERASURES_MAX`] in one call.
+    /// Each call may cost a rewrite of every part of the log that holds one of the records, and ends the newest part if
+    /// it holds one: call it seldom, with many. At most [`crate::limits::ERASURES_MAX`] in one call.
     fn erase(&self, erasures: &[Erasure], reason: &str, now: TimestampMs) -> Result<Option<Appended>, EraseError>;
 
-    /// Waits until every erasure that was taken has been carried out; false if the time was over before. An error, once, if some had to be given up.
+    /// Waits until every erasure that was taken has been carried out; false if the time was over before. An error,
+    /// once, if some had to be given up.
     fn wait_erased(&self, timeout: Duration) -> Result<bool, EraseError>;
 
     /// The stretch of the log that is written anew as a whole when the payload of one of its records is erased; none if an erasure costs no

@@ -6,6 +6,7 @@
 
 #[cfg(any(test, feature = "testing"))]
 pub mod conformance;
+mod damage;
 pub mod embedded;
 pub mod interface;
 pub mod limits;

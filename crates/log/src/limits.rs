@@ -63,3 +63,6 @@ pub const ERASURE_BYTES_MAX: usize = 64 << 20;
 
 /// Default rate at which segments are rewritten: a segment in two seconds, and most of the disk left to commits.
 pub const ERASE_BYTES_PER_SECOND: u64 = 32 << 20;
+
+/// Erased records that a verification keeps in mind at once, some 100 MiB of them. Of more the journal is read again.
+pub const ERASURES_VERIFIED_MAX: usize = 1 << 20;

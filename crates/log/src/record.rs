@@ -61,7 +61,8 @@ impl Record {
         Self { state, ..self }
     }
 
-    /// The record after an erasure: with `replacement` in the payload's place, or without payload. What is gone stays gone.
+    /// The record after an erasure: with `replacement` in the payload's place, or without payload. What is gone stays
+    /// gone.
     #[must_use]
     pub fn erased(&self, replacement: Option<&[u8]>) -> Self {
         let replacement = replacement.filter(|_| self.state != PayloadState::Gone);

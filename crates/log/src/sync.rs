@@ -1,7 +1,7 @@
 //! Locks, condition variables and threads: those of the system, or those of a model.
 //!
-//! With `--cfg shuttle` every lock is a point at which a scheduler decides who goes on, so that `tests/model.rs` can try
-//! the orders in which appends, commits and followers may meet. The model has no time: a wait with a deadline
+//! With `--cfg shuttle` every lock is a point at which a scheduler decides who goes on, so that `tests/model.rs` can
+//! try the orders in which appends, commits and followers may meet. The model has no time: a wait with a deadline
 //! waits until it is notified.
 
 #[cfg(not(shuttle))]

@@ -1,4 +1,5 @@
-//! Erasure: whatever is erased in whatever order, the log verifies, the rest is as it was, and the erased bytes are nowhere.
+//! Erasure: whatever is erased in whatever order, the log verifies, the rest is as it was, and the erased bytes are
+//! nowhere.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -126,7 +127,8 @@ proptest! {
     ) {
         let storage = SimStorage::new();
         let mut log = open(&storage);
-        let offsets: Vec<Offset> = sizes.iter().enumerate().map(|(number, bytes)| append(&log, number, *bytes)).collect();
+        let appended = sizes.iter().enumerate().map(|(number, bytes)| append(&log, number, *bytes));
+        let offsets: Vec<Offset> = appended.collect();
         let before = chain_ends(&storage);
         let mut states = BTreeMap::new();
         for (step, reopen) in steps {

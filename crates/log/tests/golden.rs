@@ -1,8 +1,9 @@
 //! A data directory of every format version that was ever released: it must open, verify, and hold what it held.
 //!
 //! `tests/golden/v1` was written by the first version of the format: every kind of record in both lanes, a clean
-//! shutdown, and then segments that a crash left open; `tests/golden/v1-erased` has payloads that are replaced and gone. They never change. A new version gets
-//! directories of its own, which `ENGRAM_WRITE_GOLDEN=v2 cargo test -p engram-log --test golden` writes if they are not there.
+//! shutdown, and then segments that a crash left open; `tests/golden/v1-erased` has payloads that are replaced and
+//! gone. They never change. A new version gets directories of its own, which `ENGRAM_WRITE_GOLDEN=v2 cargo test -p
+//! engram-log --test golden` writes if they are not there.
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};

@@ -1,8 +1,8 @@
 //! The log under a scheduler that tries the orders in which its threads may run: group commit, the hand-over of
 //! followers from segments to memory, the exchange of a segment's file under readers, and the end.
 //!
-//! `RUSTFLAGS="--cfg shuttle" cargo test -p engram-log --test model --target-dir target/shuttle`; `ENGRAM_MODEL_SCHEDULES` is the number of
-//! schedules of each model.
+//! `RUSTFLAGS="--cfg shuttle" cargo test -p engram-log --test model --target-dir target/shuttle`;
+//! `ENGRAM_MODEL_SCHEDULES` is the number of schedules of each model.
 
 #![cfg(shuttle)]
 

@@ -3,7 +3,8 @@
 //!
 //! A workload runs once and leaves a trace. For each prefix of the trace, images of the disk are made with
 //! subsets of the sectors that were not synced: all of them up to 2^10, sampled ones beyond; and with writes that
-//! were torn inside a sector. From each the log is opened and compared with what the workload had been promised by then.
+//! were torn inside a sector. From each the log is opened and compared with what the workload had been promised by
+//! then.
 //!
 //! `ENGRAM_CRASH_STATES` is the number of states to reach, `ENGRAM_CRASH_SEED` the first workload.
 

@@ -6,6 +6,7 @@
 //! from values parsed once per room and kept.
 
 mod message;
+pub mod parsed;
 
 use std::{fmt, sync::Arc};
 
@@ -80,6 +81,14 @@ fn member_auth_types(
     let rules = &version.rules().authorization;
     let types =
         state_res::auth_types_for_event(&TimelineEventType::RoomMember, sender, state_key, content, rules).ok()?;
+    Some(types.into_iter().map(|(event_type, state_key)| (event_type.to_string(), state_key)).collect())
+}
+
+/// The (type, state key) pairs of the state that the rules read for an event; none if its content cannot be read, and it is allowed by no state.
+pub fn reads(version: &RoomVersion, event: &Pdu) -> Option<Vec<(String, String)>> {
+    let content: &RawValue = serde_json::from_str(event.content_str()).ok()?;
+    let (rules, state_key) = (&version.rules().authorization, event.state_key.as_deref());
+    let types = state_res::auth_types_for_event(event.kind(), &event.sender, state_key, content, rules).ok()?;
     Some(types.into_iter().map(|(event_type, state_key)| (event_type.to_string(), state_key)).collect())
 }
 

@@ -2,7 +2,9 @@
 
 use std::{borrow::Cow, cmp::Ordering, collections::BTreeMap, fmt};
 
+use ruma::UserId;
 use serde::{Deserialize, Deserializer, de};
+use serde_json::value::RawValue;
 
 use crate::{
     Pdu, RoomVersion,
@@ -116,6 +118,10 @@ pub struct PowerLevels {
     pub invite: i64,
     /// To redact others' events.
     pub redact: i64,
+    /// Which of the numbers of their own the event states, in the order of [`PowerLevels::numbers`]. To state a default is a change too.
+    stated: [bool; 7],
+    /// The content has no other forms than those of version 10, so that changes of it can be judged here.
+    is_plain: bool,
 }
 
 impl PowerLevels {
@@ -135,13 +141,22 @@ impl PowerLevels {
         Ok(levels)
     }
 
-    fn read<'a, N: Deserialize<'a> + Into<i64> + 'static>(content: &'a str) -> Result<Self, PowerError> {
-        let content: Content<N> = serde_json::from_str(content)?;
+    fn read<'a, N: Form<'a>>(text: &'a str) -> Result<Self, PowerError> {
+        let content: Content<N> = serde_json::from_str(text)?;
         let number = |value: Option<N>, default: i64| value.map_or(default, Into::into);
         let map = |map: Option<BTreeMap<Box<str>, N>>| {
             map.unwrap_or_default().into_iter().map(|(key, value)| (key, value.into())).collect()
         };
-        Ok(Self {
+        let stated = [
+            content.users_default.is_some(),
+            content.events_default.is_some(),
+            content.state_default.is_some(),
+            content.ban.is_some(),
+            content.redact.is_some(),
+            content.kick.is_some(),
+            content.invite.is_some(),
+        ];
+        let mut levels = Self {
             users: map(content.users),
             events: map(content.events),
             notifications: map(content.notifications),
@@ -153,7 +168,69 @@ impl PowerLevels {
             kick: number(content.kick, 50),
             invite: number(content.invite, 0),
             redact: number(content.redact, 50),
-        })
+            stated,
+            is_plain: false,
+        };
+        levels.is_plain = N::IS_PLAIN && !has_null(text) && levels.is_in_range();
+        Ok(levels)
+    }
+
+    /// Whether all numbers are integers of canonical JSON, and all keys of `users` user IDs.
+    fn is_in_range(&self) -> bool {
+        let maps = self.users.values().chain(self.events.values()).chain(self.notifications.values());
+        let mut numbers = maps.copied().chain(self.numbers());
+        numbers.all(|number| number.abs() <= limits::INTEGER_MAX)
+            && self.users.keys().all(|user| <&UserId>::try_from(&**user).is_ok())
+    }
+
+    /// The numbers that are no map's.
+    fn numbers(&self) -> [i64; 7] {
+        let Self { users_default, events_default, state_default, ban, redact, kick, invite, .. } = *self;
+        [users_default, events_default, state_default, ban, redact, kick, invite]
+    }
+
+    /// How many entries the maps have: what it takes to compare levels follows their number.
+    pub fn entries(&self) -> usize {
+        self.users.len() + self.events.len() + self.notifications.len()
+    }
+
+    /// Whether a sender with the power that these levels give may set others in their place, by the rules on power levels events alone; `None` if
+    /// either has a form that only the full rules read.
+    pub fn may_become(&self, next: &Self, sender: &str, version: &RoomVersion) -> Option<bool> {
+        if !self.is_plain || !next.is_plain {
+            return None;
+        }
+        if next.names_creators(version) {
+            return Some(false);
+        }
+        let power = self.user_level(sender);
+        let is_beyond = |level: i64| Level::Finite(level) > power;
+        for at in 0..self.stated.len() {
+            let (before, after) = (self.numbers()[at], next.numbers()[at]);
+            let is_changed = self.stated[at] != next.stated[at] || before != after;
+            if is_changed && (is_beyond(before) || is_beyond(after)) {
+                return Some(false);
+            }
+        }
+        let may_change = |_: &str, before: i64| !is_beyond(before);
+        let limits_notifications = version.rules().authorization.limit_notifications_power_levels;
+        let others = |user: &str, before: i64| user == sender || Level::Finite(before) < power;
+        Some(
+            is_changeable(&self.events, &next.events, power, may_change)
+                && (!limits_notifications
+                    || is_changeable(&self.notifications, &next.notifications, power, may_change))
+                && is_changeable(&self.users, &next.users, power, others),
+        )
+    }
+
+    /// Whether these may be the first levels of a room; `None` as for [`PowerLevels::may_become`].
+    pub fn may_begin(&self, version: &RoomVersion) -> Option<bool> {
+        self.is_plain.then(|| !self.names_creators(version))
+    }
+
+    fn names_creators(&self, version: &RoomVersion) -> bool {
+        version.rules().authorization.explicitly_privilege_room_creators
+            && self.unlimited.iter().any(|creator| self.users.contains_key(creator))
     }
 
     /// The power of a user.
@@ -206,6 +283,23 @@ impl PowerLevels {
     }
 }
 
+/// Whether every entry that differs between two maps may differ: what is there now is the caller's question, what it becomes is not beyond the
+/// sender's power.
+fn is_changeable(
+    before: &BTreeMap<Box<str>, i64>,
+    after: &BTreeMap<Box<str>, i64>,
+    power: Level,
+    may_change: impl Fn(&str, i64) -> bool,
+) -> bool {
+    let may_set = |level: i64| Level::Finite(level) <= power;
+    let kept = before.iter().all(|(key, level)| match after.get(key) {
+        Some(next) if next == level => true,
+        Some(next) => may_change(key, *level) && may_set(*next),
+        None => may_change(key, *level),
+    });
+    kept && after.iter().all(|(key, level)| before.contains_key(key) || may_set(*level))
+}
+
 #[derive(Deserialize)]
 #[serde(bound = "N: Deserialize<'de>")]
 struct Content<N> {
@@ -231,13 +325,45 @@ struct Content<N> {
     redact: Option<N>,
 }
 
+/// Whether a field that holds a level, or levels, is null. The rules refuse such an event, and whoever asks for the levels of one does not mind.
+fn has_null(text: &str) -> bool {
+    const FIELDS: [&str; 10] = [
+        "users",
+        "events",
+        "notifications",
+        "users_default",
+        "events_default",
+        "state_default",
+        "ban",
+        "kick",
+        "redact",
+        "invite",
+    ];
+    let Ok(fields) = serde_json::from_str::<BTreeMap<Cow<'_, str>, &RawValue>>(text) else { return true };
+    FIELDS.iter().any(|field| fields.get(*field).is_some_and(|value| value.get() == "null"))
+}
+
 fn none<T>() -> Option<T> {
     None
+}
+
+/// How levels are written.
+trait Form<'a>: Deserialize<'a> + Into<i64> {
+    /// As integers alone.
+    const IS_PLAIN: bool;
 }
 
 /// A level from version 10 on: an integer.
 #[derive(Deserialize)]
 struct Exact(i64);
+
+impl Form<'_> for Exact {
+    const IS_PLAIN: bool = true;
+}
+
+impl Form<'_> for Loose {
+    const IS_PLAIN: bool = false;
+}
 
 impl From<Exact> for i64 {
     fn from(level: Exact) -> Self {

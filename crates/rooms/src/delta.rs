@@ -67,4 +67,20 @@ pub enum RoomDelta {
         /// Its ID.
         room_id: Arc<str>,
     },
+    /// The room owes so much for resolutions that its current state is put off from this event on.
+    Postponed {
+        /// Its ID.
+        room_id: Arc<str>,
+        /// What it owes, in units.
+        owed: u64,
+    },
+    /// The current state stands for the state before an event that joins branches.
+    StoodFor {
+        /// The room's ID.
+        room_id: Arc<str>,
+        /// The event.
+        event_id: Arc<str>,
+        /// What the room owes, in units.
+        owed: u64,
+    },
 }

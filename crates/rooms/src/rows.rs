@@ -6,7 +6,9 @@ use engram_log::Offset;
 use engram_views::ViewError;
 
 use crate::codec::{Reader, put_bytes, put_varint};
-use crate::query::{EventMeta, Extremity, Head, Place, Verdict};
+use crate::extremities::parents;
+use crate::projector::Unresolved;
+use crate::query::{EventMeta, Extremity, Head, Owed, Place, Verdict};
 use crate::state::Root;
 use crate::tables;
 use crate::types::{Membership, RoomNumber};
@@ -57,11 +59,32 @@ pub(crate) fn encode_head(head: &Head) -> Vec<u8> {
         put_varint(&mut row, number);
     }
     for extremity in &head.extremities {
-        put_varint(&mut row, extremity.offset.0);
-        put_varint(&mut row, extremity.depth);
-        put_bytes(&mut row, &event_id_key(&extremity.event_id));
+        put_extremity(&mut row, extremity);
+    }
+    for number in [head.owed.current, head.owed.joins, head.put_off] {
+        put_varint(&mut row, number);
+    }
+    // Mostly the next event follows what the extremities say.
+    let is_usual = parents(&head.extremities).into_iter().map(|at| &head.extremities[at]).eq(&head.next);
+    let next: &[Extremity] = if is_usual { &[] } else { &head.next };
+    put_varint(&mut row, next.len() as u64);
+    for extremity in next {
+        put_extremity(&mut row, extremity);
     }
     row
+}
+
+fn put_extremity(row: &mut Vec<u8>, extremity: &Extremity) {
+    put_varint(row, extremity.offset.0);
+    put_varint(row, extremity.depth);
+    put_bytes(row, &event_id_key(&extremity.event_id));
+}
+
+fn extremity(reader: &mut Reader<'_>) -> Result<Extremity, ViewError> {
+    let (offset, depth) = (reader.offset()?, reader.varint()?);
+    let key = reader.bytes()?;
+    let event_id = event_id_of_key(reader, key)?;
+    Ok(Extremity { offset, event_id, depth })
 }
 
 pub(crate) fn decode_head(row: &[u8]) -> Result<Head, ViewError> {
@@ -73,12 +96,20 @@ pub(crate) fn decode_head(row: &[u8]) -> Result<Head, ViewError> {
         joined: reader.varint()?,
         invited: reader.varint()?,
         extremities: Vec::new(),
+        next: Vec::new(),
+        owed: Owed::default(),
+        put_off: 0,
     };
     for _ in 0..reader.varint()? {
-        let (offset, depth) = (reader.offset()?, reader.varint()?);
-        let key = reader.bytes()?;
-        let event_id = event_id_of_key(&reader, key)?;
-        head.extremities.push(Extremity { offset, event_id, depth });
+        head.extremities.push(extremity(&mut reader)?);
+    }
+    head.owed = Owed { current: reader.varint()?, joins: reader.varint()? };
+    head.put_off = reader.varint()?;
+    for _ in 0..reader.varint()? {
+        head.next.push(extremity(&mut reader)?);
+    }
+    if head.next.is_empty() {
+        head.next = parents(&head.extremities).into_iter().map(|at| head.extremities[at].clone()).collect();
     }
     Ok(head)
 }
@@ -194,6 +225,17 @@ pub(crate) fn decode_place(table: &'static str, row: &[u8]) -> Result<(RoomNumbe
     Ok((RoomNumber(reader.varint32()?), reader.offset()?))
 }
 
+/// An offset alone.
+pub(crate) fn encode_offset(offset: Offset) -> Vec<u8> {
+    let mut row = Vec::with_capacity(5);
+    put_varint(&mut row, offset.0);
+    row
+}
+
+pub(crate) fn decode_offset(table: &'static str, row: &[u8]) -> Result<Offset, ViewError> {
+    Reader::new(table, row).offset()
+}
+
 /// Room number and an event's ID: missing events, states that were given.
 pub(crate) fn room_event_key(room: RoomNumber, event_id: &str) -> Vec<u8> {
     let mut key = room.0.to_be_bytes().to_vec();
@@ -225,6 +267,26 @@ pub(crate) fn encode_given(root: Root, anew: bool) -> Vec<u8> {
 pub(crate) fn decode_given(row: &[u8]) -> Result<(Root, bool), ViewError> {
     let mut reader = Reader::new(tables::GIVEN_STATES.name, row);
     Ok((Root(reader.array()?), reader.byte()? != 0))
+}
+
+/// Why the states before an event were not resolved, and what the room owed.
+pub(crate) fn encode_unresolved(why: Unresolved, owed: u64) -> Vec<u8> {
+    let mut row = vec![match why {
+        Unresolved::Owing => 0,
+        Unresolved::TooMuch => 1,
+    }];
+    put_varint(&mut row, owed);
+    row
+}
+
+pub(crate) fn decode_unresolved(row: &[u8]) -> Result<(Unresolved, u64), ViewError> {
+    let mut reader = Reader::new(tables::UNRESOLVED.name, row);
+    let why = match reader.byte()? {
+        0 => Unresolved::Owing,
+        1 => Unresolved::TooMuch,
+        _ => return Err(reader.error("an unknown reason")),
+    };
+    Ok((why, reader.varint()?))
 }
 
 /// Membership, the mark of a forgotten room if the table has one, and the member event.

@@ -4,8 +4,8 @@
 
 use engram_views::{DueList, Table};
 
-/// name → u32: the last number given out (`room`, `pair`, `node`), or how much was passed over (`malformed`,
-/// `unresolved`).
+/// name → u32: the last number given out (`room`, `pair`, `node`), or how much was passed over or put off (`malformed`,
+/// `unresolved`, `too_much`, `put_off`).
 pub static COUNTERS: Table = Table::new(0, "rooms.counters");
 /// room ID → room number (u32).
 pub static IDS: Table = Table::new(1, "rooms.ids");
@@ -31,9 +31,10 @@ pub static USER_ROOMS: Table = Table::new(10, "rooms.user_rooms");
 /// room number, offset → state root (32 bytes) after the event at that offset, if it is a state event or joins branches whose
 /// states differ; with 0x00 at the end of the key the root before an event that joins branches.
 pub static ROOTS: Table = Table::new(11, "rooms.roots");
-/// redacted event's ID (as in `event_ids`), offset of a redaction that came before its target → nothing.
+/// room number, redacted event's ID (as in `event_ids`), offset of a redaction that came before its target → the server by whose right, or nothing
+/// if it is by power.
 pub static PENDING_REDACTIONS: Table = Table::new(12, "rooms.pending_redactions");
-/// user ID, device ID, transaction ID → room number, offset.
+/// user ID, device ID, room ID, event type, target of a redaction or nothing, transaction ID → offset.
 pub static TRANSACTIONS: Table = Table::new(13, "rooms.transactions");
 /// alias → room ID, creator.
 pub static ALIASES: Table = Table::new(14, "rooms.aliases");
@@ -46,7 +47,7 @@ pub static PUBLISHED: Table = Table::new(16, "rooms.published");
 pub static STATE_CHANGES: Table = Table::new(17, "rooms.state_changes");
 /// room number, offset → why an event was rejected, soft-failed or kept apart, in words.
 pub static REASONS: Table = Table::new(18, "rooms.reasons");
-/// [`crate::rows::event_id_mark`] of an event's ID, offset → nothing: the state event at that offset names the event among its
+/// room number, [`crate::rows::event_id_mark`] of an event's ID, offset → nothing: the state event at that offset names the event among its
 /// `auth_events`. Marks may coincide; who looks here looks at the event too.
 pub static AUTH_CHILDREN: Table = Table::new(19, "rooms.auth_children");
 /// room number, anchor, depth, offset (u64 each) → nothing: an event from before the room was known here, in the order of the timeline. It
@@ -67,8 +68,15 @@ pub static TIMES: Table = Table::new(29, "rooms.times");
 /// event ID (as in `event_ids`), offset → nothing: a record that holds an event which another record holds too, with content that
 /// redaction would take. Until the event is redacted.
 pub static COPIES: Table = Table::new(30, "rooms.copies");
+/// room number, offset → why (u8), what the room owed: events that join branches, before which the current state stands for what was
+/// not resolved.
+pub static UNRESOLVED: Table = Table::new(32, "rooms.unresolved");
 /// Records of redacted events whose payloads are to be replaced: see [`engram_views::DueList`].
 pub static ERASURES: Table = Table::new(31, "rooms.erasures");
+
+/// user ID, device ID → offset of the record with which a device ended: transactions from before it are none of a later device of that
+/// name.
+pub static ENDED_DEVICES: Table = Table::new(33, "rooms.ended_devices");
 
 /// What is to be replaced.
 pub static DUE: DueList = DueList(&ERASURES);
@@ -103,4 +111,6 @@ pub static ALL: &[&Table] = &[
     &TIMES,
     &COPIES,
     &ERASURES,
+    &UNRESOLVED,
+    &ENDED_DEVICES,
 ];

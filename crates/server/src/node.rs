@@ -7,6 +7,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use engram_base::{Clock, Random, block_on};
+use engram_client_api::accounts::ViewedAccounts;
 use engram_client_api::blocking::Writers;
 use engram_client_api::register_admin::Nonces;
 use engram_client_api::uia::Sessions;
@@ -15,7 +16,7 @@ use engram_ephemeral::{Ephemeral, EphemeralProjector, Live, LiveObserver};
 use engram_eraser::{Eraser, ErasuresProjector};
 use engram_failpoints::{Point, reached};
 use engram_log::{AppendError, EmbeddedLog, FsStorage, Log, OpenError, TimestampMs};
-use engram_rooms::writer::{CrowdWatch, Parts, RoomServer};
+use engram_rooms::writer::{ChoreWatch, Parts, RoomServer};
 use engram_rooms::{Membership, RoomsProjector, query};
 use engram_sync::SyncServer;
 use engram_users::{Users, UsersProjector};
@@ -130,26 +131,28 @@ impl Node {
         replay_live(&live, &*log, &views, clock())?;
         let ephemeral = Ephemeral::new(shared.clone(), views.clone(), live.clone(), clock.clone());
         let users = users(config, &shared, &views, clock, random);
-        let rooms = RoomServer::new(Parts {
+        let parts = Parts {
             log: shared.clone(),
             views: views.clone(),
+            accounts: Arc::new(ViewedAccounts),
             server_name: config.server_name.clone(),
             key,
             clock: clock.clone(),
             entropy: random.clone(),
-        });
-        let rejudged = rooms.tell_of_rejudged()?;
+        };
+        let rejudged = parts.tell_of_rejudged()?;
         if rejudged > 0 {
             tracing::warn!(
                 rooms = rejudged,
                 "this version judges rooms otherwise than the last: clients are shown them anew"
             );
         }
+        let rooms = RoomServer::new(parts);
         let ephemeral = Arc::new(ephemeral);
         let effects = Arc::new(SyncEffects { users: users.clone() });
         let (sync, hub) = SyncServer::new(views.clone(), live.clone(), effects, clock.clone());
         let observers: Vec<Box<dyn Observer>> =
-            vec![Box::new(LiveObserver(live.clone())), hub, Box::new(CrowdWatch(rooms.clone()))];
+            vec![Box::new(LiveObserver(live.clone())), hub, Box::new(ChoreWatch(rooms.clone()))];
         views.start(observers);
         let first_token = first_token(config, &views, &users)?;
         let eraser = Eraser::start(engram_eraser::Parts {

@@ -4,6 +4,7 @@ use std::io::{self, Write};
 use std::sync::Arc;
 use std::time::Duration;
 
+use engram_client_api::blocking::{blocking, wait};
 use engram_failpoints::{Point, reached};
 use engram_log::{AppendError, Offset};
 use tokio::signal::unix::{Signal, SignalKind, signal};
@@ -96,6 +97,7 @@ async fn run(
     drop(shared);
     tokio::spawn(keep_time(Arc::clone(&node.app)));
     tokio::spawn(join_branches(Arc::clone(&node.app)));
+    tokio::spawn(dismiss_guests(Arc::clone(&node.app)));
     let ended = tokio::select! {
         () = signals.received() => Ok(()),
         // No record ever has this offset: the wait ends only when the views do.
@@ -155,7 +157,24 @@ async fn join_branches(app: Arc<engram_client_api::App>) {
             () = app.stopped() => return,
         }
         let rooms = Arc::clone(&app.rooms);
-        let _ = engram_client_api::blocking::blocking(move || rooms.join_crowded()).await;
+        blocking(move || wait(rooms.join_crowded())).await;
+    }
+}
+
+/// Takes guests out of rooms that no longer admit them: first what may have been left undone before the start, then whenever a room
+/// closes its door.
+async fn dismiss_guests(app: Arc<engram_client_api::App>) {
+    let rooms = Arc::clone(&app.rooms);
+    if let Err(error) = blocking(move || wait(rooms.dismiss_all_guests())).await {
+        tracing::warn!(%error, "guests may still be in rooms that do not admit them");
+    }
+    loop {
+        tokio::select! {
+            () = app.rooms.door_closed() => {}
+            () = app.stopped() => return,
+        }
+        let rooms = Arc::clone(&app.rooms);
+        blocking(move || wait(rooms.dismiss_guests())).await;
     }
 }
 

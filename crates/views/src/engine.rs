@@ -15,27 +15,19 @@ use crate::key::CURSOR_KEY;
 use crate::layout::{self, CURSORS, LAYOUT};
 use crate::overlay::{Overlay, Rows};
 use crate::projector::{AnyProjector, Place};
-use crate::replay::INGEST_ROWS;
+use crate::snapshot::Snapshot;
 use crate::store::{Store, Tables};
-use crate::table::Table;
+pub(crate) use crate::view::View;
 
-/// Records after which live views bring to files what they have in memory: what is replayed after a crash, in about a second.
+/// Records after which live views bring to files what they have in memory: what is replayed after a crash, in about a
+/// second.
 const FLUSH_RECORDS: u64 = 20_000;
 /// The same for a moment at which there is nothing else to do: few enough to be worth a file.
 const FLUSH_RECORDS_IDLE: u64 = 2000;
 
-/// One view and how far it has come.
-#[derive(Clone, Debug)]
-pub(crate) struct View {
-    pub(crate) name: &'static str,
-    pub(crate) version: u32,
-    pub(crate) generation: u32,
-    pub(crate) tables: &'static [&'static Table],
-    /// The last journal record applied.
-    pub(crate) cursor: Offset,
-    /// What its cursor row says: less, if nothing was written for the last records.
-    pub(crate) written: Offset,
-}
+/// Pending rows from which on they are written straight into files: enough that each file is worth its syncs, and that
+/// hot rows are written once for many records; about 10 MB of memory.
+const INGEST_ROWS: usize = 50_000;
 
 /// All views of a store with the projectors that write them. The only writer.
 pub(crate) struct Engine {
@@ -71,7 +63,9 @@ impl Engine {
         }
         let mut owners = Box::new([u8::MAX; 256]);
         for (index, view) in (0..).zip(&views) {
+            assert!(!view.tables.is_empty(), "a view's rows and its cursor lie in the keyspace of its tables");
             for table in view.tables {
+                assert!(owners[usize::from(table.number)] == u8::MAX, "a table belongs to one view");
                 owners[usize::from(table.number)] = index;
             }
         }
@@ -110,8 +104,8 @@ impl Engine {
         Ok(self.commit()?)
     }
 
-    /// Whether the disk has the space that has to be left for what the store does in the background. The store must not meet
-    /// a full disk: after that it takes no writes any more until it is opened anew.
+    /// Whether the disk has the space that has to be left for what the store does in the background. The store must not
+    /// meet a full disk: after that it takes no writes any more until it is opened anew.
     pub(crate) fn has_room(&self) -> bool {
         self.free_bytes_min == 0 || self.store.free_bytes().is_none_or(|free_bytes| free_bytes >= self.free_bytes_min)
     }
@@ -122,6 +116,7 @@ impl Engine {
         records: &[Record],
         mut deltas: Option<&mut [DeltaList]>,
     ) -> Result<(), ProjectError> {
+        assert!(records.is_sorted_by(|one, two| one.offset < two.offset), "records come in the order of the log");
         let mut last = None;
         for record in records.iter().filter(|record| record.lane == Lane::Journal) {
             last = Some(record.offset);
@@ -183,6 +178,7 @@ impl Engine {
             batch.insert(keyspace, CURSOR_KEY, view.cursor.to_be_bytes());
             view.written = view.cursor;
         }
+        assert!(self.overlay.rows() == 0, "everything that was pending is in the batch");
         reached(Point::ViewsCommit);
         batch.commit()?;
         reached(Point::ViewsCommitted);
@@ -217,7 +213,9 @@ impl Engine {
     fn drain_views(&mut self) -> BTreeMap<usize, Vec<Rows>> {
         let mut views = BTreeMap::<_, Vec<_>>::new();
         for (number, rows) in self.overlay.drain() {
-            views.entry(usize::from(self.owners[usize::from(number)])).or_default().push(rows);
+            let owner = usize::from(self.owners[usize::from(number)]);
+            assert!(owner < self.views.len(), "pending rows are those of a view that is written here");
+            views.entry(owner).or_default().push(rows);
         }
         views
     }
@@ -229,13 +227,15 @@ impl Engine {
             batch.insert(self.tables.get(view.tables[0]), CURSOR_KEY, view.cursor.to_be_bytes());
             view.written = view.cursor;
         }
+        assert!(self.views.iter().all(|view| view.written == view.cursor), "a checkpoint says how far all are");
         reached(Point::ViewsCheckpoint);
         batch.commit()?;
         reached(Point::ViewsCheckpointed);
         Ok(())
     }
 
-    /// Has what is in memory written to files, once there is enough of it and the disk has room, and does not wait for that.
+    /// Has what is in memory written to files, once there is enough of it and the disk has room, and does not wait for
+    /// that.
     pub(crate) fn flush_if_due(&mut self, idle: bool) -> Result<(), ViewError> {
         let due = if idle { FLUSH_RECORDS_IDLE } else { FLUSH_RECORDS };
         if self.cursor().0 < self.flushed.0 + due || !self.has_room() {
@@ -245,11 +245,13 @@ impl Engine {
         for view in &self.views {
             self.tables.get(view.tables[0]).rotate_memtable()?;
         }
+        assert!(self.flushed <= self.cursor(), "views do not go back");
         self.flushed = self.cursor();
         Ok(())
     }
 
-    /// Brings everything to stable storage, and then what is said of it: the row `cursors` never promises what a crash can take.
+    /// Brings everything to stable storage, and then what is said of it: the row `cursors` never promises what a crash
+    /// can take.
     ///
     /// Only for current generations: the row `cursors` speaks of those.
     pub(crate) fn flush(&mut self) -> Result<(), ViewError> {
@@ -273,6 +275,7 @@ impl Engine {
     pub(crate) fn make_current(&mut self) -> Result<(), ViewError> {
         // What the new rows say must be there before anything points at them.
         self.flush_views()?;
+        assert!(self.overlay.rows() == 0, "nothing that is pending belongs to what is made current");
         let mut batch = self.batch(2);
         batch.insert(&self.store.meta, LAYOUT, layout::encode_layout(&self.views));
         batch.insert(&self.store.meta, CURSORS, layout::encode_cursors(&self.views));
@@ -290,8 +293,23 @@ impl Engine {
     }
 }
 
-/// Whether projectors are given a record: not the log's own bookkeeping but for what was erased, and not a payload that is
-/// gone, which happens only to those that have no effect any more.
+impl Snapshot {
+    /// The engine's last commit, shown as the state at `offset`.
+    pub(crate) fn of(engine: &Engine, views: Arc<[View]>, offset: Offset) -> Self {
+        assert!(views.iter().all(|view| view.written <= view.cursor), "no row is ahead of its view");
+        Self {
+            offset,
+            base: engine.base.clone(),
+            tables: Arc::clone(&engine.tables),
+            views,
+            log: Arc::clone(&engine.log),
+            store: Arc::clone(&engine.store),
+        }
+    }
+}
+
+/// Whether projectors are given a record: not the log's own bookkeeping but for what was erased, and not a payload that
+/// is gone, which happens only to those that have no effect any more.
 fn is_input(record: &Record) -> bool {
     let erasable = !matches!(retention(record.kind), None | Some(Retention::Keep));
     let is_for_projectors = record.kind >= Kind(Kind::FIRST_INPUT) || record.kind == Kind::ERASED;

@@ -1,11 +1,13 @@
 //! The store's files, as far as the store does not look after them itself.
 //!
-//! **Its journal is thrown away.** fjall replays it on every start, and takes on trust what its checksums do not cover: the number of a batch, by
-//! which later rows win over earlier ones, and that no batch is missing between the tables and the journal. Here the log is the journal: a view
-//! is what its tables say, which is a prefix of the log that ends with its cursor row, and what is missing is replayed.
+//! **Its journal is thrown away.** fjall replays it on every start, and takes on trust what its checksums do not cover:
+//! the number of a batch, by which later rows win over earlier ones, and that no batch is missing between the tables
+//! and the journal. Here the log is the journal: a view is what its tables say, which is a prefix of the log that ends
+//! with its cursor row, and what is missing is replayed.
 //!
-//! **Its tables are compared with its manifests**, and those with the checksum beside them, unless everything is as the last clean stop has left
-//! it. fjall checks the blocks of a table when it reads them, but not whether a table is the one that it wrote under that name.
+//! **Its tables are compared with its manifests**, and those with the checksum beside them, unless everything is as the
+//! last clean stop has left it. fjall checks the blocks of a table when it reads them, but not whether a table is the
+//! one that it wrote under that name.
 
 use std::collections::BTreeSet;
 use std::fmt::Write as _;
@@ -47,8 +49,9 @@ pub(crate) fn discard_journal(db: &Path) -> io::Result<()> {
     Ok(())
 }
 
-/// What the files are that open keyspaces consist of, a line each: length, identity, times, path. By these it is told at the next start
-/// whether anybody has touched them. Files that nothing refers to any more come and go, and are left out.
+/// What the files are that open keyspaces consist of, a line each: length, identity, times, path. By these it is told
+/// at the next start whether anybody has touched them. Files that nothing refers to any more come and go, and are left
+/// out.
 pub(crate) fn inventory<'a>(db: &Path, keyspaces: impl Iterator<Item = &'a Keyspace>) -> io::Result<String> {
     let mut paths = BTreeSet::new();
     // The store's own keyspace, which says which others there are.

@@ -17,6 +17,7 @@ pub(crate) struct Key(SmallVec<[u8; 64]>);
 impl Key {
     /// The stored form of a table's key.
     pub(crate) fn new(table: u8, key: &[u8]) -> Self {
+        assert!(table < CURSOR_KEY[0], "the cursor's key is after those of all tables");
         let mut stored = SmallVec::new();
         stored.push(table);
         stored.extend_from_slice(key);

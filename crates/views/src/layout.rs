@@ -10,11 +10,12 @@
 //! name      length: u8, text
 //! ```
 //!
-//! A view's own cursor row says how far it is; the row `cursors` is what it cannot have fallen behind of without damage.
+//! A view's own cursor row says how far it is; the row `cursors` is what it cannot have fallen behind of without
+//! damage.
 
 use engram_log::Offset;
 
-use crate::engine::View;
+use crate::view::View;
 
 pub(crate) const LAYOUT: &[u8] = b"layout";
 pub(crate) const CURSORS: &[u8] = b"cursors";
@@ -39,6 +40,7 @@ pub(crate) fn encode_layout(views: &[View]) -> Vec<u8> {
         put_name(&mut row, view.name);
         row.extend_from_slice(&view.version.to_be_bytes());
         row.extend_from_slice(&view.generation.to_be_bytes());
+        assert!(view.cursor >= view.written, "no row is ahead of its view");
         row.push(u8::try_from(view.tables.len()).expect("tables are numbered with a byte"));
         for table in view.tables {
             row.push(table.number);

@@ -35,6 +35,7 @@ mod sync;
 pub mod table;
 #[cfg(feature = "testing")]
 pub mod testing;
+mod view;
 pub mod views;
 mod waiters;
 

@@ -36,7 +36,8 @@ pub struct TableInfo {
     pub name: String,
     /// The number of rows.
     pub rows_approx: u64,
-    /// Bytes of keys and values; files are smaller by compression and larger by what is overwritten and not yet cleared away.
+    /// Bytes of keys and values; files are smaller by compression and larger by what is overwritten and not yet cleared
+    /// away.
     pub bytes: u64,
 }
 

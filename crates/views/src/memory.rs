@@ -6,8 +6,8 @@ use std::sync::Arc;
 
 use parking_lot::Mutex;
 
-/// A place for memories of what never changes once it is written. It lives as long as the tables that it speaks of, and all
-/// snapshots of those share it; another generation of the tables has another.
+/// A place for memories of what never changes once it is written. It lives as long as the tables that it speaks of, and
+/// all snapshots of those share it; another generation of the tables has another.
 ///
 /// Bounding what is kept here is up to whoever keeps it.
 #[derive(Default)]

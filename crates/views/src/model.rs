@@ -1,7 +1,7 @@
 //! Publication under a scheduler that tries the orders in which the pipeline and those who wait may run.
 //!
-//! `RUSTFLAGS="--cfg shuttle" cargo test -p engram-views --lib model --target-dir target/shuttle`; `ENGRAM_MODEL_SCHEDULES` is the number of
-//! schedules of each model.
+//! `RUSTFLAGS="--cfg shuttle" cargo test -p engram-views --lib model --target-dir target/shuttle`;
+//! `ENGRAM_MODEL_SCHEDULES` is the number of schedules of each model.
 
 use std::future::Future;
 use std::pin::Pin;

@@ -16,7 +16,17 @@ use crate::layout::{self, CURSORS, Entry, LAYOUT};
 use crate::projector::AnyProjector;
 use crate::replay::{self, Until};
 use crate::store::{Store, Tables, keyspace_name};
-use crate::views::Options;
+
+/// How the views are opened.
+#[derive(Clone, Debug, Default)]
+pub struct Options {
+    /// Cache for blocks read from disk, in bytes; zero for the default.
+    pub cache_bytes: u64,
+    /// Free space below which the views wait instead of writing, in bytes; zero for none.
+    pub free_bytes_min: u64,
+    /// Pending rows from which on a replay writes them out; zero for the default. Fewer take less memory and more time.
+    pub ingest_rows: usize,
+}
 
 /// Opens the views in `dir`, heals them where needed, and replays the journal to its durable end, which is returned.
 pub(crate) fn open(

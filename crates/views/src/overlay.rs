@@ -64,10 +64,15 @@ impl Overlay {
 
     /// Takes everything out, table by table in order of their numbers, rows in key order.
     pub(crate) fn drain(&mut self) -> Vec<(u8, Rows)> {
-        self.rows = 0;
+        let rows = mem::take(&mut self.rows);
         self.touched.sort_unstable();
+        assert!(self.touched.is_sorted_by(|one, two| one < two), "a table is named once");
         let tables = &mut self.tables;
-        self.touched.drain(..).map(|table| (table, mem::take(&mut tables[usize::from(table)]))).collect()
+        let take = |table| (table, mem::take(&mut tables[usize::from(table)]));
+        let drained: Vec<(u8, Rows)> = self.touched.drain(..).map(take).collect();
+        assert!(drained.iter().map(|(_, rows)| rows.len()).sum::<usize>() == rows, "all rows that were counted");
+        debug_assert!(self.tables.iter().all(Rows::is_empty), "no table was passed over");
+        drained
     }
 }
 

@@ -8,8 +8,9 @@ use crate::error::ViewError;
 use crate::memory::Memory;
 use crate::table::Table;
 
-/// The longest key that the store takes after the number of the table; it panics on longer ones. What is read may be named by anybody: a longer key
-/// is in no table. What a projector writes is its own business, and checked when it writes.
+/// The longest key that the store takes after the number of the table; it panics on longer ones. What is read may be
+/// named by anybody: a longer key is in no table. What a projector writes is its own business, and checked when it
+/// writes.
 pub(crate) const KEY_BYTES_MAX: usize = 65_534;
 
 /// A value of a row; cheap to clone.

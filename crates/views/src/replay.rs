@@ -12,9 +12,6 @@ use crate::error::ProjectError;
 
 /// Records per batch: enough to spread the cost of a commit, few enough to keep what is pending in the caches.
 const BATCH_RECORDS: usize = 1024;
-/// Pending rows from which on they are written straight into files: enough that each file is worth its syncs, and that
-/// hot rows are written once for many records; about 10 MB of memory.
-pub(crate) const INGEST_ROWS: usize = 50_000;
 /// Batches read ahead of the one being applied.
 const BATCHES_AHEAD: usize = 4;
 
@@ -50,7 +47,8 @@ pub struct Progress {
     pub records: u64,
 }
 
-/// Applies the journal from the least cursor on and makes a checkpoint. Returns the offset that the views now stand for.
+/// Applies the journal from the least cursor on and makes a checkpoint. Returns the offset that the views now stand
+/// for.
 pub(crate) fn replay(
     engine: &mut Engine,
     until: Until,

@@ -6,7 +6,6 @@ use std::sync::Arc;
 use engram_log::{Log, Offset, Record};
 use fjall::Readable;
 
-use crate::engine::{Engine, View};
 use crate::error::ViewError;
 use crate::key::Key;
 use crate::memory::Memory;
@@ -14,33 +13,22 @@ use crate::read::{KEY_BYTES_MAX, Read, Value, Visit};
 use crate::scan::{self, Range};
 use crate::store::{Store, Tables};
 use crate::table::Table;
+use crate::view::View;
 
 /// All views at one offset.
 pub struct Snapshot {
-    offset: Offset,
+    pub(crate) offset: Offset,
     pub(crate) base: fjall::Snapshot,
     pub(crate) tables: Arc<Tables>,
     pub(crate) views: Arc<[View]>,
-    log: Arc<dyn Log>,
-    store: Arc<Store>,
+    pub(crate) log: Arc<dyn Log>,
+    pub(crate) store: Arc<Store>,
 }
 
 impl Snapshot {
     /// The offset that every table is at.
     pub fn offset(&self) -> Offset {
         self.offset
-    }
-
-    /// The engine's last commit, shown as the state at `offset`.
-    pub(crate) fn of(engine: &Engine, views: Arc<[View]>, offset: Offset) -> Self {
-        Self {
-            offset,
-            base: engine.base.clone(),
-            tables: Arc::clone(&engine.tables),
-            views,
-            log: Arc::clone(&engine.log),
-            store: Arc::clone(&engine.store),
-        }
     }
 
     fn noted<T>(&self, result: Result<T, ViewError>) -> Result<T, ViewError> {

@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! <views>/db/            the fjall database
-//! <views>/clean          after a clean stop: the offset that every view was at, and what the files were (see [`crate::files`])
+//! <views>/clean          after a clean stop: the offset that every view was at, and what the files were
 //! <views>/condemned      damage was noticed: the reason; the next opening starts from nothing
 //! ```
 //!
@@ -256,8 +256,8 @@ fn options() -> KeyspaceCreateOptions {
     KeyspaceCreateOptions::default()
         .max_memtable_size(MEMTABLE_BYTES)
         .data_block_compression_policy(CompressionPolicy::all(CompressionType::Lz4))
-        // Nearly all reads are of single rows: where in a block a row is, is found without a search, at a byte a row; and what
-        // says which block it is in, and that it is in none, is kept in memory, at about two bytes a row.
+        // Nearly all reads are of single rows: where in a block a row is, is found without a search, at a byte a row;
+        // and what says which block it is in, and that it is in none, is kept in memory, at about two bytes a row.
         .data_block_hash_ratio_policy(HashRatioPolicy::all(1.0))
         .filter_block_pinning_policy(PinningPolicy::all(true))
         .index_block_pinning_policy(PinningPolicy::all(true))

@@ -12,23 +12,13 @@ use crate::engine::Engine;
 use crate::error::{ProjectError, Stopped, ViewError};
 use crate::former::{self, Rows};
 use crate::open;
+pub use crate::open::Options;
 use crate::pipeline::{self, Pipeline, Shared};
 use crate::projector::{AnyProjector, Observer};
 pub use crate::snapshot::Snapshot;
 use crate::sync::ArcSwap;
 pub use crate::waiters::WaitApplied;
 use crate::waiters::Waiters;
-
-/// How the views are opened.
-#[derive(Clone, Debug, Default)]
-pub struct Options {
-    /// Cache for blocks read from disk, in bytes; zero for the default.
-    pub cache_bytes: u64,
-    /// Free space below which the views wait instead of writing, in bytes; zero for none.
-    pub free_bytes_min: u64,
-    /// Pending rows from which on a replay writes them out; zero for the default. Fewer take less memory and more time.
-    pub ingest_rows: usize,
-}
 
 /// All views of one server. Shared as `Arc<Views>`.
 pub struct Views {
@@ -66,8 +56,8 @@ impl Views {
         }))
     }
 
-    /// What a former version of a view had in the table that its projector compares ([`Projector::compared`]); none if no version has
-    /// changed since [`Views::forget_former`].
+    /// What a former version of a view had in the table that its projector compares ([`Projector::compared`]); none if
+    /// no version has changed since [`Views::forget_former`].
     pub fn former(&self, view: &str) -> Result<Option<Rows>, ViewError> {
         former::read(&self.dir, view)
     }

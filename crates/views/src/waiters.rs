@@ -47,6 +47,7 @@ impl Waiters {
                 return;
             }
             let later = registry.wakers.split_off(&(offset.0 + 1, 0));
+            assert!(later.keys().all(|(waited_for, _)| *waited_for > offset.0), "who has what they wait for is woken");
             std::mem::replace(&mut registry.wakers, later)
         };
         woken.into_values().for_each(Waker::wake);

@@ -50,7 +50,10 @@ proptest! {
     #![proptest_config(ProptestConfig::with_cases(24))]
 
     #[test]
-    fn live_equals_replayed_wherever_it_is_cut(steps in prop::collection::vec(step(), 1..60), per_mille in 0..1000usize) {
+    fn live_equals_replayed_wherever_it_is_cut(
+        steps in prop::collection::vec(step(), 1..60),
+        per_mille in 0..1000usize,
+    ) {
         let live = TestViews::new(projectors());
         for step in &steps {
             take(&live.log, step);

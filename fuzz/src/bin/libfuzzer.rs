@@ -1,6 +1,7 @@
 //! The driver that is guided by coverage: one target under libFuzzer. See `fuzz/run`.
 //!
-//! `ENGRAM_FUZZ_TARGET` names the target, `ENGRAM_FUZZ_START` a directory into which its corpus and its seeds are written first.
+//! `ENGRAM_FUZZ_TARGET` names the target, `ENGRAM_FUZZ_START` a directory into which its corpus and its seeds are
+//! written first.
 
 #![no_main]
 #![expect(clippy::disallowed_methods, reason = "libFuzzer takes the command line for itself")]

@@ -10,6 +10,7 @@ mod keys;
 mod membership;
 mod messages;
 mod rooms;
+mod rules;
 mod settings;
 mod state;
 mod sync;

@@ -1,5 +1,5 @@
-//! Who gets to see what: redacted content nowhere, erased accounts, ignored users, and the past by the rules of the past
-//! (HIST-01 to HIST-11, RED-06 to RED-08).
+//! Who gets to see what: redacted content nowhere, erased accounts, ignored users, and the past by the rules of the
+//! past (HIST-01 to HIST-11, RED-06 to RED-08).
 
 use engram_benches::http::encode;
 use engram_tests::user::{PASSWORD, next_batch, texts, timeline};

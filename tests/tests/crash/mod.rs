@@ -1,7 +1,7 @@
 //! `kill -9` under concurrent senders, at random moments and at named fail points, with an oracle in this process.
 //!
-//! Ten rounds at random moments, and each fail point once ([`points`]); with `ENGRAM_NIGHTLY=1` a thousand rounds of both
-//! kinds ([`long`]). The seed is printed; `ENGRAM_SEED` sets it. After every restart:
+//! Ten rounds at random moments, and each fail point once ([`points`]); with `ENGRAM_NIGHTLY=1` a thousand rounds of
+//! both kinds ([`long`]). The seed is printed; `ENGRAM_SEED` sets it. After every restart:
 //! - what was acknowledged is there, with its content, exactly once and in order;
 //! - what was in flight is there once or not at all, and sending it again with its transaction ID makes it once;
 //! - rooms are there with all of their state or not at all;

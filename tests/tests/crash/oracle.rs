@@ -61,7 +61,8 @@ impl Reader {
         self.second = second;
     }
 
-    /// Reads on from the old tokens until `last` has arrived in each room; the histories, which both have to agree with.
+    /// Reads on from the old tokens until `last` has arrived in each room; the histories, which both have to agree
+    /// with.
     pub(super) fn catch_up(&mut self, last: &[(String, String)]) -> Histories {
         let arrived = |seen: &Seen| last.iter().all(|(room, id)| seen.get(room).is_some_and(|ids| ids.contains(id)));
         let mut following = self.following.clone();

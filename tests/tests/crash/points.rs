@@ -27,7 +27,8 @@ const PATIENCE: Duration = Duration::from_secs(20);
 /// How much later than its first connection a server may still pass a point of its start.
 const LATE: Duration = Duration::from_secs(2);
 
-/// What a start passes after a crash, in an order in which each is still there to be passed after a kill at those before.
+/// What a start passes after a crash, in an order in which each is still there to be passed after a kill at those
+/// before.
 pub(super) const AT_START: &[Point] = &[
     Point::RecoveryLocked,
     Point::RecoveryScanned,

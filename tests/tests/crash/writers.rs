@@ -24,8 +24,8 @@ impl Message {
     }
 }
 
-/// No answer at all is what a crash looks like, and 503 a server that stops because its disk has failed. Any other answer
-/// has to be a success.
+/// No answer at all is what a crash looks like, and 503 a server that stops because its disk has failed. Any other
+/// answer has to be a success.
 fn acknowledged(answer: Result<Reply, engram_benches::Error>) -> Option<Reply> {
     answer.ok().filter(|reply| reply.status != 503)
 }

@@ -1,7 +1,7 @@
 //! R7 for the whole server: a file system of a few megabytes, in a user namespace, that fills up.
 //!
-//! Filled by the server's own writes, and then to the last byte by somebody else's. The server refuses to write and says
-//! so; everybody can read; and once there is space it goes on, with the same process.
+//! Filled by the server's own writes, and then to the last byte by somebody else's. The server refuses to write and
+//! says so; everybody can read; and once there is space it goes on, with the same process.
 
 use std::fs;
 use std::io::{self, BufRead, BufReader, Write};

@@ -1,5 +1,5 @@
-//! The whole server on a machine that misbehaves: a disk that stands still, a disk that is full, a file that rots, a client
-//! that is slow, a handler with a bug.
+//! The whole server on a machine that misbehaves: a disk that stands still, a disk that is full, a file that rots, a
+//! client that is slow, a handler with a bug.
 //!
 //! `ENGRAM_NIGHTLY=1` makes the disks slower and tries more sizes.
 

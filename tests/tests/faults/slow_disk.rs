@@ -1,7 +1,7 @@
 //! R8 for the whole server: a sync of the log that takes seconds.
 //!
-//! Nothing here measures time: a read that was asked for during the sync has to be answered before the sync has ended, which
-//! the answer to a write that waits for it tells.
+//! Nothing here measures time: a read that was asked for during the sync has to be answered before the sync has ended,
+//! which the answer to a write that waits for it tells.
 
 use std::sync::mpsc::{Receiver, TryRecvError, channel};
 use std::thread;

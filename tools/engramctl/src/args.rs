@@ -106,8 +106,8 @@ pub(crate) enum ViewCommand {
         #[arg(long, value_name = "DIR")]
         scratch: Option<PathBuf>,
     },
-    /// Judge all events anew, by other rules or to compare with another version of this program, and list every verdict that differs. The
-    /// views of the server stay as they are.
+    /// Judge all events anew, by other rules or to compare with another version of this program, and list every verdict
+    /// that differs. The views of the server stay as they are.
     WhatIf(WhatIfArgs),
 }
 
@@ -125,8 +125,8 @@ pub(crate) struct WhatIfArgs {
     /// Leave a check out: `auth-events`, `state-before` or `current-state` (the one that soft-fails events).
     #[arg(long, value_name = "CHECK", value_parser = check)]
     pub(crate) without_check: Vec<Check>,
-    /// Compare with the verdicts in this file, which another version of this program wrote by `room verdicts`, instead of those
-    /// of the stored views.
+    /// Compare with the verdicts in this file, which another version of this program wrote by `room verdicts`, instead
+    /// of those of the stored views.
     #[arg(long, value_name = "FILE")]
     pub(crate) against: Option<PathBuf>,
     /// Where the scratch directory is made [default: the data directory].
@@ -202,7 +202,8 @@ pub(crate) enum RoomCommand {
         #[arg(long, value_enum, default_value_t = LinesFormat::Jsonl)]
         format: LinesFormat,
     },
-    /// Take a room in that `room export` wrote. It is judged by the same rules as any other; to import it again changes nothing.
+    /// Take a room in that `room export` wrote. It is judged by the same rules as any other; to import it again changes
+    /// nothing.
     Import {
         /// The file.
         file: PathBuf,

@@ -9,6 +9,8 @@ use engram_log::{EmbeddedLog, FsStorage, Log, OpenError, Storage};
 use engram_log_format::InputRef;
 use engram_log_format::types::Offset;
 use engram_server::config::{Config, Overrides};
+use engram_server::node::projectors;
+use engram_views::{Snapshot, stored};
 
 use crate::args::Place;
 use crate::error::{Error, Result};
@@ -68,6 +70,11 @@ impl Data {
     /// What there is at this moment of the log of a server that may be running, to be read.
     pub(crate) fn log_beside_server(&self) -> Result<Arc<EmbeddedLog>> {
         EmbeddedLog::open_beside_writer(self.storage()?).map_err(|error| self.not_opened(error))
+    }
+
+    /// The stored views, caught up with the log; an error where a server would heal them.
+    pub(crate) fn views(&self, log: Arc<dyn Log>) -> Result<Arc<Snapshot>> {
+        Ok(stored::open(&self.views_dir(), log, projectors())?)
     }
 
     /// The newest file of the journal and when it was last written: changes when the journal has grown.

@@ -1,4 +1,5 @@
-//! `engramctl`: looks at the log of a stopped server, rebuilds and compares its views, explains its rooms, administers it.
+//! `engramctl`: looks at the log of a stopped server, rebuilds and compares its views, explains its rooms, administers
+//! it.
 //!
 //! Exit codes: 0 good, 1 a difference or damage was found, 2 could not run. What was asked for goes to standard
 //! output, progress and complaints to standard error. Where to begin: [`args`] for what can be asked, then the

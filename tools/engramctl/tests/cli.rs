@@ -190,13 +190,17 @@ fn a_whole_log_verifies_and_every_damage_is_found() {
     assert_eq!((&report["good"], &report["records"]), (&true.into(), &9.into()));
 
     let path = segment(&directory);
-    let mut bytes = fs::read(&path).unwrap();
-    let at = bytes.windows(5).position(|window| window == b"hello").unwrap();
-    bytes[at] ^= 1;
-    fs::write(&path, bytes).unwrap();
-    let run = run(directory.path(), "log verify");
-    assert_eq!(run.code, 1, "{}", run.out);
-    assert!(run.out.contains("DAMAGED log/journal/") && run.out.contains("record 7"), "{}", run.out);
+    let whole = fs::read(&path).unwrap();
+    let payload = whole.windows(5).position(|window| window == b"hello").unwrap();
+    // In the index, in the footer, and in a payload: the log was closed, and nothing in it is unfinished.
+    for (at, what) in [(whole.len() - 300, "sealed"), (whole.len() - 1, "sealed"), (payload, "record 7")] {
+        let mut bytes = whole.clone();
+        bytes[at] ^= 1;
+        fs::write(&path, bytes).unwrap();
+        let run = run(directory.path(), "log verify");
+        assert_eq!(run.code, 1, "{}", run.out);
+        assert!(run.out.contains("DAMAGED log/journal/") && run.out.contains(what), "{}", run.out);
+    }
     fails(directory.path(), "log cat", 1, "damaged");
     fails(directory.path(), "view rebuild --all", 1, "damaged");
 }

@@ -2,9 +2,9 @@
 
 use engram_log::Offset;
 use engram_matrix::history::HistoryVisibility;
-use engram_rooms::Membership;
 use engram_rooms::query::{self, RoomInfo};
 use engram_rooms::state::Root;
+use engram_rooms::{Membership, RoomNumber};
 use engram_views::{Read, ViewError};
 
 use crate::error::{ApiError, ApiResult};
@@ -39,6 +39,15 @@ impl Readable {
     }
 }
 
+/// Whether a user has forgotten a room, which is then as if they had never been there.
+pub(crate) fn has_forgotten(reader: &dyn Read, room: RoomNumber, user_id: &str) -> Result<bool, ViewError> {
+    if !query::has_forgotten(reader, room, user_id)? {
+        return Ok(false);
+    }
+    let state = query::head(reader, room)?.state;
+    Ok(visibility(reader, state)? != HistoryVisibility::WorldReadable)
+}
+
 /// The state that a user may read, or a refusal. Rooms that are not known are refused like those the user is not in.
 pub(crate) fn readable(reader: &dyn Read, room_id: &str, user_id: &str) -> ApiResult<Readable> {
     let refused = || ApiError::forbidden(format!("{user_id} is not in the room {room_id}"));
@@ -61,16 +70,6 @@ pub(crate) fn readable(reader: &dyn Read, room_id: &str, user_id: &str) -> ApiRe
         return Ok(Readable { room, state: head.state, left_at: None, was_member: false });
     }
     Err(refused())
-}
-
-/// Whether guests may join a room (GUEST-06).
-pub(crate) fn guests_may_join(reader: &dyn Read, room_id: &str) -> Result<bool, ViewError> {
-    let Some(room) = query::room(reader, room_id)? else { return Ok(false) };
-    let state = query::head(reader, room.number)?.state;
-    let Some(offset) = query::state_entry(reader, state, "m.room.guest_access", "")? else { return Ok(false) };
-    let event = query::presented_at(reader, room.number, offset)?;
-    let content: serde_json::Map<String, serde_json::Value> = event.content().unwrap_or_default();
-    Ok(content.get("guest_access").and_then(serde_json::Value::as_str) == Some("can_join"))
 }
 
 fn was_joined_before(

@@ -1,5 +1,6 @@
 //! `POST /_matrix/client/v3/createRoom` (Room creation)
 
+use std::collections::HashSet;
 use std::sync::Arc;
 
 use axum::extract::State;
@@ -8,12 +9,13 @@ use engram_rooms::writer::{CreateRoom, InitialEvent, Preset};
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
 
+use super::upgrade::made;
 use crate::app::App;
 use crate::auth::Authed;
+use crate::blocking::wait;
 use crate::error::{ApiError, ApiResult};
 use crate::json::{Body, Json};
 use crate::limits;
-use crate::membership::profile;
 
 #[derive(Deserialize)]
 pub(crate) struct Request {
@@ -70,17 +72,16 @@ pub(crate) async fn post(
     authed: Authed,
     Body(request): Body<Request>,
 ) -> ApiResult<impl IntoResponse> {
-    authed.no_guest()?;
     if !request.invite_3pid.is_empty() {
         let why = "Third-party invites need an identity server, which this server does not talk to.";
         return Err(ApiError::new(axum::http::StatusCode::FORBIDDEN, "M_THREEPID_DENIED", why));
     }
     check_lists(&request)?;
-    let create = resolve(&app, authed.user_id.clone(), request)?;
+    let create = resolve(&app, authed.user_id.clone(), request);
     let rooms = Arc::clone(&app.rooms);
-    let created = app.writers().write(move || rooms.create_room(&create)).await?;
-    app.applied(created.offset).await?;
-    Ok(Json(json!({ "room_id": created.room_id })))
+    let created = app.writers().write(move || wait(rooms.create_room(&create))).await?;
+    let created = made(&app, &authed.user_id, created).await?;
+    Ok(Json(json!({ "room_id": created })))
 }
 
 fn check_lists(request: &Request) -> ApiResult<()> {
@@ -97,8 +98,7 @@ fn check_lists(request: &Request) -> ApiResult<()> {
 }
 
 /// The request with its defaults filled in.
-fn resolve(app: &App, creator: String, request: Request) -> ApiResult<CreateRoom> {
-    let snapshot = app.views.snapshot();
+fn resolve(app: &App, creator: String, request: Request) -> CreateRoom {
     let published = request.visibility == Visibility::Public;
     let preset = match request.preset {
         Some(PresetName::TrustedPrivate) => Preset::TrustedPrivate,
@@ -106,21 +106,15 @@ fn resolve(app: &App, creator: String, request: Request) -> ApiResult<CreateRoom
         None if published => Preset::Public,
         Some(PresetName::Private) | None => Preset::Private,
     };
-    let mut invite = Vec::with_capacity(request.invite.len());
-    for user_id in request.invite {
-        if invite.iter().any(|(known, _)| *known == user_id) {
-            continue;
-        }
-        let shown = profile(&*snapshot, &user_id)?;
-        invite.push((user_id, shown));
-    }
+    let mut invite = request.invite;
+    let mut seen = HashSet::new();
+    invite.retain(|user_id| seen.insert(user_id.clone()));
     let initial = |event: StateEvent| InitialEvent {
         event_type: event.event_type,
         state_key: event.state_key,
         content: Value::Object(event.content),
     };
-    Ok(CreateRoom {
-        profile: profile(&*snapshot, &creator)?,
+    CreateRoom {
         creator,
         room_version: request.room_version.unwrap_or_else(|| app.config.default_room_version.clone()),
         preset,
@@ -133,5 +127,5 @@ fn resolve(app: &App, creator: String, request: Request) -> ApiResult<CreateRoom
         initial_state: request.initial_state.into_iter().map(initial).collect(),
         invite,
         is_direct: request.is_direct,
-    })
+    }
 }

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use axum::extract::State;
 use axum::response::IntoResponse;
 use engram_rooms::query;
+use engram_rooms::writer::RoomError;
 use serde::Deserialize;
 use serde_json::json;
 
@@ -50,29 +51,22 @@ pub(crate) async fn create(
     authed: Authed,
     Body(Target { room_id }): Body<Target>,
 ) -> ApiResult<Empty> {
-    authed.no_guest()?;
     check_alias(&alias)?;
-    if query::room(&*app.views.snapshot(), &room_id)?.is_none() {
-        return Err(ApiError::not_found(format!("There is no room {room_id}.")));
-    }
-    let taken = alias.clone();
-    let rooms = Arc::clone(&app.rooms);
-    let make = move || Ok::<_, ApiError>(rooms.create_alias(&alias, &room_id, &authed.user_id));
-    let made = app.writers().write(make).await?;
-    match made {
-        Ok(_) => Ok(Empty),
-        Err(engram_rooms::writer::RoomError::AliasInUse(_)) => {
-            let why = format!("The alias {taken} is already taken.");
-            Err(ApiError::new(axum::http::StatusCode::CONFLICT, "M_UNKNOWN", why))
+    match app.writers.confirmed(app.rooms.create_alias(&alias, &room_id, &authed.user_id)).await? {
+        Ok(offset) => app.applied(offset).await?,
+        Err(RoomError::AliasInUse(alias)) => {
+            let why = format!("The alias {alias} is already taken.");
+            return Err(ApiError::new(axum::http::StatusCode::CONFLICT, "M_UNKNOWN", why));
         }
-        Err(error) => Err(error.into()),
+        Err(error) => return Err(error.into()),
     }
+    Ok(Empty)
 }
 
 pub(crate) async fn remove(State(app): AppState, Path(alias): Path<String>, authed: Authed) -> ApiResult<Empty> {
     check_alias(&alias)?;
-    let rooms = Arc::clone(&app.rooms);
-    let offset = app.writers().write(move || rooms.remove_alias(&alias, &authed.user_id, authed.admin)).await?;
+    let removed = app.rooms.remove_alias(&alias, &authed.user_id, authed.admin);
+    let offset = app.writers.confirmed(removed).await??;
     app.applied(offset).await?;
     Ok(Empty)
 }
@@ -105,11 +99,9 @@ pub(crate) async fn publish(
     authed: Authed,
     OptionalBody(listing): OptionalBody<Listing>,
 ) -> ApiResult<Empty> {
-    if query::room(&*app.views.snapshot(), &room)?.is_none() {
-        return Err(ApiError::not_found(format!("There is no room {room}.")));
-    }
     let published = listing.visibility == Visibility::Public;
-    let offset = app.rooms.publish(&room, &authed.user_id, published, authed.admin)?;
+    let set = app.rooms.publish(&room, &authed.user_id, published, authed.admin);
+    let offset = app.writers.confirmed(set).await??;
     app.applied(offset).await?;
     Ok(Empty)
 }

@@ -6,6 +6,7 @@ use axum::extract::State;
 use engram_rooms::query::{self, StoredEvent, Verdict};
 use engram_views::Read;
 
+use super::access::has_forgotten;
 use super::state::viewer;
 use crate::app::App;
 use crate::auth::Authed;
@@ -32,6 +33,9 @@ pub(crate) fn visible(reader: &dyn Read, room_id: &str, event_id: &str, user_id:
         return Err(absent());
     }
     let event = query::event(reader, number, offset)?.ok_or_else(absent)?;
+    if has_forgotten(reader, number, user_id)? {
+        return Err(absent());
+    }
     if event.meta.verdict != Verdict::Accepted || !query::may_see(reader, &event, user_id)? {
         return Err(absent());
     }

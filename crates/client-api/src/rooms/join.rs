@@ -11,13 +11,11 @@ use engram_views::Read;
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
 
-use super::access::guests_may_join;
-use super::upgrade::{carry_over, predecessor};
+use super::send::settled;
 use crate::app::App;
 use crate::auth::Authed;
 use crate::error::{ApiError, ApiResult};
 use crate::json::{Json, OptionalBody};
-use crate::membership::profile;
 use crate::path::Path;
 
 #[derive(Deserialize)]
@@ -43,7 +41,6 @@ pub(crate) async fn knock(
     authed: Authed,
     OptionalBody(request): OptionalBody<Request>,
 ) -> ApiResult<impl IntoResponse> {
-    authed.no_guest()?;
     enter(&app, &room, &authed, &request, Change::Knock).await
 }
 
@@ -54,43 +51,28 @@ async fn enter(
     request: &Request,
     change: Change,
 ) -> ApiResult<impl IntoResponse + use<>> {
-    let snapshot = app.views.snapshot();
-    let room_id = find(&*snapshot, room)?;
-    if authed.guest && !guests_may_join(&*snapshot, &room_id)? {
-        return Err(ApiError::guest_access_forbidden("This room does not admit guests."));
-    }
-    let mut extra = request.extra.clone();
-    // What an identity server signed is no content of a member event as it stands.
-    extra.remove("third_party_signed");
-    extra.remove("join_authorised_via_users_server");
-    let sent = app.rooms.change_membership(&MembershipRequest {
+    let room_id = find(&*app.views.snapshot(), room)?;
+    let request = MembershipRequest {
         room_id: &room_id,
         sender: &authed.user_id,
         target: &authed.user_id,
         change,
         reason: request.reason.as_deref(),
-        profile: profile(&*snapshot, &authed.user_id)?,
-        extra: Some(extra),
+        extra: Some(request.extra.clone()),
         transaction: None,
-    })?;
-    let predecessor = if change == Change::Join { predecessor(&*snapshot, &room_id)? } else { None };
-    drop(snapshot);
-    app.applied(sent.offset).await?;
-    if let Some(old) = predecessor {
-        carry_over(app, &authed.user_id, &old, &room_id).await?;
-    }
+    };
+    let sent = app.writers.confirmed(app.rooms.change_membership(&request)).await??;
+    settled(app, &authed.user_id, &room_id, sent).await?;
     Ok(Json(json!({ "room_id": room_id })))
 }
 
-/// The room of an ID or a local alias, if this server is in it.
+/// The room of an ID or a local alias. Of an ID the room server says whether there is anything to come into.
 fn find(reader: &dyn Read, room: &str) -> ApiResult<String> {
     let unknown =
         || ApiError::not_found(format!("This server knows no room {room}, and of no other server that does."));
-    let room_id = match room.as_bytes().first() {
-        Some(b'#') => query::alias(reader, room)?.ok_or_else(unknown)?,
-        Some(b'!') => room.to_owned(),
-        _ => return Err(ApiError::invalid_param(format!("{room:?} is neither a room ID nor an alias."))),
-    };
-    query::room(reader, &room_id)?.ok_or_else(unknown)?;
-    Ok(room_id)
+    match room.as_bytes().first() {
+        Some(b'#') => query::alias(reader, room)?.ok_or_else(unknown),
+        Some(b'!') => Ok(room.to_owned()),
+        _ => Err(ApiError::invalid_param(format!("{room:?} is neither a room ID nor an alias."))),
+    }
 }

@@ -3,14 +3,14 @@
 use std::sync::Arc;
 
 use axum::extract::State;
-use engram_rooms::writer::{Change, MembershipRequest, Profile};
+use engram_rooms::writer::{Change, MembershipRequest};
 use serde::Deserialize;
 
+use super::send::settled;
 use crate::app::App;
 use crate::auth::Authed;
 use crate::error::{ApiError, ApiResult};
 use crate::json::{Body, Empty, OptionalBody};
-use crate::membership::profile;
 use crate::path::Path;
 
 /// Whom it concerns, and why.
@@ -41,7 +41,6 @@ pub(crate) async fn invite(
     authed: Authed,
     Body(invite): Body<Invite>,
 ) -> ApiResult<Empty> {
-    authed.no_guest()?;
     let Some(user_id) = invite.user_id else {
         if invite.medium.is_some() {
             let why = "Third-party invites need an identity server, which this server does not talk to.";
@@ -49,8 +48,7 @@ pub(crate) async fn invite(
         }
         return Err(ApiError::missing_param("`user_id` is missing."));
     };
-    let shown = profile(&*app.views.snapshot(), &user_id)?;
-    change(&app, &room, &authed, &user_id, Change::Invite, invite.reason.as_deref(), shown).await
+    change(&app, &room, &authed, &user_id, Change::Invite, invite.reason.as_deref()).await
 }
 
 pub(crate) async fn leave(
@@ -59,7 +57,7 @@ pub(crate) async fn leave(
     authed: Authed,
     OptionalBody(Reason { reason }): OptionalBody<Reason>,
 ) -> ApiResult<Empty> {
-    change(&app, &room, &authed, &authed.user_id, Change::Leave, reason.as_deref(), Profile::default()).await
+    change(&app, &room, &authed, &authed.user_id, Change::Leave, reason.as_deref()).await
 }
 
 pub(crate) async fn kick(
@@ -68,7 +66,7 @@ pub(crate) async fn kick(
     authed: Authed,
     Body(About { user_id, reason }): Body<About>,
 ) -> ApiResult<Empty> {
-    change(&app, &room, &authed, &user_id, Change::Kick, reason.as_deref(), Profile::default()).await
+    change(&app, &room, &authed, &user_id, Change::Kick, reason.as_deref()).await
 }
 
 pub(crate) async fn ban(
@@ -77,7 +75,7 @@ pub(crate) async fn ban(
     authed: Authed,
     Body(About { user_id, reason }): Body<About>,
 ) -> ApiResult<Empty> {
-    change(&app, &room, &authed, &user_id, Change::Ban, reason.as_deref(), Profile::default()).await
+    change(&app, &room, &authed, &user_id, Change::Ban, reason.as_deref()).await
 }
 
 pub(crate) async fn unban(
@@ -86,34 +84,26 @@ pub(crate) async fn unban(
     authed: Authed,
     Body(About { user_id, reason }): Body<About>,
 ) -> ApiResult<Empty> {
-    change(&app, &room, &authed, &user_id, Change::Unban, reason.as_deref(), Profile::default()).await
+    change(&app, &room, &authed, &user_id, Change::Unban, reason.as_deref()).await
 }
 
 pub(crate) async fn forget(State(app): AppState, Path(room): Path<String>, authed: Authed) -> ApiResult<Empty> {
-    let offset = app.rooms.forget(&room, &authed.user_id)?;
+    let offset = app.writers.confirmed(app.rooms.forget(&room, &authed.user_id)).await??;
     app.applied(offset).await?;
     Ok(Empty)
 }
 
 async fn change(
-    app: &App,
+    app: &Arc<App>,
     room_id: &str,
     authed: &Authed,
     target: &str,
     change: Change,
     reason: Option<&str>,
-    profile: Profile,
 ) -> ApiResult<Empty> {
-    let sent = app.rooms.change_membership(&MembershipRequest {
-        room_id,
-        sender: &authed.user_id,
-        target,
-        change,
-        reason,
-        profile,
-        extra: None,
-        transaction: None,
-    })?;
-    app.applied(sent.offset).await?;
+    let request =
+        MembershipRequest { room_id, sender: &authed.user_id, target, change, reason, extra: None, transaction: None };
+    let sent = app.writers.confirmed(app.rooms.change_membership(&request)).await??;
+    settled(app, &authed.user_id, room_id, sent).await?;
     Ok(Empty)
 }

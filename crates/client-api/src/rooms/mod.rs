@@ -20,7 +20,7 @@ mod send;
 mod state;
 mod upgrade;
 
-pub(crate) use access::readable;
+pub(crate) use access::{has_forgotten, readable};
 pub(crate) use state::viewer;
 
 /// The routes of this folder.

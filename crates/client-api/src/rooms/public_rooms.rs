@@ -37,6 +37,9 @@ pub(crate) struct Search {
     since: Option<String>,
     #[serde(default)]
     filter: Wanted,
+    #[serde(default)]
+    include_all_networks: bool,
+    third_party_instance_id: Option<String>,
 }
 
 #[derive(Deserialize, Default)]
@@ -92,7 +95,16 @@ pub(crate) async fn post(
     OptionalBody(search): OptionalBody<Search>,
 ) -> ApiResult<Json<Answer>> {
     check_server(&app, server.as_deref())?;
-    list(app, search.filter, search.limit, search.since).await
+    match search.third_party_instance_id {
+        Some(_) if search.include_all_networks => {
+            Err(ApiError::invalid_param("All networks and one of them cannot both be asked for."))
+        }
+        // No network is bridged to this server by an instance that it knows.
+        Some(_) => {
+            Ok(Json(Answer { chunk: Vec::new(), total_room_count_estimate: 0, next_batch: None, prev_batch: None }))
+        }
+        None => list(app, search.filter, search.limit, search.since).await,
+    }
 }
 
 /// Directories of other servers are asked for over federation, which this server does not speak yet.
@@ -106,7 +118,8 @@ fn check_server(app: &App, server: Option<&str>) -> ApiResult<()> {
 }
 
 async fn list(app: Arc<App>, wanted: Wanted, limit: Option<usize>, since: Option<String>) -> ApiResult<Json<Answer>> {
-    let skip: usize = match since {
+    // An empty token is none.
+    let skip: usize = match since.filter(|since| !since.is_empty()) {
         None => 0,
         Some(since) => {
             let number = since.strip_prefix('p').and_then(|number| number.parse().ok());
@@ -123,8 +136,9 @@ async fn list(app: Arc<App>, wanted: Wanted, limit: Option<usize>, since: Option
     Ok(Json(Answer {
         chunk: rooms.into_iter().skip(skip).take(limit).collect(),
         total_room_count_estimate: total,
-        next_batch: (end < total).then(|| format!("p{end}")),
-        prev_batch: (skip > 0).then(|| format!("p{}", skip.saturating_sub(limit))),
+        // Whoever asks for none at a time would never come to an end.
+        next_batch: (limit > 0 && end < total).then(|| format!("p{end}")),
+        prev_batch: (limit > 0 && skip > 0).then(|| format!("p{}", skip.saturating_sub(limit))),
     }))
 }
 

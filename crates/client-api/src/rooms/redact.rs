@@ -5,7 +5,7 @@ use std::sync::Arc;
 use axum::extract::State;
 use engram_rooms::writer::{SendRequest, TransactionScope};
 
-use super::send::answer;
+use super::send::write;
 use crate::app::App;
 use crate::auth::Authed;
 use crate::error::ApiResult;
@@ -18,7 +18,7 @@ pub(crate) async fn put(
     authed: Authed,
     ObjectBody(content): ObjectBody,
 ) -> ApiResult<RawJson<String>> {
-    let sent = app.rooms.send(&SendRequest {
+    let request = SendRequest {
         room_id: &room,
         sender: &authed.user_id,
         event_type: "m.room.redaction",
@@ -27,6 +27,6 @@ pub(crate) async fn put(
         redacts: Some(&event_id),
         transaction: Some(TransactionScope { device_id: &authed.device_id, transaction_id: &transaction }),
         timestamp_ms: None,
-    })?;
-    answer(&app, sent).await
+    };
+    write(&app, &request).await
 }

@@ -9,6 +9,7 @@ use std::sync::Arc;
 use axum::extract::State;
 use engram_rooms::writer::{SendRequest, Sent, TransactionScope};
 
+use super::upgrade::carry_over;
 use crate::app::App;
 use crate::auth::Authed;
 use crate::error::ApiResult;
@@ -35,14 +36,14 @@ pub(crate) async fn post(
 }
 
 async fn send(
-    app: &App,
+    app: &Arc<App>,
     room_id: &str,
     authed: &Authed,
     event_type: &str,
     content: &str,
     transaction: Option<TransactionScope<'_>>,
 ) -> ApiResult<RawJson<String>> {
-    let sent = app.rooms.send(&SendRequest {
+    let request = SendRequest {
         room_id,
         sender: &authed.user_id,
         event_type,
@@ -51,13 +52,25 @@ async fn send(
         redacts: None,
         transaction,
         timestamp_ms: None,
-    })?;
-    answer(app, sent).await
+    };
+    write(app, &request).await
 }
 
-/// Waits until the event is durable and applied, and names it.
-pub(super) async fn answer(app: &App, sent: Sent) -> ApiResult<RawJson<String>> {
-    app.applied(sent.offset).await?;
+/// Sends an event, waits until it is durable and applied, and names it.
+pub(super) async fn write(app: &Arc<App>, request: &SendRequest<'_>) -> ApiResult<RawJson<String>> {
+    // The room server may have to wait for what other servers have sent to the room.
+    let sent = app.writers.confirmed(app.rooms.send(request)).await??;
+    let event_id = settled(app, request.sender, request.room_id, sent).await?;
     // An event ID needs no escaping: base64, or an opaque ID of this server's own making.
-    Ok(RawJson(format!("{{\"event_id\":\"{}\"}}", sent.event_id)))
+    Ok(RawJson(format!("{{\"event_id\":\"{event_id}\"}}")))
+}
+
+/// Waits until an event is durable and applied, and sees to what follows from it for its sender. Every answer to whoever sent one comes by
+/// here.
+pub(super) async fn settled(app: &Arc<App>, sender: &str, room_id: &str, sent: Sent) -> ApiResult<String> {
+    app.applied(sent.offset).await?;
+    if let Some(old) = sent.moved_from {
+        carry_over(app, sender, &old, room_id).await?;
+    }
+    Ok(sent.event_id)
 }

@@ -12,13 +12,12 @@ use engram_views::Read;
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
-use super::access::{guests_may_join, readable};
-use super::send::answer;
+use super::access::readable;
+use super::send::write;
 use crate::app::App;
 use crate::auth::Authed;
 use crate::error::{ApiError, ApiResult};
 use crate::json::{ObjectBody, RawJson};
-use crate::membership::dismiss_guests;
 use crate::path::{Path, Query};
 
 /// Whether the content alone is wanted, or the whole event.
@@ -130,15 +129,7 @@ async fn set(
         transaction: None,
         timestamp_ms: None,
     };
-    let sent = match event_type {
-        "m.room.member" => app.rooms.put_member(&request, state_key)?,
-        _ => app.rooms.send(&request)?,
-    };
-    let answer = answer(app, sent).await?;
-    if (event_type, state_key) == ("m.room.guest_access", "") && !guests_may_join(&*app.views.snapshot(), room)? {
-        dismiss_guests(app, room).await?;
-    }
-    Ok(answer)
+    write(app, &request).await
 }
 
 /// For whom events are rendered.

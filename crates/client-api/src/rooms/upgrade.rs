@@ -4,19 +4,18 @@ use std::sync::Arc;
 
 use axum::extract::State;
 use axum::response::IntoResponse;
-use engram_rooms::query;
-use engram_rooms::writer::UpgradeRoom;
+use engram_rooms::writer::{Created, UpgradeRoom};
 use engram_users::writer::AccountDataError;
-use engram_views::{Read, ViewError, WriteError};
+use engram_views::WriteError;
 use serde::Deserialize;
 use serde_json::value::{RawValue, to_raw_value};
-use serde_json::{Map, Value, json};
+use serde_json::{Value, json};
 
 use crate::app::App;
 use crate::auth::Authed;
+use crate::blocking::wait;
 use crate::error::{ApiError, ApiResult};
 use crate::json::{Body, Json};
-use crate::membership::profile;
 use crate::path::Path;
 
 #[derive(Deserialize)]
@@ -32,36 +31,32 @@ pub(crate) async fn post(
     authed: Authed,
     Body(request): Body<Request>,
 ) -> ApiResult<impl IntoResponse> {
-    authed.no_guest()?;
     if let Some(wrong) = request.additional_creators.iter().find(|user_id| !engram_matrix::ids::is_user_id(user_id)) {
         return Err(ApiError::invalid_param(format!("{wrong:?} is not a user ID.")));
     }
-    let shown = profile(&*app.views.snapshot(), &authed.user_id)?;
     let (held, old, user_id) = (Arc::clone(&app), room.clone(), authed.user_id.clone());
     let created = app
         .writers()
         .write(move || {
-            held.rooms.upgrade_room(&UpgradeRoom {
+            wait(held.rooms.upgrade_room(&UpgradeRoom {
                 room_id: &old,
                 user_id: &user_id,
-                profile: shown,
                 new_version: &request.new_version,
                 additional_creators: &request.additional_creators,
-            })
+            }))
         })
         .await?;
-    app.applied(created.offset).await?;
-    carry_over(&app, &authed.user_id, &room, &created.room_id).await?;
-    Ok(Json(json!({ "replacement_room": created.room_id })))
+    let room_id = made(&app, &authed.user_id, created).await?;
+    Ok(Json(json!({ "replacement_room": room_id })))
 }
 
-/// The room that a room replaced, if it says so and a user may have left something there.
-pub(super) fn predecessor(reader: &dyn Read, room_id: &str) -> Result<Option<String>, ViewError> {
-    let Some(room) = query::room(reader, room_id)? else { return Ok(None) };
-    let create = query::presented_at(reader, room.number, room.create)?;
-    let content: Map<String, Value> = create.content().unwrap_or_default();
-    let old = content.get("predecessor").and_then(|predecessor| predecessor.get("room_id"));
-    Ok(old.and_then(Value::as_str).map(str::to_owned))
+/// Waits until a new room is durable and applied, and sees to what follows for its creator.
+pub(super) async fn made(app: &Arc<App>, creator: &str, created: Created) -> ApiResult<String> {
+    app.applied(created.offset).await?;
+    if let Some(old) = created.moved_from {
+        carry_over(app, creator, &old, &created.room_id).await?;
+    }
+    Ok(created.room_id)
 }
 
 /// Gives a user in the new room what they had set for the old one: tags, push rules, and that it is a direct chat.

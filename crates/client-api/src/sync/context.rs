@@ -11,10 +11,10 @@ use super::messages::filter;
 use crate::app::App;
 use crate::auth::Authed;
 use crate::blocking::blocking;
-use crate::error::ApiResult;
+use crate::error::{ApiError, ApiResult};
 use crate::json::RawJson;
 use crate::path::{Path, Query};
-use crate::rooms::viewer;
+use crate::rooms::{readable, viewer};
 
 #[derive(Deserialize)]
 pub(crate) struct Options {
@@ -31,9 +31,17 @@ pub(crate) async fn get(
     let filter = filter(options.filter.as_deref())?;
     let found = blocking(move || {
         let snapshot = app.views.snapshot();
-        let room = query::room(&*snapshot, &room)?.ok_or(HistoryError::NotFound)?;
+        let absent = || ApiError::from(HistoryError::NotFound);
+        let number = query::room(&*snapshot, &room)?.ok_or_else(absent)?.number;
+        // With the event goes the state, which is for those who may read it: not for whoever has declined an invitation.
+        let invited_once = query::membership(&*snapshot, number, &authed.user_id)?.is_some();
+        if let Err(refused) = readable(&*snapshot, &room, &authed.user_id) {
+            // To others there might be no such room.
+            return Err(if invited_once { refused } else { absent() });
+        }
         let viewer = viewer(&app, &authed);
-        messages::context(&*snapshot, viewer, room.number, &event_id, options.limit, &filter)
+        let found = messages::context(&*snapshot, viewer, number, &event_id, options.limit, &filter);
+        found.map_err(ApiError::from)
     });
     let found = found.await?;
     Ok(RawJson(format!(

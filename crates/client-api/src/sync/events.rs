@@ -15,7 +15,7 @@ use crate::error::{ApiError, ApiResult};
 use crate::json::RawJson;
 use crate::limits::EVENTS_TIMEOUT_DEFAULT_MS;
 use crate::path::{Path, Query};
-use crate::rooms::{readable, viewer};
+use crate::rooms::{has_forgotten, readable, viewer};
 
 #[derive(Deserialize)]
 pub(crate) struct Options {
@@ -69,7 +69,8 @@ pub(crate) async fn by_id(
     let unknown = || ApiError::not_found("There is no such event, or you may not see it.");
     let (room, offset) = query::locate(&*snapshot, &event_id)?.ok_or_else(unknown)?;
     let event = query::event(&*snapshot, room, offset)?.filter(|event| event.meta.is_shown()).ok_or_else(unknown)?;
-    if !query::may_see(&*snapshot, &event, &authed.user_id)? {
+    let forgotten = has_forgotten(&*snapshot, room, &authed.user_id)?;
+    if forgotten || !query::may_see(&*snapshot, &event, &authed.user_id)? {
         return Err(unknown());
     }
     Ok(RawJson(query::render(&*snapshot, &event, viewer(&app, &authed), true)?))

@@ -83,7 +83,8 @@ impl Appender {
     }
 
     fn run_until_stop(&mut self) -> Stop {
-        // Somebody else may fill the disk while nothing is written here: what the reserve holds is for those who need it then.
+        // Somebody else may fill the disk while nothing is written here: what the reserve holds is for those who need
+        // it then.
         let patience = (self.free_bytes_min > 0).then_some(self.disk_full_retry);
         loop {
             let step = match self.sequencer.take(FRAME_BYTES, patience) {
@@ -101,6 +102,7 @@ impl Appender {
 
     /// Writes a group of appends: ephemeral ones without sync, then the journal's with one.
     fn commit(&mut self, appends: Vec<Pending>) -> Result<(), Stop> {
+        assert!(appends.is_sorted_by(|one, two| one.last() < two.first), "appends come in the order of their offsets");
         let lease_below = appends.iter().filter_map(|append| append.lease_below).max();
         let erased_through = appends.iter().filter_map(|append| append.erased_through).max();
         let (journal, ephemeral) = appends.into_iter().partition(|append| append.lane == Lane::Journal);
@@ -140,6 +142,7 @@ impl Appender {
             self.ephemeral.drop_older_than(before).map_err(stop)?;
         }
         let frame = self.lane(lane).frame(commit.builder);
+        assert!(frame.bytes.len() == bytes && frame.positions.len() == records, "room was made for this frame");
         self.while_full(|appender| appender.lane(lane).write(&frame, lane == Lane::Journal))?;
         Ok(Some(frame))
     }
@@ -208,7 +211,8 @@ impl Appender {
         if after_full { self.reserve.take().map_err(|_| WriteError::DiskFull) } else { Ok(()) }
     }
 
-    /// Makes a commit visible to followers. Readers of segments see it before, since followers go on there when memory is exceeded.
+    /// Makes a commit visible to followers. Readers of segments see it before, since followers go on there when memory
+    /// is exceeded.
     fn publish(&mut self, journal: Option<Frame>, ephemeral: Option<Frame>) {
         let bytes = [&journal, &ephemeral].into_iter().flatten().map(|frame| frame.bytes.len()).sum();
         let mut entries = Vec::new();
@@ -231,6 +235,7 @@ impl Appender {
         let draft = sequencer::encode(&[closed]).expect("a shutdown record is small");
         let last = Pending { lane: Lane::Journal, first, timestamp, draft, lease_below: None, erased_through: None };
         let frame = self.write_lane(Lane::Journal, vec![last])?;
+        assert!(frame.is_some(), "the last record was written");
         self.journal.publish();
         self.publish(frame, None);
         reached(Point::StopRecorded);

@@ -11,7 +11,7 @@ use engram_log_format::segment::{Footer, IndexEntry, SegmentHeader, decode_index
 use engram_log_format::{Lane, Offset};
 use rkyv::util::AlignedVec;
 
-use super::recover::read_footer;
+use super::files::read_footer;
 use crate::interface::ReadError;
 use crate::limits::SEGMENTS_OPEN_MAX;
 use crate::record::Record;
@@ -36,12 +36,18 @@ pub(crate) struct OpenSegment {
 
 impl OpenSegment {
     pub(crate) fn new(file: Arc<dyn File>, index: Vec<IndexEntry>, frames_end: u64) -> Arc<Self> {
+        assert!(index.last().is_none_or(|last| last.position() < frames_end), "records lie in frames");
         Arc::new(Self { file, index: RwLock::new(index), frames_end: AtomicU64::new(frames_end) })
     }
 
     /// Makes records visible to readers.
     pub(crate) fn publish(&self, entries: &[IndexEntry], frames_end: u64) {
-        self.index.write().extend_from_slice(entries);
+        let mut index = self.index.write();
+        let follows = |first: &IndexEntry| index.last().is_none_or(|last| last.delta < first.delta);
+        assert!(entries.first().is_none_or(follows), "offsets ascend from commit to commit");
+        assert!(frames_end >= self.frames_end(), "what was visible stays visible");
+        index.extend_from_slice(entries);
+        drop(index);
         self.frames_end.store(frames_end, Ordering::Release);
     }
 
@@ -89,10 +95,12 @@ impl Segment {
         Arc::new(Self { key: header.key(), header, path, footer: RwLock::new(None), open: Mutex::new(Some(open)) })
     }
 
-    /// Notes that the path names another file now, which holds the same records. Readers that have the old one open may finish.
+    /// Notes that the path names another file now, which holds the same records. Readers that have the old one open may
+    /// finish.
     pub(crate) fn replaced(&self, footer: Footer) {
-        let before = self.footer.write().replace(Arc::new(footer));
-        assert!(before.is_some(), "only sealed segments are rewritten");
+        let footer = Arc::new(footer);
+        let before = self.footer.write().replace(footer.clone());
+        assert!(before.is_some_and(|before| footer.is_rewrite_of(&before)), "a rewrite of what was sealed");
         *self.open.lock() = None;
     }
 
@@ -146,6 +154,8 @@ impl Catalog {
 
     /// Notes that a segment was sealed; its file and index stay open for now.
     pub(crate) fn seal(&self, segment: &Arc<Segment>, footer: Footer) {
+        let visible = segment.open.lock().as_ref().map(|open| open.records() as u64);
+        assert!(visible.is_none_or(|visible| visible == u64::from(footer.records)), "all its records are visible");
         let before = segment.footer.write().replace(Arc::new(footer));
         assert!(before.is_none(), "a segment is sealed once");
         self.note_open(segment);
@@ -153,13 +163,16 @@ impl Catalog {
 
     /// Forgets the oldest segment of a lane. Readers that have it open may finish.
     pub(crate) fn drop_oldest(&self, lane: Lane) {
-        self.lane(lane).write().remove(0);
+        let mut segments = self.lane(lane).write();
+        assert!(lane == Lane::Ephemeral && !segments.is_empty(), "the journal is kept");
+        segments.remove(0);
     }
 
     /// The segment after which `offset` would be, if any: the last with a base at or below it.
     pub(crate) fn find(&self, lane: Lane, offset: Offset) -> Option<Arc<Segment>> {
         let segments = self.lane(lane).read();
         let after = segments.partition_point(|segment| segment.header.base <= offset);
+        debug_assert!(segments.is_sorted_by(|one, two| one.header.base < two.header.base), "bases ascend");
         after.checked_sub(1).map(|at| segments[at].clone())
     }
 

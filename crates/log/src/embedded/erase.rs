@@ -1,8 +1,9 @@
 //! Erasure: announces which payloads go, and has the segments that hold them rewritten, on a thread of its own.
 //!
-//! Two steps, in this order: a `v1::Erased` record on stable storage, which names the payloads and seals the segment that is being
-//! written if one of them is in it; then a rewrite of each segment that holds one of them. What is between the steps is
-//! in memory alone: after a crash whoever has asked compares the states of the records with what was announced, and asks again.
+//! Two steps, in this order: a `v1::Erased` record on stable storage, which names the payloads and seals the segment
+//! that is being written if one of them is in it; then a rewrite of each segment that holds one of them. What is
+//! between the steps is in memory alone: after a crash whoever has asked compares the states of the records with what
+//! was announced, and asks again.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -12,22 +13,20 @@ use engram_log_format::record::Stored;
 use engram_log_format::{Kind, Lane, Offset, TimestampMs, v1};
 
 use super::catalog::Catalog;
-use super::rewrite::{self, RewriteError};
+use super::outcomes::Outcomes;
+use super::rewrite::{self, Pace, RewriteError};
 use super::sequencer::Sequencer;
 use super::tail::Tail;
 use crate::interface::{AppendError, Appended, EraseError, Erasure, ReadError};
 use crate::limits::{ERASURE_BYTES_MAX, ERASURES_MAX};
 use crate::sync::{Condvar, Mutex};
 
-/// What becomes of the payloads of records: what takes their place, or none.
-pub(crate) type Outcomes = BTreeMap<Offset, Option<Arc<[u8]>>>;
-
 const ENDED: &str = "the log is closed";
 const PANICKED: &str = "the erasing thread has panicked";
 
 /// Erases payloads.
 pub(crate) struct Eraser {
-    pub(super) catalog: Arc<Catalog>,
+    catalog: Arc<Catalog>,
     tail: Arc<Tail>,
     options: EraserOptions,
     /// Held while an erasure is announced: they are carried out in the order of their records.
@@ -101,6 +100,7 @@ impl Eraser {
         let Some((through, _)) = outcomes.last_key_value() else {
             return Ok(None);
         };
+        assert!(records.len() == outcomes.len(), "each payload is announced once");
         self.make_room(&outcomes)?;
         let appended = sequencer.append_erased(v1::Erased { reason: reason.to_owned(), records }, *through, now)?;
         self.tail.wait(appended.last)?;
@@ -108,7 +108,8 @@ impl Eraser {
         Ok(Some(appended))
     }
 
-    /// Whether a record can be erased. Returns the digest that is to be announced for it; none if nothing is left to be done.
+    /// Whether a record can be erased. Returns the digest that is to be announced for it; none if nothing is left to be
+    /// done.
     #[expect(clippy::option_option, reason = "nothing to do, or without a replacement, or with one")]
     fn check(&self, offset: Offset, wanted: Option<&[u8]>) -> Result<Option<Option<[u8; 32]>>, EraseError> {
         if offset > self.tail.published() {
@@ -202,7 +203,8 @@ impl Eraser {
                 let state = self.state.lock();
                 state.pending.range(first..=footer.last).map(|(at, to)| (*at, to.clone())).collect()
             };
-            match rewrite::segment(self, &segment, &outcomes) {
+            assert!(outcomes.contains_key(&first), "each rewrite carries out what it was begun for");
+            match rewrite::segment(self.catalog.storage(), self, &segment, &outcomes) {
                 Ok(()) => {
                     self.tail.erase(&outcomes);
                     self.finish(&outcomes, None);
@@ -245,8 +247,17 @@ impl Eraser {
         self.changed.notify_all();
     }
 
-    /// Waits so long that on average no more than the configured rate is read. Leaves the disk to the commits if it is full.
-    pub(super) fn pace(&self, bytes: u64) -> Result<(), RewriteError> {
+    fn pause(&self, duration: Duration) {
+        let mut state = self.state.lock();
+        if state.ended.is_none() && !duration.is_zero() {
+            self.ending.wait_for(&mut state, duration);
+        }
+    }
+}
+
+impl Pace for Eraser {
+    /// By the configured rate. Leaves the disk to the commits if it is full.
+    fn pace(&self, bytes: u64) -> Result<(), RewriteError> {
         self.pause(Duration::from_micros(bytes.saturating_mul(1_000_000) / self.options.bytes_per_second.max(1)));
         if self.state.lock().ended.is_some() {
             return Err(RewriteError::Ended);
@@ -254,19 +265,11 @@ impl Eraser {
         if self.tail.is_disk_full() { Err(RewriteError::DiskFull) } else { Ok(()) }
     }
 
-    /// Whether a copy of so many bytes leaves the log the space that it has to leave to others.
-    pub(super) fn look_for_room(&self, bytes: u64) -> Result<(), RewriteError> {
+    fn look_for_room(&self, bytes: u64) -> Result<(), RewriteError> {
         let free_bytes_min = self.options.free_bytes_min;
         let is_short = |free_bytes: u64| free_bytes_min > 0 && free_bytes < free_bytes_min.saturating_add(bytes);
         // A file system that cannot tell how much is free refuses writes when nothing is.
         if self.catalog.storage().free_bytes().is_ok_and(is_short) { Err(RewriteError::DiskFull) } else { Ok(()) }
-    }
-
-    fn pause(&self, duration: Duration) {
-        let mut state = self.state.lock();
-        if state.ended.is_none() && !duration.is_zero() {
-            self.ending.wait_for(&mut state, duration);
-        }
     }
 }
 

@@ -78,6 +78,7 @@ impl Follow for EmbeddedFollower {
             };
             if count > 0 {
                 assert!(out[start].offset > self.position, "offsets increase from call to call");
+                assert!(count == out.len() - start && count <= max, "no more than asked for");
                 self.position = out.last().expect("records were added").offset;
                 return Ok(count);
             }
@@ -120,6 +121,8 @@ impl Older {
             cursor.expect("it came from one of them").pending.push_front(entry);
         }
         let through = merged.last().map_or(self.limit, |entry| entry.record.offset);
+        assert!(through <= self.limit && merged.len() == count, "memory goes on behind the limit");
+        debug_assert!(merged.is_sorted_by(|one, two| one.record.offset < two.record.offset), "lanes are merged");
         out.extend(merged.into_iter().map(|entry| entry.record));
         Ok((count, through))
     }

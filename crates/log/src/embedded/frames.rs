@@ -4,6 +4,7 @@ use std::io;
 use std::sync::Arc;
 
 use engram_log_format::frame::{self, FRAME_HEADER_BYTES, FrameError};
+use engram_log_format::record::ALIGNMENT;
 use rkyv::util::AlignedVec;
 
 use crate::limits::READ_AHEAD_BYTES;
@@ -57,7 +58,9 @@ impl FrameReader {
 
     /// Moves past a frame of `bytes` bytes.
     pub(crate) fn advance(&mut self, bytes: usize) {
+        assert!(bytes > 0 && bytes.is_multiple_of(ALIGNMENT), "frames have a length, and are aligned");
         self.position += bytes as u64;
+        assert!(self.position <= self.buffer_at + self.buffer.len() as u64, "only what was read is passed");
     }
 
     /// Makes sure that `needed` bytes from the position on are in the buffer, as far as the file has them.
@@ -70,6 +73,7 @@ impl FrameReader {
         let wanted = (needed.max(READ_AHEAD_BYTES) as u64).min(available) as usize;
         let mut buffer = AlignedVec::with_capacity(wanted);
         buffer.resize(wanted, 0);
+        assert!(wanted as u64 > present || needed as u64 > available, "what is in the buffer is not read again");
         self.file.read_at(&mut buffer, self.position)?;
         self.buffer = Arc::new(buffer);
         self.buffer_at = self.position;

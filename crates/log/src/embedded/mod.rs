@@ -2,26 +2,30 @@
 //!
 //! Where to begin: `sequencer` takes appends and assigns offsets, `appender` writes them, `writer` knows
 //! the steps of writing a lane, `tail` holds the newest records, `catalog` reads old ones, `follow`
-//! goes from one to the other, `recover` and `scan` take over what a former process left, `erase` and `rewrite` take payloads out of
-//! segments.
+//! goes from one to the other, `recover`, `scan` and `search` take over what a former process
+//! left, `erase` and `rewrite` take payloads out of segments, `files` knows the names and the ends of their files.
 
 mod appender;
 mod catalog;
 mod erase;
+mod error;
+pub(crate) mod files;
 mod follow;
 pub(crate) mod frames;
 mod open;
-pub(crate) mod recover;
+mod outcomes;
+mod recover;
 mod reserve;
 mod rewrite;
 pub(crate) mod scan;
 mod scrub;
+pub(crate) mod search;
 mod sequencer;
 mod stat;
 mod tail;
 #[cfg(test)]
 mod tests;
-pub(crate) mod writer;
+mod writer;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -31,7 +35,8 @@ use engram_log_format::record::{RecordHeader, Stored};
 use engram_log_format::{Input, Lane, Offset, TimestampMs};
 use rkyv::util::AlignedVec;
 
-pub use self::open::{OpenError, Options};
+pub use self::error::OpenError;
+pub use self::open::Options;
 pub use self::scrub::{ScrubProgress, Scrubber};
 pub use self::stat::{SegmentStat, Stat};
 

@@ -1,6 +1,5 @@
 //! Opens the log: locks the directory, takes over what is there, begins a new segment.
 
-use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -13,14 +12,16 @@ use super::EmbeddedLog;
 use super::appender::Appender;
 use super::catalog::Catalog;
 use super::erase::{Eraser, EraserOptions};
+use super::error::OpenError;
+use super::files::{clear, directory, seal_file};
 use super::recover::{Found, recover};
 use super::reserve::Reserve;
 use super::sequencer::{Sequencer, SequencerOptions};
 use super::tail::Tail;
-use super::writer::{LaneOptions, LaneWriter, directory, seal_file};
-use crate::interface::{AppendError, Log, ReadError};
+use super::writer::{LaneOptions, LaneWriter};
+use crate::interface::{Log, ReadError};
 use crate::limits;
-use crate::storage::{Lock, LockError, LockMode, Storage};
+use crate::storage::{Lock, LockMode, Storage};
 use crate::sync::{Mutex, thread};
 
 /// How a log is written. The defaults are in [`limits`].
@@ -74,68 +75,6 @@ impl Default for Options {
             software: concat!("engram ", env!("CARGO_PKG_VERSION")).to_owned(),
             now: TimestampMs(0),
         }
-    }
-}
-
-/// Why a log cannot be opened. Nothing was changed.
-#[derive(Debug, thiserror::Error)]
-pub enum OpenError {
-    /// Another process uses the directory.
-    #[error(transparent)]
-    Locked(#[from] LockError),
-    /// A call failed.
-    #[error("cannot {doing}: {source}")]
-    Io {
-        /// What was being done.
-        doing: &'static str,
-        /// The failure.
-        source: io::Error,
-    },
-    /// Something that was acknowledged does not verify.
-    #[error(
-        "the log is damaged: segment {segment}, byte {position}, after record {after}: {reason}. Nothing was changed. \
-         Restore this file from a backup; `engramctl log verify` lists everything that is damaged"
-    )]
-    Damaged {
-        /// The file.
-        segment: String,
-        /// Where in it.
-        position: u64,
-        /// The last record before the damage.
-        after: Offset,
-        /// What is wrong.
-        reason: String,
-    },
-    /// The log was written by another version.
-    #[error("segment {segment} has format version {version}, which this version of the software cannot read")]
-    Version {
-        /// The file.
-        segment: String,
-        /// Its version.
-        version: u16,
-    },
-    /// There is no log to read.
-    #[error("there is no log in this directory")]
-    Empty,
-    /// The log belongs to another server.
-    #[error("this log belongs to the server {log}, but {configured} is configured; a log's server never changes")]
-    OtherServer {
-        /// Whose it is.
-        log: String,
-        /// What is configured.
-        configured: String,
-    },
-    /// The first records could not be written.
-    #[error("cannot begin to write: {0}")]
-    Append(#[from] AppendError),
-    /// A record that the log needs for itself cannot be read.
-    #[error(transparent)]
-    Read(#[from] ReadError),
-}
-
-impl OpenError {
-    pub(crate) fn io(doing: &'static str) -> impl Fn(io::Error) -> Self {
-        move |source| Self::Io { doing, source }
     }
 }
 
@@ -276,6 +215,7 @@ impl EmbeddedLog {
         inputs.push(Input::from(v1::Started { software, after_unclean_stop: start.unclean }));
         inputs.push(Input::from(v1::OffsetLease { below: start.lease_below.0 }));
         let appended = self.append(Lane::Journal, &inputs, options.now)?;
+        assert!(appended.first == start.next, "nobody has appended before");
         self.wait_durable(appended.last)?;
         Ok(())
     }
@@ -316,6 +256,7 @@ impl Start {
                 reason: "it belongs to another log".to_owned(),
             });
         }
+        assert!(journal.chain.is_some() != journal.segments.is_empty(), "a chain goes through all segments");
         let published = journal.last.max(ephemeral.last);
         let next = journal.closed_next.unwrap_or(journal.lease_below).max(Offset::FIRST);
         if next <= published {
@@ -337,7 +278,8 @@ impl Start {
     }
 }
 
-/// Removes leftovers, makes sure that the newest segment is on stable storage, and seals the segment that a crash left open. Nothing of it is shown before.
+/// Removes leftovers, makes sure that the newest segment is on stable storage, and seals the segment that a crash left
+/// open. Nothing of it is shown before.
 fn take_over(storage: &Arc<dyn Storage>, catalog: &Catalog, found: &Found) -> Result<(), OpenError> {
     for leftover in &found.leftovers {
         storage.remove(leftover).map_err(OpenError::io("remove a segment that was not finished"))?;
@@ -354,11 +296,20 @@ fn take_over(storage: &Arc<dyn Storage>, catalog: &Catalog, found: &Found) -> Re
         return Ok(());
     };
     let segment = &unsealed.segment;
-    if let Some(reason) = &unsealed.torn {
+    if unsealed.was_sealed {
+        tracing::warn!(
+            code = "E-LOG-ROT",
+            segment = segment.path,
+            "the end of the newest segment was damaged: it is made anew from its frames, which verify. Check the disk"
+        );
+    }
+    if let Some(torn) = &unsealed.torn {
         let (position, last) = (unsealed.totals.frames_end, unsealed.totals.last);
+        let reason = torn.failure.to_string();
+        clear(&file, position, torn.bytes_end).map_err(OpenError::io("clear an unfinished write"))?;
         tracing::warn!(segment = segment.path, position, %last, reason, "cut an unfinished write off the log's end");
     }
-    seal_file(&file, segment, &unsealed.totals).map_err(OpenError::io("seal the newest segment"))?;
+    seal_file(&file, &segment.key, &unsealed.totals).map_err(OpenError::io("seal the newest segment"))?;
     catalog.seal(segment, unsealed.totals.footer().0);
     Ok(())
 }

@@ -3,15 +3,13 @@
 use std::sync::Arc;
 
 use engram_log_format::record::Chain;
-use engram_log_format::segment::{
-    FOOTER_BYTES, Footer, SEGMENT_HEADER_BYTES, SegmentError, SegmentHeader, decode_index,
-};
+use engram_log_format::segment::{Footer, SEGMENT_HEADER_BYTES, SegmentError, SegmentHeader};
 use engram_log_format::{Lane, Offset, TimestampMs};
 
-use super::OpenError;
 use super::catalog::{OpenSegment, Segment};
-use super::scan::{Scan, ScanError, Totals, scan};
-use super::writer::{NEW_SUFFIX, SUFFIX, directory, path};
+use super::error::OpenError;
+use super::files::{Opened, list, path, read_footer, read_header};
+use super::scan::{Scan, ScanError, Torn, Totals, scan};
 use crate::storage::{File, Storage};
 
 /// What a lane's directory holds.
@@ -36,58 +34,9 @@ pub(crate) struct Unsealed {
     pub(crate) segment: Arc<Segment>,
     pub(crate) totals: Totals,
     /// What a crash left behind the last frame.
-    pub(crate) torn: Option<String>,
-}
-
-/// A segment's file, opened.
-pub(crate) struct Opened {
-    pub(crate) file: Arc<dyn File>,
-    pub(crate) length: u64,
-    pub(crate) header: Result<SegmentHeader, SegmentError>,
-}
-
-/// Opens a segment's file and reads its header.
-pub(crate) fn read_header(storage: &Arc<dyn Storage>, path: &str) -> Result<Opened, std::io::Error> {
-    let file = storage.open(path, false)?;
-    let length = file.len()?;
-    let mut bytes = vec![0; SEGMENT_HEADER_BYTES.min(length as usize)];
-    file.read_at(&mut bytes, 0)?;
-    Ok(Opened { file, length, header: SegmentHeader::decode(&bytes) })
-}
-
-/// Reads a segment's footer. Of the newest segment also the index: a crash may have torn it off the footer,
-/// and then the segment counts as not sealed.
-pub(crate) fn read_footer(
-    file: &Arc<dyn File>,
-    length: u64,
-    header: &SegmentHeader,
-    newest: bool,
-) -> Result<Result<Footer, SegmentError>, std::io::Error> {
-    let Some(at) = length.checked_sub((SEGMENT_HEADER_BYTES + FOOTER_BYTES) as u64) else {
-        return Ok(Err(SegmentError::Short(length as usize)));
-    };
-    let mut bytes = vec![0; FOOTER_BYTES];
-    file.read_at(&mut bytes, at + SEGMENT_HEADER_BYTES as u64)?;
-    let footer = match Footer::decode(&bytes, &header.key()) {
-        Ok(footer) if footer.file_bytes() == length => footer,
-        Ok(_) => return Ok(Err(SegmentError::Field("length of the file"))),
-        Err(error) => return Ok(Err(error)),
-    };
-    if newest {
-        let mut index = vec![0; footer.index_bytes()];
-        file.read_at(&mut index, footer.frames_end)?;
-        return Ok(decode_index(&index, &footer).map(|_| footer));
-    }
-    Ok(Ok(footer))
-}
-
-/// The segments' names of a lane, and the names of leftovers.
-pub(crate) fn list(storage: &Arc<dyn Storage>, lane: Lane) -> std::io::Result<(Vec<String>, Vec<String>)> {
-    let names = storage.list(directory(lane))?;
-    let full = |name: &String| format!("{}/{name}", directory(lane));
-    let segments = names.iter().filter(|name| name.ends_with(SUFFIX)).map(full).collect();
-    let leftovers = names.iter().filter(|name| name.ends_with(NEW_SUFFIX)).map(full).collect();
-    Ok((segments, leftovers))
+    pub(crate) torn: Option<Torn>,
+    /// Whether it was sealed, by its length: its footer or index is damaged, and follows from the frames.
+    pub(crate) was_sealed: bool,
 }
 
 /// Reads a lane's directory.
@@ -117,6 +66,7 @@ impl Found {
         name: &str,
         newest: bool,
     ) -> Result<(), OpenError> {
+        assert!(self.unsealed.is_none(), "only the newest segment can be without footer");
         let io = OpenError::io("read a segment");
         if newest {
             // A write or sync that failed may have left pages in memory that the disk does not have: frames, or
@@ -185,7 +135,10 @@ impl Found {
                     segment: name.to_owned(),
                     position: scan.totals.frames_end,
                     after: self.last.max(scan.totals.last),
-                    reason: scan.torn.map_or_else(|| "the chain ends elsewhere".to_owned(), |torn| torn.to_string()),
+                    reason: match scan.torn {
+                        Some(torn) => torn.failure.to_string(),
+                        None => "the chain ends elsewhere".to_owned(),
+                    },
                 });
             }
             self.note_scan(&scan);
@@ -219,12 +172,15 @@ impl Found {
             self.last = scan.totals.last;
             self.last_timestamp = scan.totals.last_timestamp;
         }
+        assert!(scan.totals.frames_end <= length, "frames lie in the file");
         self.chain = Some(scan.totals.chain);
         let open = OpenSegment::new(file, scan.totals.index.clone(), scan.totals.frames_end);
+        let allocated_bytes = header.allocated_bytes;
         let segment = Segment::unsealed(header, name.to_owned(), open);
         self.segments.push(segment.clone());
-        let torn = scan.torn.map(|error| error.to_string());
-        self.unsealed = Some(Unsealed { segment, totals: scan.totals, torn });
+        let was_sealed = length != allocated_bytes;
+        let torn = scan.torn.filter(|_| !was_sealed);
+        self.unsealed = Some(Unsealed { segment, totals: scan.totals, torn, was_sealed });
         Ok(())
     }
 

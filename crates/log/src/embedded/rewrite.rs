@@ -1,7 +1,8 @@
 //! Rewrites one sealed segment without some of its payloads, and puts the new file in the place of the old one.
 //!
-//! The new file is complete and on stable storage before it gets the name of the old one: a crash leaves either. Everything that is
-//! copied is verified on the way, frame by frame and by the chain, so that a rewrite never gives rot a digest of its own.
+//! The new file is complete and on stable storage before it gets the name of the old one: a crash leaves either.
+//! Everything that is copied is verified on the way, frame by frame and by the chain, so that a rewrite never gives rot
+//! a digest of its own.
 
 use std::io;
 use std::sync::Arc;
@@ -12,12 +13,11 @@ use engram_log_format::segment::{Footer, SEGMENT_HEADER_BYTES};
 use engram_log_format::{Lane, Offset};
 
 use super::catalog::Segment;
-use super::erase::{Eraser, Outcomes};
+use super::files::{NEW_SUFFIX, SUFFIX, cut, directory, is_full, read_footer, read_header, write_end};
 use super::frames::{FrameReadError, FrameReader};
-use super::recover::{read_footer, read_header};
+use super::outcomes::Outcomes;
 use super::scan::Totals;
-use super::writer::{NEW_SUFFIX, SUFFIX, directory, is_full, write_end};
-use crate::storage::File;
+use crate::storage::{File, Storage};
 
 /// Bytes that are written at once, but for a frame that is larger.
 const WRITE_BYTES: usize = 1 << 20;
@@ -39,33 +39,52 @@ impl From<io::Error> for RewriteError {
     }
 }
 
+/// Holds a rewrite up, and says when it has to be given up.
+pub(crate) trait Pace {
+    /// Waits so long that on average no more than a certain rate is read.
+    fn pace(&self, bytes: u64) -> Result<(), RewriteError>;
+    /// Whether a copy of so many bytes leaves the log the space that it has to leave to others.
+    fn look_for_room(&self, bytes: u64) -> Result<(), RewriteError>;
+}
+
 /// Rewrites a sealed segment of the journal.
-pub(crate) fn segment(eraser: &Eraser, segment: &Segment, outcomes: &Outcomes) -> Result<(), RewriteError> {
-    let storage = eraser.catalog.storage();
+pub(crate) fn segment(
+    storage: &Arc<dyn Storage>,
+    pace: &dyn Pace,
+    segment: &Segment,
+    outcomes: &Outcomes,
+) -> Result<(), RewriteError> {
     let new_path = segment.path.replace(SUFFIX, NEW_SUFFIX);
-    let footer = copy(eraser, segment, outcomes, &new_path)
+    let footer = copy(storage, pace, segment, outcomes, &new_path)
         .and_then(|footer| Ok(storage.rename(&new_path, &segment.path).map(|()| footer)?))
         .inspect_err(|_| {
             // Best effort: what is left is replaced by the next attempt or removed at the next start.
             let _ = storage.remove(&new_path);
         })?;
     segment.replaced(footer);
-    // Nothing can be taken back now. If this fails a power loss may bring back the old file, and then whoever asked asks again.
+    // Nothing can be taken back now. If this fails a power loss may bring back the old file, and then whoever asked
+    // asks again.
     storage.sync_dir(directory(Lane::Journal)).map_err(|error| RewriteError::Failed(error.to_string()))
 }
 
 /// Writes the new file, and syncs it. Returns its footer.
-fn copy(eraser: &Eraser, segment: &Segment, outcomes: &Outcomes, path: &str) -> Result<Footer, RewriteError> {
+fn copy(
+    storage: &Arc<dyn Storage>,
+    pace: &dyn Pace,
+    segment: &Segment,
+    outcomes: &Outcomes,
+    path: &str,
+) -> Result<Footer, RewriteError> {
     let failed = |error: &dyn std::fmt::Display| RewriteError::Failed(error.to_string());
-    let opened = read_header(eraser.catalog.storage(), &segment.path)?;
+    let opened = read_header(storage, &segment.path)?;
     let header = opened.header.map_err(|error| failed(&error))?;
     let footer = read_footer(&opened.file, opened.length, &header, false)?.map_err(|error| failed(&error))?;
     if header != segment.header {
         return Err(failed(&"the header is another than it was"));
     }
-    eraser.pace(0)?;
-    eraser.look_for_room(opened.length)?;
-    let file = eraser.catalog.storage().create(path)?;
+    pace.pace(0)?;
+    pace.look_for_room(opened.length)?;
+    let file = storage.create(path)?;
     // Before anything is read: a disk that is too full says so at once.
     file.allocate(opened.length)?;
     let mut unpaced = 0;
@@ -96,10 +115,10 @@ fn copy(eraser: &Eraser, segment: &Segment, outcomes: &Outcomes, path: &str) -> 
         }
         unpaced += old as u64;
         if unpaced >= WRITE_BYTES as u64 {
-            eraser.pace(std::mem::take(&mut unpaced))?;
+            pace.pace(std::mem::take(&mut unpaced))?;
         }
     }
-    eraser.pace(unpaced)?;
+    pace.pace(unpaced)?;
     writer.flush()?;
     writer.finish(segment, &footer)
 }
@@ -132,7 +151,9 @@ impl Writer {
         if !footer.is_rewrite_of(old) {
             return Err(RewriteError::Failed("the frames do not agree with the footer".to_owned()));
         }
-        write_end(&self.file, segment, &self.totals)?;
+        assert!(self.buffer.is_empty() && self.written == self.totals.frames_end, "all frames are written");
+        write_end(&self.file, &segment.key, &self.totals)?;
+        cut(&self.file, &self.totals)?;
         self.file.sync_data()?;
         Ok(footer)
     }

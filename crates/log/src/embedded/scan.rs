@@ -6,17 +6,16 @@
 
 use std::sync::Arc;
 
-use engram_log_format::frame::{self, FRAME_HEADER_BYTES, Frame, FrameError, SegmentKey};
+use engram_log_format::frame::{self, Frame, FrameError, SegmentKey};
 use engram_log_format::input::{Input, InputRef};
 use engram_log_format::record::{ALIGNMENT, Chain, RecordHeader};
 use engram_log_format::segment::{
     FOOTER_BYTES, Footer, INDEX_ENTRY_BYTES, IndexEntry, OFFSET_SPAN_MAX, SegmentHeader, encode_index,
 };
 use engram_log_format::{Lane, Offset, TimestampMs};
-use rkyv::util::AlignedVec;
 
 use super::frames::{FrameReadError, FrameReader};
-use crate::limits::READ_AHEAD_BYTES;
+use super::search::{Behind, Later, Place};
 use crate::record::Record;
 use crate::storage::File;
 
@@ -61,6 +60,7 @@ impl Totals {
 
     /// Notes a frame that was just encoded, behind which the chain has the value `chain`.
     pub(crate) fn note_frame(&mut self, base: Offset, frame: &Frame, chain: Chain) {
+        assert!(!frame.positions.is_empty() && frame.bytes.len().is_multiple_of(ALIGNMENT), "a frame holds records");
         let start = self.frames_end;
         for (number, position) in frame.positions.iter().enumerate() {
             let header = RecordHeader::parse(&frame.bytes[*position as usize..]).expect("it was just encoded");
@@ -74,6 +74,9 @@ impl Totals {
 
     /// The footer, and the index that goes before it.
     pub(crate) fn footer(&self) -> (Footer, Vec<u8>) {
+        assert!(self.frames as usize <= self.index.len(), "every frame holds a record");
+        assert!(self.index.is_empty() == (self.last == Offset::ZERO), "first and last are those of records");
+        assert!(self.first <= self.last && self.first_timestamp <= self.last_timestamp, "both ascend");
         let index = encode_index(&self.index);
         let footer = Footer {
             records: self.index.len() as u32,
@@ -105,7 +108,16 @@ pub(crate) struct Scan {
     /// The next offset, if its last record says that the log was closed.
     pub(crate) closed_next: Option<Offset>,
     /// What lies behind the last frame, if it is not zeros only.
-    pub(crate) torn: Option<FrameError>,
+    pub(crate) torn: Option<Torn>,
+}
+
+/// A write that a crash cut short.
+#[derive(Clone, Debug)]
+pub(crate) struct Torn {
+    /// Why it is no frame.
+    pub(crate) failure: FrameError,
+    /// Where the last of its bytes ends that is not zero.
+    pub(crate) bytes_end: u64,
 }
 
 /// Why a segment cannot be taken over.
@@ -150,7 +162,8 @@ pub(crate) fn scan(
     let Some(failure) = failure else {
         return Ok(scan);
     };
-    scan.torn = judge_tail(file, &key, reader.position(), end, header.lane, failure, last)?;
+    let place = Place { file, key: &key, position: reader.position(), end, after: last };
+    scan.torn = judge_tail(&place, header.lane, failure)?;
     Ok(scan)
 }
 
@@ -207,63 +220,17 @@ fn note_own_kind(scan: &mut Scan, record: &Record) {
     }
 }
 
-/// Decides what bytes at `position` are that are no valid frame: nothing, a torn write, or damage.
-fn judge_tail(
-    file: &Arc<dyn File>,
-    key: &SegmentKey,
-    position: u64,
-    end: u64,
-    lane: Lane,
-    failure: FrameError,
-    after: Offset,
-) -> Result<Option<FrameError>, ScanError> {
-    let found = look_ahead(file, key, position, end)?;
-    // Several ephemeral frames may be unsynced at once: a valid one behind a lost one is no damage there.
-    if let Some(next) = found.frame.filter(|_| lane == Lane::Journal) {
-        let reason = format!("{failure}; but a valid frame follows at byte {next}, so this was committed");
-        return Err(ScanError::Damaged { position, after, reason });
-    }
-    Ok(found.bytes.then_some(failure))
-}
-
-/// What lies behind bytes that are no valid frame.
-pub(crate) struct Ahead {
-    /// Whether there is a byte that is not zero.
-    pub(crate) bytes: bool,
-    /// Where a valid frame begins.
-    pub(crate) frame: Option<u64>,
-}
-
-/// Searches everything behind `position` for a valid frame. The checksum's key is not known to anybody who
-/// sends messages, so a frame that verifies was written by this log.
-pub(crate) fn look_ahead(file: &Arc<dyn File>, key: &SegmentKey, position: u64, end: u64) -> std::io::Result<Ahead> {
-    let mut ahead = Ahead { bytes: false, frame: None };
-    let mut at = position;
-    while at < end {
-        let bytes = read(file, at, READ_AHEAD_BYTES.min((end - at) as usize))?;
-        let starts = (0..bytes.len()).step_by(ALIGNMENT).filter(|start| {
-            let here = at + *start as u64;
-            here > position && frame::frame_bytes(&bytes[*start..]).is_ok()
-        });
-        for start in starts {
-            let here = at + start as u64;
-            let length = frame::frame_bytes(&bytes[start..]).expect("checked by the filter");
-            let whole = read(file, here, length.min((end - here) as usize))?;
-            if frame::verify(&whole, key, None, |_| {}).is_ok() {
-                return Ok(Ahead { bytes: true, frame: Some(here) });
-            }
-        }
-        ahead.bytes |= bytes.iter().any(|byte| *byte != 0);
-        // The windows overlap by a frame header, so that none is missed at a window's end.
-        let step = if at + bytes.len() as u64 == end { bytes.len() } else { bytes.len() - FRAME_HEADER_BYTES };
-        at += step as u64;
-    }
-    Ok(ahead)
-}
-
-fn read(file: &Arc<dyn File>, position: u64, length: usize) -> std::io::Result<AlignedVec> {
-    let mut bytes = AlignedVec::with_capacity(length);
-    bytes.resize(length, 0);
-    file.read_at(&mut bytes, position)?;
-    Ok(bytes)
+/// Decides what bytes at a place are that are no valid frame: nothing, a torn write, or damage.
+fn judge_tail(place: &Place<'_>, lane: Lane, failure: FrameError) -> Result<Option<Torn>, ScanError> {
+    let behind = match lane {
+        Lane::Journal => place.search(&mut (place.end - place.position))?,
+        // Several ephemeral frames may be unsynced at once: a valid one behind a lost one is no damage there.
+        Lane::Ephemeral => Behind { bytes_end: place.bytes_end()?, later: Later::Nothing },
+    };
+    let reason = match behind.later {
+        Later::Nothing => return Ok(behind.bytes_end.map(|bytes_end| Torn { failure, bytes_end })),
+        Later::Frame(next) => format!("{failure}; but a valid frame follows at byte {next}, so this was committed"),
+        Later::Crowd => format!("{failure}; and more behind it looks like frames than an unfinished write can hold"),
+    };
+    Err(ScanError::Damaged { position: place.position, after: place.after, reason })
 }

@@ -2,7 +2,8 @@
 //!
 //! Rot that nobody reads is found by nobody, until the backups that still have the bytes are gone. The scrubber
 //! opens each file anew and drops it from the page cache, so that it reads what the disk has. It repairs nothing: one
-//! machine has one copy. It is a cursor: whoever runs it calls [`Scrubber::step`] on a thread of its own, and waits in between.
+//! machine has one copy. It is a cursor: whoever runs it calls [`Scrubber::step`] on a thread of its own, and waits in
+//! between.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -13,10 +14,10 @@ use engram_log_format::{Lane, Offset};
 
 use super::EmbeddedLog;
 use super::catalog::{Catalog, Segment};
+use super::files::{read_footer, read_header};
 use super::frames::{FrameReadError, FrameReader};
-use super::recover::{read_footer, read_header};
+use crate::damage::Damage;
 use crate::storage::{File, Storage};
-use crate::verify::Damage;
 
 /// Bytes that one step reads at most, beyond the frame that it ends in.
 const STEP_BYTES: u64 = 1 << 20;

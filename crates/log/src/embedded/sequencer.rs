@@ -89,6 +89,7 @@ pub(crate) fn encode(inputs: &[Input]) -> Result<Draft, AppendError> {
             return Err(AppendError::TooLarge { bytes: draft.bytes(), limit: APPEND_BYTES_MAX });
         }
     }
+    assert!(draft.records() == inputs.len(), "an append is encoded whole");
     Ok(draft)
 }
 
@@ -137,6 +138,7 @@ impl Sequencer {
         erased_through: Option<Offset>,
     ) -> Result<Appended, AppendError> {
         let (records, bytes) = (draft.records() as u64, draft.bytes());
+        assert!(records > 0 && bytes > 0, "an append has records");
         let mut state = self.state.lock();
         state.check_running()?;
         if state.bytes > 0 && state.bytes + bytes > self.options.queue_bytes_max {
@@ -151,6 +153,7 @@ impl Sequencer {
             return Err(AppendError::Busy);
         }
         let appended = state.push(lane, draft, now, None);
+        assert!(appended.last.0 - appended.first.0 + 1 == records, "each record has an offset of its own");
         if let Some(pending) = state.waiting.last_mut() {
             pending.erased_through = erased_through;
         }
@@ -168,6 +171,7 @@ impl Sequencer {
         // The record itself takes an offset of the old lease; one is always left for it.
         assert!(state.next < state.lease_below, "the lease is renewed before it is used up");
         let below = Offset(state.next.0 + self.options.lease_step.max(2 * (needed + 2)));
+        assert!(below > state.lease_requested, "leases grow");
         let lease = Input::from(v1::OffsetLease { below: below.0 });
         let draft = encode(&[lease]).expect("a lease is small");
         state.lease_requested = below;
@@ -178,6 +182,7 @@ impl Sequencer {
     pub(crate) fn lease_is_durable(&self, below: Offset) {
         let mut state = self.state.lock();
         assert!(below > state.lease_below, "leases grow");
+        assert!(below <= state.lease_requested, "only what was asked for comes back");
         state.lease_below = below;
     }
 
@@ -254,6 +259,7 @@ impl Sequencer {
         let mut state = self.state.lock();
         state.stopped.get_or_insert_with(|| reason.to_owned());
         state.waiting.clear();
+        state.bytes = 0;
     }
 }
 
@@ -277,6 +283,8 @@ impl State {
         let pending = Pending { lane, first: self.next, timestamp, draft, lease_below, erased_through: None };
         let appended = Appended { first: pending.first, last: pending.last(), timestamp };
         assert!(appended.last < self.lease_below, "an offset is handed out below the lease only");
+        let before = self.waiting.last().map(Pending::last);
+        assert!(before.is_none_or(|before| before < appended.first), "the queue is in the order of offsets");
         self.next = appended.last.next();
         self.last_timestamp = timestamp;
         self.waiting.push(pending);
@@ -293,6 +301,8 @@ impl State {
         let rest = self.waiting.split_off(count);
         let taken = std::mem::replace(&mut self.waiting, rest);
         self.bytes -= taken.iter().map(|pending| pending.draft.bytes()).sum::<usize>();
+        assert!(!taken.is_empty(), "whoever is woken for work gets some");
+        assert!(self.waiting.is_empty() == (self.bytes == 0), "what waits is counted");
         taken
     }
 }

@@ -9,7 +9,7 @@ use std::time::Instant;
 
 use engram_log_format::Offset;
 
-use super::erase::Outcomes;
+use super::outcomes::Outcomes;
 use crate::interface::{AppendError, Lanes};
 use crate::record::Record;
 use crate::sync::{Condvar, Mutex};
@@ -81,6 +81,7 @@ impl Tail {
     /// Makes a batch visible, and wakes everybody. Its entries ascend.
     pub(crate) fn publish(&self, entries: Vec<Entry>, bytes: usize) {
         let last = entries.last().expect("a commit has records").record.offset;
+        assert!(entries.is_sorted_by(|one, two| one.record.offset < two.record.offset), "offsets ascend in a commit");
         let mut state = self.state.lock();
         assert!(entries[0].record.offset > state.published, "published offsets ascend");
         state.published = last;
@@ -90,8 +91,11 @@ impl Tail {
         while state.bytes > self.bytes_max && state.batches.len() > 1 {
             let oldest = state.batches.pop_front().expect("more than one is there");
             state.bytes -= oldest.bytes;
+            assert!(oldest.last > state.floor, "memory is given up from the oldest on");
             state.floor = oldest.last;
         }
+        assert!(state.floor < state.published, "the newest commit stays in memory");
+        assert!(state.batches.front().is_some_and(|batch| batch.first() > state.floor), "nothing is below the floor");
         drop(state);
         self.changed.notify_all();
     }
@@ -243,5 +247,7 @@ pub(crate) fn take_appends<'a>(
     } else if let Some(last) = out[start..].last() {
         through = through.max(last.offset);
     }
+    assert!(out.len() - start <= max, "no more than asked for");
+    debug_assert!(out[start..].is_sorted_by(|one, two| one.offset < two.offset), "records are in order");
     (out.len() - start, through)
 }

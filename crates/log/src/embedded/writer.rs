@@ -8,40 +8,24 @@ use std::io;
 use std::sync::Arc;
 
 use engram_failpoints::{Point, pass, reached};
-use engram_log_format::frame::{Frame, FrameBuilder};
-use engram_log_format::record::Chain;
+use engram_log_format::frame::{self, FRAME_HEADER_BYTES, Frame, FrameBuilder};
+use engram_log_format::record::{ALIGNMENT, Chain};
 use engram_log_format::segment::{ALLOCATION_UNIT, SEGMENT_HEADER_BYTES, SegmentHeader};
 use engram_log_format::{Lane, Offset, TimestampMs};
 
 use super::catalog::{Catalog, OpenSegment, Segment};
+use super::files::{NEW_SUFFIX, SUFFIX, cut, directory, is_full, path, write_end};
 use super::scan::Totals;
 use crate::storage::{File, Storage};
-
-/// The suffix of segments.
-pub(crate) const SUFFIX: &str = ".seg";
-/// The suffix of a segment that has no header yet. Removed when the log is opened.
-pub(crate) const NEW_SUFFIX: &str = ".seg.new";
 
 /// Frames at least this fraction of the zeroed stretch write their blocks themselves.
 const ZERO_AHEAD_FRACTION: u64 = 4;
 
-/// The directory of a lane.
-pub(crate) fn directory(lane: Lane) -> &'static str {
-    match lane {
-        Lane::Journal => "log/journal",
-        Lane::Ephemeral => "log/ephemeral",
-    }
-}
-
-/// The path of a lane's segment.
-pub(crate) fn path(lane: Lane, base: Offset) -> String {
-    format!("{}/{:020}{SUFFIX}", directory(lane), base.0)
-}
-
 /// Why a lane cannot be written.
 #[derive(Debug)]
 pub(crate) enum WriteError {
-    /// There is no space. Nothing that counts was written, and the same call can be made again: see `FORMAT.md`, step 6.
+    /// There is no space. Nothing that counts was written, and the same call can be made again: see `FORMAT.md`, step
+    /// 6.
     DiskFull,
     /// A call failed: nothing is known about what is on disk. The log must stop.
     Failed(&'static str, io::Error),
@@ -101,14 +85,17 @@ impl LaneWriter {
         lease_below: Offset,
         now: TimestampMs,
     ) -> Result<(), WriteError> {
+        assert!(frame_bytes > FRAME_HEADER_BYTES && records > 0, "a frame holds records");
         if let Some(active) = &self.active {
             let needed = active.totals.sealed_bytes(records) + frame_bytes as u64;
-            if needed <= active.segment.header.allocated_bytes {
+            // A sealed segment is shorter than it was: so its length says that it is sealed.
+            if needed < active.segment.header.allocated_bytes {
                 return Ok(());
             }
             self.seal()?;
         }
         let needed = Totals::new(SEGMENT_HEADER_BYTES as u64, self.chain).sealed_bytes(records) + frame_bytes as u64;
+        let allocated_bytes = (needed + 1).max(self.options.segment_bytes).next_multiple_of(ALLOCATION_UNIT);
         let header = SegmentHeader {
             lane: self.options.lane,
             log_id: self.options.log_id,
@@ -116,7 +103,7 @@ impl LaneWriter {
             previous: self.previous,
             lease_below,
             created: now,
-            allocated_bytes: needed.max(self.options.segment_bytes).next_multiple_of(ALLOCATION_UNIT),
+            allocated_bytes,
             chain: self.chain,
         };
         self.begin(header)
@@ -124,6 +111,10 @@ impl LaneWriter {
 
     /// Creates a segment.
     fn begin(&mut self, header: SegmentHeader) -> Result<(), WriteError> {
+        assert!(self.active.is_none(), "the segment before is sealed");
+        assert!(header.base > self.previous, "bases ascend");
+        assert!(header.base < header.lease_below, "offsets are below the lease");
+        assert!(header.allocated_bytes.is_multiple_of(ALLOCATION_UNIT), "the header counts in units");
         let directory = directory(self.options.lane);
         let path = path(self.options.lane, header.base);
         let new_path = path.replace(SUFFIX, NEW_SUFFIX);
@@ -156,6 +147,7 @@ impl LaneWriter {
         file.allocate(header.allocated_bytes)?;
         pass(Point::SegmentAllocated)?;
         let mut start = header.encode().to_vec();
+        assert!(SegmentHeader::decode(&start).as_ref() == Ok(header), "what is written can be read");
         start.resize(start.len().max(zeroed_to as usize), 0);
         file.write_at(&start, 0)?;
         pass(Point::SegmentHeaderWritten)?;
@@ -171,17 +163,24 @@ impl LaneWriter {
     }
 
     /// Writes the frame that was made last. With `sync` it is on stable storage afterwards. Nothing is visible before
-    /// [`LaneWriter::publish`]. If it found no space it can be called again with the same frame, which goes to the same place.
+    /// [`LaneWriter::publish`]. If it found no space it can be called again with the same frame, which goes to the same
+    /// place.
     pub(crate) fn write(&mut self, frame: &Frame, sync: bool) -> Result<(), WriteError> {
         let active = self.active.as_mut().expect("prepare was called");
         let position = active.totals.frames_end;
         let end = position + frame.bytes.len() as u64;
         assert!(end <= active.segment.header.allocated_bytes, "prepare made room");
+        assert!(position.is_multiple_of(ALIGNMENT as u64), "frames are aligned");
+        let verified = |bytes: &[u8]| frame::verify(bytes, &active.segment.key, None, |_| {});
+        debug_assert!(verified(&frame.bytes) == Ok(frame.bytes.len()), "what is written verifies");
         pass(Point::FrameWrite)
             .and_then(|()| active.zero_ahead(end, frame.bytes.len() as u64, self.options.zero_ahead_bytes))
-            .and_then(|()| active.open.file.write_at(&frame.bytes, position))
-            .and_then(|()| pass(Point::FrameWritten))
             .map_err(WriteError::of("cannot write a frame"))?;
+        if sync && frame::has_what_looks_like_one(&frame.bytes) {
+            active.write_head(frame, position)?;
+        }
+        let written = active.open.file.write_at(&frame.bytes, position).and_then(|()| pass(Point::FrameWritten));
+        written.map_err(WriteError::of("cannot write a frame"))?;
         if sync {
             let synced = pass(Point::FrameSync).and_then(|()| active.open.file.sync_data());
             synced.map_err(|error| WriteError::Failed("cannot sync a frame", error))?;
@@ -200,6 +199,7 @@ impl LaneWriter {
     pub(crate) fn publish(&self) {
         let Some(active) = &self.active else { return };
         let published = active.open.records();
+        assert!(published <= active.totals.index.len(), "nothing is visible that was not written");
         active.open.publish(&active.totals.index[published..], active.totals.frames_end);
     }
 
@@ -209,11 +209,14 @@ impl LaneWriter {
             return Ok(());
         };
         let file = &active.open.file;
+        assert!(active.totals.sealed_bytes(0) < active.segment.header.allocated_bytes, "prepare left room for the end");
         let synced = |error| WriteError::Failed("cannot sync a segment", error);
         if self.options.lane == Lane::Ephemeral {
             file.sync_data().map_err(synced)?;
         }
-        write_end(file, &active.segment, &active.totals).map_err(WriteError::of("cannot seal a segment"))?;
+        write_end(file, &active.segment.key, &active.totals).map_err(WriteError::of("cannot seal a segment"))?;
+        file.sync_data().map_err(synced)?;
+        cut(file, &active.totals).map_err(WriteError::of("cannot seal a segment"))?;
         file.sync_data().and_then(|()| pass(Point::Sealed)).map_err(synced)?;
         self.catalog.seal(&active.segment, active.totals.footer().0);
         self.active = None;
@@ -241,6 +244,15 @@ impl LaneWriter {
 }
 
 impl Active {
+    /// Writes and syncs the head of a frame alone. A frame in which somebody has planted what looks like frames could
+    /// not be told from damage if a crash left its payloads and not its head; see `FORMAT.md`.
+    fn write_head(&self, frame: &Frame, position: u64) -> Result<(), WriteError> {
+        let written = self.open.file.write_at(&frame.bytes[..FRAME_HEADER_BYTES], position);
+        written.map_err(WriteError::of("cannot write a frame"))?;
+        let synced = pass(Point::FrameSync).and_then(|()| self.open.file.sync_data());
+        synced.map_err(|error| WriteError::Failed("cannot sync a frame", error))
+    }
+
     /// Writes zeros ahead of small frames. A block that was only allocated has to be marked as written when
     /// it is first synced, which costs a metadata commit; this pays for many frames at once.
     fn zero_ahead(&mut self, end: u64, frame_bytes: u64, zero_ahead_bytes: u64) -> io::Result<()> {
@@ -251,36 +263,10 @@ impl Active {
             self.zeroed_to = end;
             return Ok(());
         }
+        assert!(self.zeroed_to <= self.segment.header.allocated_bytes, "nothing is written beyond the file's end");
         let to = (end + zero_ahead_bytes).next_multiple_of(ALLOCATION_UNIT).min(self.segment.header.allocated_bytes);
         self.open.file.write_at(&vec![0; (to - end) as usize], end)?;
         self.zeroed_to = to;
         Ok(())
     }
-}
-
-/// Seals a file: writes its end, and syncs it.
-pub(crate) fn seal_file(file: &Arc<dyn File>, segment: &Segment, totals: &Totals) -> io::Result<()> {
-    write_end(file, segment, totals)?;
-    file.sync_data()?;
-    pass(Point::Sealed)
-}
-
-/// Writes index and footer behind the frames, and cuts the file there.
-///
-/// The frames must be on stable storage before: a footer vouches for them, and could reach the disk first.
-pub(crate) fn write_end(file: &Arc<dyn File>, segment: &Segment, totals: &Totals) -> io::Result<()> {
-    let (footer, mut end) = totals.footer();
-    end.extend_from_slice(&footer.encode(&segment.key));
-    assert!(footer.frames_end + end.len() as u64 == footer.file_bytes(), "the footer ends the file");
-    pass(Point::SealBegin)?;
-    file.write_at(&end, footer.frames_end)?;
-    pass(Point::SealFooterWritten)?;
-    file.truncate(footer.file_bytes())?;
-    pass(Point::SealCut)
-}
-
-/// Whether a call was refused for lack of space: of the disk, of a quota, or of the length that files may have.
-pub(crate) fn is_full(error: &io::Error) -> bool {
-    use io::ErrorKind::{FileTooLarge, QuotaExceeded, StorageFull};
-    matches!(error.kind(), StorageFull | QuotaExceeded | FileTooLarge)
 }

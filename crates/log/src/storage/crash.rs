@@ -2,8 +2,30 @@
 
 use std::collections::BTreeMap;
 use std::ops::Range;
+use std::sync::Arc;
 
-use super::sim::Op;
+/// One change of the storage.
+#[derive(Clone, Debug)]
+pub enum Op {
+    /// A file came into being under a path. Files are numbered.
+    Create(String, usize),
+    /// Bytes were written at a position.
+    Write(usize, u64, Arc<[u8]>),
+    /// The length was set; new bytes are zero.
+    SetLen(usize, u64),
+    /// The file's content became durable.
+    Sync(usize),
+    /// A sync failed, and the kernel has dropped what it could not write: it never becomes durable.
+    Dropped(usize),
+    /// A file got another path.
+    Rename(String, String),
+    /// A path was removed.
+    Remove(String),
+    /// The entries of a directory became durable.
+    SyncDir(String),
+    /// The test noted a point of its workload.
+    Mark(u64),
+}
 
 /// What a disk writes whole or not at all.
 const SECTOR_BYTES: usize = 512;
@@ -147,7 +169,7 @@ impl CrashPoint {
             match &self.pending[unit.op] {
                 Op::Write(file, position, bytes) => {
                     let part = &bytes[unit.part.clone()];
-                    super::sim::apply_write(&mut files[*file], position + unit.part.start as u64, part);
+                    apply_write(&mut files[*file], position + unit.part.start as u64, part);
                 }
                 op => apply_content(&mut files, op, Fate::Kept),
             }
@@ -180,14 +202,14 @@ fn file_of(op: &Op) -> usize {
 fn apply_content(files: &mut [Vec<u8>], op: &Op, fate: Fate) {
     match (op, fate) {
         (Op::Write(file, position, bytes), Fate::Kept) => {
-            super::sim::apply_write(&mut files[*file], *position, bytes);
+            apply_write(&mut files[*file], *position, bytes);
         }
         (Op::Write(file, position, bytes), Fate::TornAfter(at)) => {
-            super::sim::apply_write(&mut files[*file], *position, &bytes[..at.min(bytes.len())]);
+            apply_write(&mut files[*file], *position, &bytes[..at.min(bytes.len())]);
         }
         (Op::Write(file, position, bytes), Fate::TornBefore(at)) => {
             let at = at.min(bytes.len());
-            super::sim::apply_write(&mut files[*file], *position + at as u64, &bytes[at..]);
+            apply_write(&mut files[*file], *position + at as u64, &bytes[at..]);
         }
         (Op::SetLen(file, length), Fate::Kept) => files[*file].resize(*length as usize, 0),
         // Lost, or no write that could be torn.
@@ -210,4 +232,12 @@ fn apply_name(names: &mut BTreeMap<String, usize>, op: &Op) {
         }
         _ => unreachable!("only entry changes are pending"),
     }
+}
+
+pub(super) fn apply_write(content: &mut Vec<u8>, position: u64, bytes: &[u8]) {
+    let end = position as usize + bytes.len();
+    if content.len() < end {
+        content.resize(end, 0);
+    }
+    content[position as usize..end].copy_from_slice(bytes);
 }

@@ -15,30 +15,9 @@ use parking_lot::{Condvar, Mutex};
 
 use super::{File, Lock, LockError, LockMode, Storage};
 
-pub use super::crash::{CrashPoint, Fate, Image, Unit};
+pub use super::crash::{CrashPoint, Fate, Image, Op, Unit};
 
-/// One change of the storage.
-#[derive(Clone, Debug)]
-pub enum Op {
-    /// A file came into being under a path. Files are numbered.
-    Create(String, usize),
-    /// Bytes were written at a position.
-    Write(usize, u64, Arc<[u8]>),
-    /// The length was set; new bytes are zero.
-    SetLen(usize, u64),
-    /// The file's content became durable.
-    Sync(usize),
-    /// A sync failed, and the kernel has dropped what it could not write: it never becomes durable.
-    Dropped(usize),
-    /// A file got another path.
-    Rename(String, String),
-    /// A path was removed.
-    Remove(String),
-    /// The entries of a directory became durable.
-    SyncDir(String),
-    /// The test noted a point of its workload.
-    Mark(u64),
-}
+use super::crash::apply_write;
 
 /// What a call returns instead of doing its work.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -63,6 +42,7 @@ struct State {
     trace: Vec<Op>,
     calls: u64,
     reads: u64,
+    bytes_read: u64,
     fail_at: Option<(u64, Fault)>,
     fail_read_at: Option<(u64, Fault)>,
     capacity: Option<u64>,
@@ -131,6 +111,11 @@ impl SimStorage {
     /// Number of reads so far.
     pub fn reads(&self) -> u64 {
         self.state.lock().reads
+    }
+
+    /// Number of bytes that were read so far.
+    pub fn bytes_read(&self) -> u64 {
+        self.state.lock().bytes_read
     }
 
     /// Lets the read with this number (from zero) fail, once.
@@ -329,6 +314,7 @@ impl File for SimFile {
             Fault::Short => io::Error::from(io::ErrorKind::UnexpectedEof),
             fault => error_of(fault),
         })?;
+        state.bytes_read += buffer.len() as u64;
         let start = position as usize;
         let bytes = state.files[self.file].get(start..start + buffer.len());
         buffer.copy_from_slice(bytes.ok_or(io::ErrorKind::UnexpectedEof)?);
@@ -380,12 +366,4 @@ impl File for SimFile {
             state.files[self.file] = point.content(self.file);
         }
     }
-}
-
-pub(super) fn apply_write(content: &mut Vec<u8>, position: u64, bytes: &[u8]) {
-    let end = position as usize + bytes.len();
-    if content.len() < end {
-        content.resize(end, 0);
-    }
-    content[position as usize..end].copy_from_slice(bytes);
 }

@@ -72,8 +72,9 @@ pub(crate) struct Workload {
 
 impl Workload {
     /// Every operation: single and multiple appends, group commits, ephemeral records and their retention,
-    /// rotation of both lanes, an oversize append, leases, erasures in sealed segments and in the one that is being written, of some
-    /// records twice, a clean close, a stop without one in the middle of an erasure. The seed varies sizes and what is erased.
+    /// rotation of both lanes, an oversize append, leases, erasures in sealed segments and in the one that is being
+    /// written, of some records twice, a clean close, a stop without one in the middle of an erasure. The seed varies
+    /// sizes and what is erased.
     pub(crate) fn run(storage: &Arc<SimStorage>, seed: u64) -> Vec<Done> {
         let log = EmbeddedLog::open(storage.clone(), options()).expect("the log opens");
         let mut work =

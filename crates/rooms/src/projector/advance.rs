@@ -7,9 +7,10 @@ use engram_log::Offset;
 use engram_matrix::pdu::Pdu;
 use engram_views::{Read as _, ViewError};
 
-use super::memo::{Member, Memo, RoomMemo, Tip};
-use super::merge;
+use super::credit::{self, Account, Terms};
+use super::memo::{Member, Memo, RoomMemo, Tip, sorted_roots};
 use crate::codec::{room_name_key, room_offset_key, user_room_key};
+use crate::counters;
 use crate::delta::{MemberChange, RoomDelta};
 use crate::extremities;
 use crate::limits::EXTREMITIES_CROWDED;
@@ -28,6 +29,8 @@ pub(super) struct Step<'a> {
     pub(super) after: Tip,
     /// The room begins anew with the event: nothing from before is a branch of it any more.
     pub(super) begins_anew: bool,
+    /// The current state stands for the one before the event, which the room could not pay for.
+    pub(super) is_unresolved: bool,
 }
 
 /// Moves the room past an event.
@@ -40,7 +43,7 @@ pub(super) fn advance(
     let former = room.head.state;
     if step.meta.verdict == Verdict::Accepted {
         extend_graph(room, step);
-        room.head.state = current_state(memo, view, room)?;
+        settle_current(memo, view, room, step)?;
     }
     let changes = state_changes(memo, view, room, step, former)?;
     note_unexplained(view, room, step, former, &changes);
@@ -63,12 +66,17 @@ pub(super) fn advance(
     if step.meta.is_shown() {
         room.head.latest = step.offset;
     }
-    view.put(&HEADS, &room.info.number.0.to_be_bytes(), &rows::encode_head(&room.head));
+    put_head(view, room);
     if view.is_live() {
         let is_unexplained = changes.iter().any(|change| change.after != Some(step.offset));
         emit(view, room, step, membership, is_unexplained.then_some(other_memberships));
     }
     Ok(())
+}
+
+/// Writes the head.
+pub(super) fn put_head(view: &mut Apply<'_>, room: &RoomMemo) {
+    view.put(&HEADS, &room.info.number.0.to_be_bytes(), &rows::encode_head(&room.head));
 }
 
 /// Notes that an event of the past has changed nothing.
@@ -80,13 +88,18 @@ pub(super) fn pass_by(view: &mut Apply<'_>, room: &RoomMemo, step: &Step<'_>) {
 fn extend_graph(room: &mut RoomMemo, step: &Step<'_>) {
     let extremities = std::mem::take(&mut room.head.extremities);
     let tips = std::mem::take(&mut room.tips);
-    let is_parent = |extremity: &Extremity| step.event.prev_events.iter().any(|id| id.as_str() == extremity.event_id);
+    // What the current state does not come from yet is not lost to the room with an event that could not be resolved.
+    let is_followed = |extremity: &Extremity| !step.is_unresolved || room.head.next.contains(extremity);
+    let is_parent = |extremity: &Extremity| {
+        step.event.prev_events.iter().any(|id| id.as_str() == extremity.event_id) && is_followed(extremity)
+    };
+    let mut kept = Vec::with_capacity(extremities.len());
     for (extremity, tip) in extremities.into_iter().zip(tips) {
         if !step.begins_anew && !is_parent(&extremity) {
-            room.head.extremities.push(extremity);
-            room.tips.push(tip);
+            kept.push((extremity, tip));
         }
     }
+    (room.head.extremities, room.tips) = kept.into_iter().unzip();
     let event_id = step.event.event_id.as_str().to_owned();
     room.head.extremities.push(Extremity { offset: step.offset, event_id, depth: step.event.depth });
     room.tips.push(step.after);
@@ -96,23 +109,36 @@ fn extend_graph(room: &mut RoomMemo, step: &Step<'_>) {
     }
 }
 
-/// The state before the event that comes next: that after the forward extremities together, as far as one event can name them.
-fn current_state(memo: &Memo, view: &mut Apply<'_>, room: &mut RoomMemo) -> Result<Root, ViewError> {
-    if let [tip] = room.tips[..] {
-        return Ok(tip.root);
+/// The state before the event that comes next: that after the forward extremities together, as far as one event can name them. If the room cannot pay
+/// for it, that is put off, and the current state stays one by which the next event can be judged.
+fn settle_current(memo: &Memo, view: &mut Apply<'_>, room: &mut RoomMemo, step: &Step<'_>) -> Result<(), ViewError> {
+    let wanted = extremities::parents(&room.head.extremities);
+    let tips: Vec<Tip> = wanted.iter().map(|at| room.tips[*at]).collect();
+    let info = memo.rules.applied_to(&room.info).into_owned();
+    let terms = Terms { pdus: &memo.pdus, info: &info, allowance: &memo.allowance };
+    let resolved = credit::resolve(view, terms, room, Account::Current, &sorted_roots(&tips))?;
+    if let Ok(root) = resolved {
+        room.head.state = root;
+        room.head.next = wanted.into_iter().map(|at| room.head.extremities[at].clone()).collect();
+        room.next_tips = tips;
+        room.head.put_off = 0;
+        return Ok(());
     }
-    let chosen = extremities::parents(&room.head.extremities);
-    let mut roots: Vec<Root> = chosen.into_iter().map(|at| room.tips[at].root).collect();
-    roots.sort_unstable();
-    roots.dedup();
-    if let Some((resolved, root)) = &room.resolved
-        && *resolved == roots
-    {
-        return Ok(*root);
+    if step.begins_anew || room.goes_on_with(step.event) {
+        let own = room.head.extremities.iter().find(|extremity| extremity.offset == step.offset);
+        room.head.next = vec![own.expect("the event that has just come is an extremity").clone()];
+        room.next_tips = vec![step.after];
+        room.head.state = step.after.root;
     }
-    let root = merge::resolve(view, &memo.pdus, &memo.rules.applied_to(&room.info), roots.clone())?;
-    room.resolved = Some((roots, root));
-    Ok(root)
+    room.head.put_off += 1;
+    if room.head.put_off == 1 {
+        counters::next(view, "put_off")?;
+        if view.is_live() {
+            let (room_id, owed) = (Arc::clone(&room.room_id), room.head.owed.current);
+            view.emit(RoomDelta::Postponed { room_id, owed });
+        }
+    }
+    Ok(())
 }
 
 /// How current state changed. In a room without branches that is the event itself, and nothing has to be compared.

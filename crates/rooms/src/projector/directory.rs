@@ -1,15 +1,17 @@
-//! Aliases, published rooms, forgotten rooms.
+//! Aliases, published rooms, forgotten rooms; devices that are no more.
 
 use std::sync::Arc;
 
-use crate::delta::Apply;
+use engram_log::Offset;
+use engram_log_format::v1::{ArchivedInput, DevicesRemoved};
 use engram_views::{Read as _, ViewError};
 
 use crate::codec::{names_key, put_bytes, user_room_key};
-use crate::delta::RoomDelta;
+use crate::delta::{Apply, RoomDelta};
+use crate::limits::NAMES_BYTES_MAX;
 use crate::query;
 use crate::rows;
-use crate::tables::{ALIASES, PUBLISHED, ROOM_ALIASES, USER_ROOMS};
+use crate::tables::{ALIASES, ENDED_DEVICES, PUBLISHED, ROOM_ALIASES, USER_ROOMS};
 use crate::types::Membership;
 
 /// Marks a room forgotten that the user has left; anything else is passed over.
@@ -59,5 +61,15 @@ pub(super) fn publish(view: &mut Apply<'_>, room_id: &str, published: bool) {
         view.put(&PUBLISHED, room_id.as_bytes(), &[]);
     } else {
         view.remove(&PUBLISHED, room_id.as_bytes());
+    }
+}
+
+/// Notes that devices have ended, and their transactions with them.
+pub(super) fn end_devices(view: &mut Apply<'_>, offset: Offset, removed: &ArchivedInput<DevicesRemoved>) {
+    for device_id in removed.device_ids.iter() {
+        let key = names_key(&[&removed.user_id, device_id]);
+        if key.len() <= NAMES_BYTES_MAX {
+            view.put(&ENDED_DEVICES, &key, &rows::encode_offset(offset));
+        }
     }
 }

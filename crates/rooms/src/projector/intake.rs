@@ -2,31 +2,30 @@
 
 use std::sync::Arc;
 
-use crate::delta::Apply;
+use crate::delta::{Apply, RoomDelta};
 use engram_log::Offset;
 use engram_log_format::v1::{self, ArchivedPduSource};
 use engram_matrix::pdu::Pdu;
 use engram_views::{Read, ViewError};
 
 use super::advance::{self, Step};
+use super::credit::{self, Account, Terms, Unresolved};
 use super::judge::{self, Judgement};
 use super::memo::{Memo, RoomMemo, Tip};
-use super::{auth_difference, erasures, merge, past, redactions};
-use crate::codec::{names_key, put_bytes, put_varint, room_offset_key};
+use super::{erasures, past, redactions, resolution};
+use crate::codec::{put_bytes, put_varint, room_offset_key};
 use crate::counters;
 use crate::extremities::DUMMY_EVENT;
+use crate::limits::NAMES_BYTES_MAX;
 use crate::query::{self, EventMeta, Place, RoomInfo, Verdict};
 use crate::rows;
 use crate::state::{self, Root};
 use crate::tables::{
-    AUTH_CHILDREN, EVENT_IDS, EVENTS, HEADS, IDS, INFO, REASONS, ROOTS, TIMES, TRANSACTIONS, VERDICTS,
+    AUTH_CHILDREN, EVENT_IDS, EVENTS, HEADS, IDS, INFO, REASONS, ROOTS, TIMES, TRANSACTIONS, UNRESOLVED, VERDICTS,
 };
 use crate::types::RoomNumber;
 
 type Archived = v1::ArchivedInput<v1::Pdu>;
-
-/// The longest key of a transaction: far more than this server's clients may choose, and what the store takes.
-const NAMES_BYTES_MAX: usize = 4096;
 
 /// Takes the state before an event in, as another server gave it.
 pub(super) fn given_state(
@@ -64,8 +63,13 @@ pub(super) fn pdu(memo: &mut Memo, view: &mut Apply<'_>, offset: Offset, archive
         memo.keep(room);
         return pass_over(view, offset, &"the record names another version than the room's");
     }
+    let owed = room.head.owed;
     let mut arrival = Arrival { memo, room, offset, event, former };
     let stored = arrival.place(view, archived);
+    if arrival.room.head.owed != owed {
+        // Also an event that changes nothing else may have cost the room something.
+        advance::put_head(view, &arrival.room);
+    }
     arrival.memo.keep(arrival.room);
     stored
 }
@@ -129,6 +133,8 @@ struct Before {
     is_joined: bool,
     /// The state was given, since not every event before is there; and whether the room begins anew here.
     given: Option<bool>,
+    /// Why the current state stands for the one before the event, if it does.
+    unresolved: Option<Unresolved>,
 }
 
 impl Arrival<'_> {
@@ -139,8 +145,11 @@ impl Arrival<'_> {
             ArchivedPduSource::Backfill => Place::Past(None),
             ArchivedPduSource::Outlier => Place::Apart,
         };
-        let before = if place == Place::Apart { None } else { self.state_before(view)? };
+        let before = if place == Place::Apart { None } else { self.state_before(view, place)? };
         let Some(before) = before else { return self.keep_apart(view) };
+        if let Some(why) = before.unresolved {
+            self.note_unresolved(view, why)?;
+        }
         self.leave_former_place(view)?;
         // What is past is not judged by the present, nor is that by which the present begins.
         let is_judged_by_current = place == Place::Live && before.given != Some(true) && !self.room.tips.is_empty();
@@ -165,8 +174,15 @@ impl Arrival<'_> {
             past::settle(view, &self.memo.pdus, &mut self.room, self.offset, &self.event, place)?;
         }
         let begins_anew = before.given == Some(true);
-        let step =
-            Step { offset: self.offset, event: &self.event, meta: &meta, before: before.tip.root, after, begins_anew };
+        let step = Step {
+            offset: self.offset,
+            event: &self.event,
+            meta: &meta,
+            before: before.tip.root,
+            after,
+            begins_anew,
+            is_unresolved: before.unresolved.is_some(),
+        };
         if place == Place::Live {
             advance::advance(self.memo, view, &mut self.room, &step)?;
         } else {
@@ -208,9 +224,17 @@ impl Arrival<'_> {
 
     /// What clients name is theirs to choose; what is no key belongs to no client that could ask for it.
     fn note_transaction(&self, view: &mut Apply<'_>, transaction: &v1::ArchivedInput<v1::Transaction>) {
-        let key = names_key(&[&transaction.user_id, &transaction.device_id, &transaction.transaction_id]);
+        let scope = query::TransactionScope {
+            user_id: &transaction.user_id,
+            device_id: &transaction.device_id,
+            transaction_id: &transaction.transaction_id,
+            room_id: &self.room.info.room_id,
+            event_type: &self.event.event_type,
+            redacts: self.event.redacts.as_ref().map(|target| target.as_str()),
+        };
+        let key = scope.key();
         if key.len() <= NAMES_BYTES_MAX {
-            view.put(&TRANSACTIONS, &key, &rows::encode_place(self.room.info.number, self.offset));
+            view.put(&TRANSACTIONS, &key, &rows::encode_offset(self.offset));
         }
     }
 
@@ -226,12 +250,13 @@ impl Arrival<'_> {
     }
 
     /// The state before the event; none if an event before it has no known state, and none was given.
-    fn state_before(&mut self, view: &mut Apply<'_>) -> Result<Option<Before>, ViewError> {
+    fn state_before(&mut self, view: &mut Apply<'_>, place: Place) -> Result<Option<Before>, ViewError> {
+        self.room.head.owed.pay(&self.memo.allowance);
         let parents = &self.event.prev_events;
         if parents.is_empty() {
             // A create event. Anything else will be denied for want of one.
             let tip = Tip { position: Offset::ZERO, root: Root::EMPTY };
-            return Ok(Some(Before { tip, is_joined: false, given: None }));
+            return Ok(Some(Before { tip, is_joined: false, given: None, unresolved: None }));
         }
         let mut tips = Vec::with_capacity(parents.len());
         for parent in parents {
@@ -248,11 +273,35 @@ impl Arrival<'_> {
             roots.push(root);
             given = Some(anew);
         } else if let [tip] = tips[..] {
-            return Ok(Some(Before { tip, is_joined: false, given: None }));
+            return Ok(Some(Before { tip, is_joined: false, given: None, unresolved: None }));
         }
-        let info = self.memo.rules.applied_to(&self.room.info);
-        let root = merge::resolve(view, &self.memo.pdus, &info, roots)?;
-        Ok(Some(Before { tip: Tip { position: self.offset, root }, is_joined: true, given }))
+        roots.sort_unstable();
+        roots.dedup();
+        let info = self.memo.rules.applied_to(&self.room.info).into_owned();
+        let terms = Terms { pdus: &self.memo.pdus, info: &info, allowance: &self.memo.allowance };
+        let resolved = credit::resolve(view, terms, &mut self.room, Account::Joins, &roots)?;
+        let (root, unresolved) = match resolved {
+            Ok(root) => (root, None),
+            Err(_) if place != Place::Live => return Ok(None),
+            Err(why) => (self.room.head.state, Some(why)),
+        };
+        Ok(Some(Before { tip: Tip { position: self.offset, root }, is_joined: true, given, unresolved }))
+    }
+
+    /// The state before the event is not what the specification says: that is kept, counted and told of.
+    fn note_unresolved(&self, view: &mut Apply<'_>, why: Unresolved) -> Result<(), ViewError> {
+        counters::next(view, "unresolved")?;
+        let owed = self.room.head.owed.joins;
+        view.put(
+            &UNRESOLVED,
+            &room_offset_key(self.room.info.number, self.offset),
+            &rows::encode_unresolved(why, owed),
+        );
+        if view.is_live() {
+            let (room_id, event_id) = (Arc::clone(&self.room.room_id), self.event.event_id.as_str().into());
+            view.emit(RoomDelta::StoodFor { room_id, event_id, owed });
+        }
+        Ok(())
     }
 
     /// Writes the state after the event, where it differs from the one before or has no other place.
@@ -303,12 +352,16 @@ impl Arrival<'_> {
             &rows::encode_place(number, self.offset),
         );
         self.memo.pdus.place(self.event.event_id.as_str(), number, self.offset);
+        if let Some(state_key) = &self.event.state_key {
+            // Resolutions know every state event that they may meet by its pair.
+            state::intern(view, &self.memo.pdus.states, &self.event.event_type, state_key)?;
+        }
         if *verdict != Verdict::Rejected {
             // Rules ask for state events only; messages would just push those out.
             if meta.is_state {
                 self.memo.pdus.keep(self.offset, &self.event);
                 for parent in &self.event.auth_events {
-                    view.put(&AUTH_CHILDREN, &auth_difference::child_key(parent.as_str(), self.offset), &[]);
+                    view.put(&AUTH_CHILDREN, &resolution::child_key(number, parent.as_str(), self.offset), &[]);
                 }
             }
             let settled = redactions::settle(self.memo, view, &self.room.info, &self.event)?;

@@ -8,6 +8,8 @@ use engram_matrix::auth::StateMap;
 use engram_matrix::pdu::Pdu;
 use engram_views::{Read, ViewError};
 
+use super::resolution::Fact;
+use crate::limits::FACTS_BYTES_MAX;
 use crate::query::{self, Verdict};
 use crate::recent::Recent;
 use crate::state::{self, Remembering, Root};
@@ -18,6 +20,8 @@ pub(super) struct Pdus {
     parsed: RefCell<Recent<Offset, Arc<Pdu>>>,
     places: RefCell<Recent<Box<str>, (RoomNumber, Offset)>>,
     pub(super) states: state::Memo,
+    /// What state resolution knows of events, by every place that they have had.
+    pub(super) facts: RefCell<Recent<Offset, Arc<Fact>>>,
 }
 
 impl Pdus {
@@ -28,6 +32,7 @@ impl Pdus {
             parsed: RefCell::new(Recent::new(bytes / 3, weigh_pdu)),
             places: RefCell::new(Recent::new(bytes / 6, |id, _| 64 + id.len())),
             states: state::Memo::new(bytes / 2),
+            facts: RefCell::new(Recent::new(FACTS_BYTES_MAX.min(bytes), |_, fact| fact.weight())),
         }
     }
 
@@ -48,6 +53,7 @@ impl Pdus {
     /// Forgets an event that is about to be judged again.
     pub(super) fn forget(&self, offset: Offset) {
         self.parsed.borrow_mut().forget(&offset);
+        self.facts.borrow_mut().forget(&offset);
     }
 
     /// Remembers an event that is in the tables and was not rejected.

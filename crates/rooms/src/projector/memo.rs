@@ -9,13 +9,15 @@ use std::sync::Arc;
 use engram_log::Offset;
 use engram_matrix::OwnedEventId;
 use engram_matrix::auth::{Creation, PowerLevels};
+use engram_matrix::pdu::Pdu;
 use engram_views::{Read, ReadExt as _, ViewError};
 
+use super::credit::Allowance;
 use super::lookup::Pdus;
 use super::rules::Rules;
 use crate::codec::room_name_key;
 use crate::limits::ROOM_MEMOS_MAX;
-use crate::query::{self, EventMeta, Head, Place, RoomInfo, Verdict};
+use crate::query::{self, EventMeta, Extremity, Head, Owed, Place, RoomInfo, Verdict};
 use crate::recent::Recent;
 use crate::state::{Remembering, Root};
 use crate::tables::{MISSING, VERDICTS};
@@ -34,6 +36,7 @@ pub(super) struct Memo {
     tips: Recent<Box<str>, (RoomNumber, Tip)>,
     /// By which rules events are judged.
     pub(super) rules: Rules,
+    pub(super) allowance: Allowance,
     /// Whether any redaction waits for its target; none if not looked up yet.
     pub(super) pending_redactions: Option<bool>,
 }
@@ -58,6 +61,7 @@ impl Memo {
             }),
             tips: Recent::new(bytes / 4, |id, _| 128 + id.len()),
             rules: Rules::default(),
+            allowance: Allowance::default(),
             pending_redactions: None,
         }
     }
@@ -151,8 +155,8 @@ pub(super) struct RoomMemo {
     pub(super) decided: Decided,
     /// Whether events are missing from the graph; none if not looked up yet.
     has_missing: Option<bool>,
-    /// The last resolution: of which states, and its result.
-    pub(super) resolved: Option<(Vec<Root>, Root)>,
+    /// For each event that the next one follows, the state after it.
+    pub(super) next_tips: Vec<Tip>,
 }
 
 /// What the current state says about power.
@@ -188,6 +192,9 @@ impl RoomMemo {
             extremities: Vec::new(),
             joined: 0,
             invited: 0,
+            next: Vec::new(),
+            owed: Owed::default(),
+            put_off: 0,
         };
         Self {
             room_id: Arc::from(info.room_id.as_str()),
@@ -197,7 +204,7 @@ impl RoomMemo {
             auth: AuthMemo::Unread,
             decided: Decided::default(),
             has_missing: None,
-            resolved: None,
+            next_tips: Vec::new(),
         }
     }
 
@@ -205,14 +212,26 @@ impl RoomMemo {
         let head = query::head(view, info.number)?;
         let mut room = Self::new(info);
         for extremity in &head.extremities {
-            room.tips.push(
-                stored_tip(view, room.info.number, extremity.offset)?.expect("an extremity is an event of the room"),
-            );
+            room.tips.push(tip_of(view, room.info.number, extremity)?);
+        }
+        for followed in &head.next {
+            room.next_tips.push(tip_of(view, room.info.number, followed)?);
         }
         room.head = head;
         let decided = view.get(&VERDICTS, room.info.room_id.as_bytes())?;
         room.decided = decided.and_then(|row| Decided::decode(&row)).unwrap_or_default();
         Ok(room)
+    }
+
+    /// Whether the current state is the resolution of these states, each once and in order.
+    pub(super) fn is_current(&self, roots: &[Root]) -> bool {
+        sorted_roots(&self.next_tips) == roots
+    }
+
+    /// Whether an event follows everything that the current state comes from.
+    pub(super) fn goes_on_with(&self, event: &Pdu) -> bool {
+        let is_parent = |followed: &Extremity| event.prev_events.iter().any(|id| id.as_str() == followed.event_id);
+        self.head.next.iter().all(is_parent)
     }
 
     /// Whether events are missing from the room's graph.
@@ -269,6 +288,18 @@ impl AuthValues {
         let (create, power) = (create.event_id.clone(), power.map(|power| power.event_id.clone()));
         Ok(Some(Self { create, power, creation, levels }))
     }
+}
+
+/// The different states of some tips, in order.
+pub(super) fn sorted_roots(tips: &[Tip]) -> Vec<Root> {
+    let mut roots: Vec<Root> = tips.iter().map(|tip| tip.root).collect();
+    roots.sort_unstable();
+    roots.dedup();
+    roots
+}
+
+fn tip_of(view: &dyn Read, room: RoomNumber, extremity: &Extremity) -> Result<Tip, ViewError> {
+    Ok(stored_tip(view, room, extremity.offset)?.expect("an extremity is an event of the room"))
 }
 
 /// The state after an event of a room; none if it has no place in the graph.

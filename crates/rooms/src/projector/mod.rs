@@ -1,25 +1,24 @@
 //! The room server's projector: from PDUs in the log to verdicts, state, timelines and members.
 //!
 //! One event passes through `intake` (is it new, where does it belong, what is the state before it), `judge` (the
-//! authorization rules), `merge` (state resolution, where branches meet) and `advance` (the room's head, current
-//! state and members). `past` is for what arrives after those that follow it. `redactions`, `erasures` and `directory` stand beside that
+//! authorization rules), `resolution` (where branches meet) and `advance` (the room's head, current
+//! state and members). `credit` bounds what a room's resolutions may take. `past` is for what arrives after those that follow it. `redactions`, `erasures` and `directory` stand beside that
 //! way; `memo` keeps what the next event will ask for.
 //!
 //! Bad input is counted and passed over: nothing that a peer sends stops the projector.
 
 mod advance;
-mod auth_difference;
-mod chains;
+mod credit;
 mod directory;
 mod erasures;
 mod intake;
 mod judge;
 mod lookup;
 mod memo;
-mod merge;
 mod past;
 mod redactions;
 mod rejudged;
+mod resolution;
 mod rules;
 
 use crate::delta::{Apply, RoomDelta};
@@ -29,6 +28,8 @@ use engram_views::{ProjectError, Projector, Table};
 use self::memo::Memo;
 use crate::limits::MEMO_BYTES_MAX;
 
+pub use self::credit::{Allowance, Unresolved};
+pub use self::resolution::{Contest, Resolution, Step, resolution_before};
 pub use self::rules::{Check, Rules};
 
 /// The projector. Its fields are memos of what the tables hold, and the rules.
@@ -55,6 +56,13 @@ impl RoomsProjector {
         projector.memo.rules = rules;
         projector
     }
+
+    /// The same projector, with other bounds on what rooms may spend: to be measured or tested, and no server's view.
+    #[must_use]
+    pub fn with_allowance(mut self, allowance: Allowance) -> Self {
+        self.memo.allowance = allowance;
+        self
+    }
 }
 
 impl Projector for RoomsProjector {
@@ -65,7 +73,7 @@ impl Projector for RoomsProjector {
     }
 
     fn version(&self) -> u32 {
-        6
+        7
     }
 
     fn tables(&self) -> &'static [&'static Table] {
@@ -85,6 +93,7 @@ impl Projector for RoomsProjector {
             InputRef::RoomAliasSet(set) => {
                 directory::set_alias(view, &set.alias, set.room_id.as_deref(), &set.user_id)?;
             }
+            InputRef::DevicesRemoved(removed) => directory::end_devices(view, record.offset, removed),
             InputRef::RoomPublished(set) => directory::publish(view, &set.room_id, set.published),
             InputRef::Erased(erased) => erasures::settle(view, erased)?,
             _ => {}
@@ -93,8 +102,9 @@ impl Projector for RoomsProjector {
     }
 
     fn reset(&mut self) {
-        let rules = std::mem::take(&mut self.memo.rules);
+        let (rules, allowance) = (std::mem::take(&mut self.memo.rules), self.memo.allowance);
         self.memo = Memo::new(self.memo_bytes);
         self.memo.rules = rules;
+        self.memo.allowance = allowance;
     }
 }

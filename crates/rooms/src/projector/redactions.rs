@@ -11,6 +11,8 @@ use super::erasures;
 use super::lookup::Pdus;
 use super::memo::{AuthValues, Memo, RoomMemo};
 use crate::codec::room_offset_key;
+use crate::counters;
+use crate::limits::PENDING_REDACTIONS_MAX;
 use crate::query::{self, EventMeta, RoomInfo, Verdict};
 use crate::rows;
 use crate::state::Root;
@@ -27,8 +29,7 @@ pub(super) fn apply(
 ) -> Result<bool, ViewError> {
     let Some(target_id) = &redaction.redacts else { return Ok(true) };
     let Some((target_room, target)) = query::locate(view, target_id.as_str())? else {
-        view.put(&PENDING_REDACTIONS, &offset_key(target_id.as_str(), offset), &[]);
-        memo.pending_redactions = Some(true);
+        wait(memo, view, &room.info, offset, redaction, before)?;
         return Ok(true);
     };
     if target_room != room.info.number {
@@ -49,6 +50,54 @@ pub(super) fn apply(
     Ok(false)
 }
 
+/// Lets a redaction wait for its target, unless one waits already that takes effect whenever this one does: one by the power to redact others' events, or
+/// one by the same server.
+fn wait(
+    memo: &mut Memo,
+    view: &mut Apply<'_>,
+    room: &RoomInfo,
+    offset: Offset,
+    redaction: &Pdu,
+    before: Root,
+) -> Result<(), ViewError> {
+    let Some(target) = &redaction.redacts else { return Ok(()) };
+    let sender = redaction.sender.as_str();
+    let server = ids::server_name_of(sender).unwrap_or(sender);
+    let right = if has_power(view, &memo.pdus, room, sender, before)? { "" } else { server };
+    let known = waiting(view, room, target.as_str())?;
+    assert!(known.len() <= PENDING_REDACTIONS_MAX + 1, "no more wait for one event than may");
+    let of_servers = known.iter().filter(|(_, right)| !right.is_empty()).count();
+    if known.iter().any(|(_, known)| known == right) || (!right.is_empty() && of_servers == PENDING_REDACTIONS_MAX) {
+        return counters::next(view, "redundant_redactions").map(drop);
+    }
+    view.put(&PENDING_REDACTIONS, &pending_key(room, target.as_str(), offset), right.as_bytes());
+    memo.pending_redactions = Some(true);
+    Ok(())
+}
+
+/// The redactions of a room that wait for an event, in order, with the server by whose right, or nothing if it is by power.
+fn waiting(view: &dyn Read, room: &RoomInfo, event_id: &str) -> Result<Vec<(Offset, String)>, ViewError> {
+    let (from, to) = (pending_key(room, event_id, Offset::ZERO), pending_key(room, event_id, Offset(u64::MAX)));
+    let mut waiting = Vec::new();
+    let mut visit = |key: &[u8], row: &[u8]| {
+        // Keys of longer event IDs lie in between.
+        if key.len() == from.len() {
+            let offset = key[key.len() - 8..].try_into().expect("eight bytes were sliced");
+            waiting.push((Offset::from_be_bytes(offset), String::from_utf8_lossy(row).into_owned()));
+        }
+        ControlFlow::Continue(())
+    };
+    view.scan(&PENDING_REDACTIONS, Bound::Included(&from), Bound::Included(&to), false, &mut visit)?;
+    Ok(waiting)
+}
+
+/// A room, the ID of an event that it does not know, and a redaction of it.
+fn pending_key(room: &RoomInfo, event_id: &str, offset: Offset) -> Vec<u8> {
+    let mut key = rows::room_event_key(room.number, event_id);
+    key.extend_from_slice(&offset.to_be_bytes());
+    key
+}
+
 /// The redaction among those that waited for this event which takes effect, if one does; it is shown from now on.
 pub(super) fn settle(
     memo: &mut Memo,
@@ -60,9 +109,9 @@ pub(super) fn settle(
         return Ok(None);
     }
     let mut effective = None;
-    for offset in offsets_of(view, &PENDING_REDACTIONS, target.event_id.as_str())? {
+    for (offset, _) in waiting(view, room, target.event_id.as_str())? {
         let Some(mut meta) = query::meta(view, room.number, offset)? else { continue };
-        view.remove(&PENDING_REDACTIONS, &offset_key(target.event_id.as_str(), offset));
+        view.remove(&PENDING_REDACTIONS, &pending_key(room, target.event_id.as_str(), offset));
         let redaction = memo.pdus.at(view, room.number, offset)?;
         let before = query::state_before(view, room.number, &meta)?;
         if is_entitled(view, &memo.pdus, room, &redaction, target, before)? {
@@ -85,9 +134,12 @@ fn is_entitled(
     before: Root,
 ) -> Result<bool, ViewError> {
     let (sender, author) = (redaction.sender.as_str(), target.sender.as_str());
-    if room.version.rules().authorization.special_case_room_redaction
-        || ids::server_name_of(sender) == ids::server_name_of(author)
-    {
+    Ok(ids::server_name_of(sender) == ids::server_name_of(author) || has_power(view, pdus, room, sender, before)?)
+}
+
+/// Whether somebody may redact whatever others have sent.
+fn has_power(view: &dyn Read, pdus: &Pdus, room: &RoomInfo, sender: &str, before: Root) -> Result<bool, ViewError> {
+    if room.version.rules().authorization.special_case_room_redaction {
         return Ok(true);
     }
     let values = AuthValues::load(view, pdus, room, before)?;
@@ -108,7 +160,7 @@ fn any_pending(memo: &mut Memo, view: &dyn Read) -> Result<bool, ViewError> {
     Ok(any)
 }
 
-/// The offsets that a table has for an event's ID, in order: of the redactions that wait for it, or of its copies.
+/// The offsets that a table has for an event's ID, in order.
 pub(super) fn offsets_of(view: &dyn Read, table: &Table, event_id: &str) -> Result<Vec<Offset>, ViewError> {
     let (from, to) = (offset_key(event_id, Offset::ZERO), offset_key(event_id, Offset(u64::MAX)));
     let mut offsets = Vec::new();

@@ -11,7 +11,7 @@ use engram_views::{Read, ViewError};
 use super::{EventMeta, StoredEvent};
 use crate::codec::{names_key, room_offset_key};
 use crate::rows;
-use crate::tables::{EVENT_IDS, EVENTS, REASONS, TRANSACTIONS};
+use crate::tables::{ENDED_DEVICES, EVENT_IDS, EVENTS, REASONS, TRANSACTIONS};
 use crate::types::RoomNumber;
 
 /// Where an event is.
@@ -76,15 +76,39 @@ pub fn event_id(reader: &dyn Read, offset: Offset) -> Result<Box<str>, ViewError
     Ok(archived(&reader.record(offset)?)?.event_id.as_str().into())
 }
 
-/// The event that a transaction of a device made.
-pub fn transaction(
-    reader: &dyn Read,
-    user_id: &str,
-    device_id: &str,
-    transaction_id: &str,
-) -> Result<Option<(RoomNumber, Offset)>, ViewError> {
-    let row = reader.get(&TRANSACTIONS, &names_key(&[user_id, device_id, transaction_id]))?;
-    row.map(|row| rows::decode_place(TRANSACTIONS.name, &row)).transpose()
+/// A transaction with all of its scope: the same ID of the same device at another endpoint is another transaction (API-11, API-12).
+///
+/// The endpoint is told by what it makes: by the room and the type, and for redactions by their target.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct TransactionScope<'a> {
+    /// The user.
+    pub user_id: &'a str,
+    /// The device.
+    pub device_id: &'a str,
+    /// The ID that the client chose.
+    pub transaction_id: &'a str,
+    /// The room.
+    pub room_id: &'a str,
+    /// The type of the event.
+    pub event_type: &'a str,
+    /// For a redaction: its target.
+    pub redacts: Option<&'a str>,
+}
+
+impl TransactionScope<'_> {
+    pub(crate) fn key(&self) -> Vec<u8> {
+        let target = self.redacts.unwrap_or_default();
+        names_key(&[self.user_id, self.device_id, self.room_id, self.event_type, target, self.transaction_id])
+    }
+}
+
+/// The event that a transaction made, as long as there is the device.
+pub fn transaction(reader: &dyn Read, scope: &TransactionScope<'_>) -> Result<Option<Offset>, ViewError> {
+    let Some(row) = reader.get(&TRANSACTIONS, &scope.key())? else { return Ok(None) };
+    let made = rows::decode_offset(TRANSACTIONS.name, &row)?;
+    let ended = reader.get(&ENDED_DEVICES, &names_key(&[scope.user_id, scope.device_id]))?;
+    let ended = ended.map(|row| rows::decode_offset(ENDED_DEVICES.name, &row)).transpose()?;
+    Ok(Some(made).filter(|made| ended.is_none_or(|ended| ended < *made)))
 }
 
 /// Why the payload of a PDU record is no event.

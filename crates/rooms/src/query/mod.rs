@@ -11,6 +11,7 @@ mod graph;
 mod history;
 mod members;
 mod render;
+mod resolutions;
 mod rooms;
 mod servers;
 mod states;
@@ -28,7 +29,9 @@ use engram_views::{Read, ViewError};
 pub use self::arrivals::arrivals;
 pub use self::directory::{alias, alias_creator, aliases, is_published, published};
 pub(crate) use self::events::parse;
-pub use self::events::{event, event_id, is_redacted, locate, meta, pdu, placed, reason, transaction};
+pub use self::events::{
+    TransactionScope, event, event_id, is_redacted, locate, meta, pdu, placed, reason, transaction,
+};
 pub use self::graph::{
     Events, StateBefore, Unknown, auth_chain, auth_difference, backfill_page, is_placed, missing_events,
     state_ids_before, unknown,
@@ -36,6 +39,7 @@ pub use self::graph::{
 pub use self::history::{Missing, Position, backward_extremities, has_past, history};
 pub use self::members::{has_forgotten, joined_rooms, members, membership, rooms_of};
 pub use self::render::{presented, presented_at, presented_to, redacted, render, stripped_state};
+pub use self::resolutions::{put_off_count, unresolved, unresolved_count};
 pub(crate) use self::rooms::malformed;
 pub use self::rooms::{head, rejudged, room, room_by_number, rooms};
 pub use self::servers::ServerSight;
@@ -75,10 +79,26 @@ pub struct Head {
     pub joined: u64,
     /// Number of invited members.
     pub invited: u64,
+    /// The events that the next one follows. The current state is that after these together: of the extremities as far as one event names them,
+    /// unless [`Head::put_off`] says otherwise.
+    pub next: Vec<Extremity>,
+    /// What the room owes for resolutions.
+    pub owed: Owed,
+    /// Events that have come since the current state is put off: it waits until the room has paid for it.
+    pub put_off: u64,
+}
+
+/// What a room owes for resolutions, in units: see [`crate::limits::UNITS_OWED_MAX`].
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Owed {
+    /// For its current state.
+    pub current: u64,
+    /// For events that join branches.
+    pub joins: u64,
 }
 
 /// An event without successors.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Extremity {
     /// Its position.
     pub offset: Offset,

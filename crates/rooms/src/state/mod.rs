@@ -22,7 +22,7 @@ use engram_log::Offset;
 use engram_views::{Read, ViewError};
 
 pub use self::garbage::{Nodes, count_nodes, remove_room};
-pub(crate) use self::memo::Memo;
+pub(crate) use self::memo::{Memo, PairName};
 use self::memo::{ReaderNodes, Remembered};
 use self::node::{Entry, Inner, LEAF_ENTRIES_MAX, Node, NodeNumber};
 pub(crate) use self::pairs::intern;

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use engram_base::block_on;
 use engram_log::{Log as _, Offset, TimestampMs};
 use engram_matrix::keys::SigningKey;
 use engram_views::{Batch, Observer};
@@ -11,13 +12,14 @@ use super::resolution::{by_the_book, whole};
 use super::rig::{ALICE, BOB, Made, Rig, VERSIONS};
 use crate::limits::{EXTREMITIES_CROWDED, EXTREMITIES_MAX};
 use crate::query::{self, Verdict};
-use crate::writer::{CrowdWatch, Parts, RoomServer, SendRequest};
+use crate::writer::{ChoreWatch, NoAccounts, Parts, RoomServer, SendRequest};
 
 /// The writers of Alice's server.
-fn server(rig: &Rig) -> Arc<RoomServer> {
+pub(super) fn server(rig: &Rig) -> Arc<RoomServer> {
     RoomServer::new(Parts {
         log: Arc::new(rig.views.log.clone()),
         views: Arc::clone(&rig.views.views),
+        accounts: Arc::new(NoAccounts),
         server_name: "one.test".to_owned(),
         key: SigningKey::from_seed("ed25519:1", [7; 32]).expect("a valid key ID"),
         clock: Arc::new(|| TimestampMs(9_000_000)),
@@ -27,7 +29,7 @@ fn server(rig: &Rig) -> Arc<RoomServer> {
 
 /// Hands deltas on to a watch that is there only after the views.
 #[derive(Default, Clone)]
-struct Later(Arc<Mutex<Option<CrowdWatch>>>);
+struct Later(Arc<Mutex<Option<ChoreWatch>>>);
 
 impl Observer for Later {
     fn committed(&mut self, batch: &Batch<'_>) {
@@ -44,7 +46,7 @@ fn forked(version: &str, ends: usize, later: &Later) -> (Rig, Arc<RoomServer>, M
     rig.power(ALICE, &[(BOB, 50)]);
     let base = rig.join(BOB);
     let server = server(&rig);
-    *later.0.lock() = Some(CrowdWatch(Arc::clone(&server)));
+    *later.0.lock() = Some(ChoreWatch(Arc::clone(&server)));
     for end in 0..ends {
         let (sender, key) = if end % 2 == 0 { (BOB, "even") } else { (ALICE, "odd") };
         match end % 3 {
@@ -69,7 +71,7 @@ fn the_writer_joins_the_branches_of_a_crowded_room() {
         let shown = rig.timeline();
         let before = rig.views.log.len();
         let mut rounds = 0;
-        while server.join_crowded() > 0 {
+        while block_on(server.join_crowded()) > 0 {
             rounds += 1;
             if rig.extremities().len() <= 20 {
                 assert_eq!(whole(&rig.snapshot(), rig.head().state), by_the_book(&rig), "version {version}");
@@ -83,7 +85,7 @@ fn the_writer_joins_the_branches_of_a_crowded_room() {
             let meta = query::meta(&*rig.snapshot(), rig.number(), Offset(offset)).unwrap().unwrap();
             assert_eq!(meta.verdict, Verdict::Accepted);
         }
-        let next = server.send(&message(&rig)).unwrap().offset;
+        let next = block_on(server.send(&message(&rig))).unwrap().offset;
         rig.views.wait(next);
         assert_eq!(rig.extremities().len(), 1);
         let custom = whole(&rig.snapshot(), rig.head().state).into_keys().filter(|key| key.0 == "x.custom");
@@ -107,14 +109,14 @@ fn message(rig: &Rig) -> SendRequest<'_> {
 #[test]
 fn what_a_head_could_not_name_is_named_later() {
     let (rig, server, _) = forked("11", 25, &Later::default());
-    let sent: Vec<Offset> = (0..4).map(|_| server.send(&message(&rig)).unwrap().offset).collect();
+    let sent: Vec<Offset> = (0..4).map(|_| block_on(server.send(&message(&rig))).unwrap().offset).collect();
     rig.snapshot();
     assert_eq!(parents_of(&rig, sent[0]).len(), 20);
     for offset in sent {
         let meta = query::meta(&*rig.snapshot(), rig.number(), offset).unwrap().unwrap();
         assert_eq!(meta.verdict, Verdict::Accepted);
     }
-    let last = server.send(&message(&rig)).unwrap().offset;
+    let last = block_on(server.send(&message(&rig))).unwrap().offset;
     rig.views.wait(last);
     assert_eq!(rig.extremities().len(), 1, "the five that were left are not forgotten");
 }
@@ -126,7 +128,7 @@ fn a_room_keeps_a_bounded_number_of_ends() {
     let deep = rig.message_on(&[&base], BOB, "one more");
     assert!(rig.extremities().contains(&deep.event_id));
     assert_eq!(rig.extremities().len(), EXTREMITIES_MAX);
-    while server.join_crowded() > 0 {
+    while block_on(server.join_crowded()) > 0 {
         rig.snapshot();
     }
     assert!(rig.extremities().len() <= EXTREMITIES_CROWDED);
@@ -137,7 +139,7 @@ fn a_room_keeps_a_bounded_number_of_ends() {
 #[test]
 fn a_room_without_local_members_is_left_to_others() {
     let (mut rig, server, _) = forked("11", 15, &Later::default());
-    assert_eq!(server.join_branches("!room:one.test").unwrap().map(|sent| sent.offset.0), Some(22));
+    assert_eq!(block_on(server.join_branches("!room:one.test")).unwrap().map(|sent| sent.offset.0), Some(22));
     let base = rig.last.clone().unwrap();
     let leave = rig.state_on(&[&base], ALICE, "m.room.member", ALICE, r#"{"membership":"leave"}"#);
     for _ in 0..15 {
@@ -145,5 +147,5 @@ fn a_room_without_local_members_is_left_to_others() {
     }
     assert!(rig.extremities().len() > EXTREMITIES_CROWDED);
     let server = self::server(&rig);
-    assert_eq!(server.join_branches("!room:one.test").unwrap(), None);
+    assert_eq!(block_on(server.join_branches("!room:one.test")).unwrap(), None);
 }

@@ -9,14 +9,16 @@ use engram_matrix::pdu::Pdu;
 use engram_matrix::received::VerifiedPdu;
 use engram_matrix::room_version::RoomVersion;
 use engram_views::Snapshot;
-use engram_views::testing::{MemoryLog, TestViews};
+use engram_views::testing::{MemoryLog, TestViews, block_on};
 
 use super::rig::{ALICE, BOB, CAROL, Made, Rig, rows};
 use crate::projector::RoomsProjector;
 use crate::query::{self, Place, Position, ServerSight, Verdict};
 use crate::state;
 use crate::types::{Membership, RoomNumber};
-use crate::writer::{GivenState, Order, Outcome, Outcomes, Parts, Received, RoomError, RoomServer, SendRequest};
+use crate::writer::{
+    GivenState, NoAccounts, Order, Outcome, Outcomes, Parts, Received, RoomError, RoomServer, SendRequest,
+};
 
 /// Versions with each form of event IDs, references and room IDs.
 const VERSIONS: [&str; 4] = ["3", "6", "10", "12"];
@@ -104,6 +106,7 @@ impl Here {
         let server = RoomServer::new(Parts {
             log: Arc::new(views.log.clone()),
             views: Arc::clone(&views.views),
+            accounts: Arc::new(NoAccounts),
             server_name: "three.test".to_owned(),
             key: SigningKey::from_seed("ed25519:1", [9; 32]).expect("a valid key ID"),
             clock: Arc::new(|| TimestampMs(2_000_000)),
@@ -119,7 +122,7 @@ impl Here {
         events: &[VerifiedPdu],
         states: &[GivenState<'_>],
     ) -> Result<Outcomes, RoomError> {
-        self.server.receive(&Received {
+        block_on(self.server.receive(&Received {
             room_id: &self.room_id,
             version: self.version,
             outliers,
@@ -127,7 +130,7 @@ impl Here {
             order,
             states,
             without_missing_auth: false,
-        })
+        }))
     }
 
     /// Joins with the event, for which the other server tells state and auth chain.
@@ -221,7 +224,7 @@ fn a_join_brings_the_state_and_history_comes_later() {
             transaction: None,
             timestamp_ms: None,
         };
-        let sent = here.server.send(&request).expect("Carol is in the room");
+        let sent = block_on(here.server.send(&request)).expect("Carol is in the room");
         here.views.wait(sent.offset);
         assert_eq!(query::head(&*here.snapshot(), here.number()).unwrap().extremities[0].event_id, sent.event_id);
 
@@ -487,7 +490,7 @@ fn the_greatest_depth_does_not_end_a_room() {
                 transaction: None,
                 timestamp_ms: None,
             };
-            let sent = here.server.send(&request).expect("the room goes on");
+            let sent = block_on(here.server.send(&request)).expect("the room goes on");
             here.views.wait(sent.offset);
             let meta = query::meta(&*here.snapshot(), here.number(), sent.offset).unwrap().unwrap();
             assert_eq!((meta.depth, meta.verdict), (depth, Verdict::Accepted), "version {version}");
@@ -518,4 +521,67 @@ fn states_that_were_given_count_only_what_is_known_of_the_room() {
     }
     assert_eq!(here.current(), origin.current());
     here.rebuilds();
+}
+
+/// An event may come as part of a state and on its own at once: its parents are missed all the same.
+#[test]
+fn an_outlier_whose_parents_are_missing_as_an_event_is_missed_and_known() {
+    let mut origin = Origin::new("10");
+    let join = origin.keep(|rig| rig.join(CAROL));
+    origin.keep(|rig| rig.message(ALICE, "not sent along"));
+    let topic = origin.keep(|rig| rig.state(ALICE, "m.room.topic", "", r#"{"topic":"third"}"#));
+    let gap = origin.made[origin.made.len() - 2].event_id.clone();
+    let here = Here::new(&origin);
+    here.join(&origin, &join);
+    let both = [origin.verified(&topic)];
+    let outcomes = here.receive(Order::Live, &both, &both, &[]).unwrap();
+    assert_eq!(outcomes[&topic.event_id], Outcome::Missing(vec![gap]));
+    // It is known from now on, and has no place.
+    let (room, offset) = query::locate(&*here.snapshot(), &topic.event_id).unwrap().expect("as an outlier");
+    assert_eq!(query::meta(&*here.snapshot(), room, offset).unwrap().unwrap().place, Place::Apart);
+    // With what was missing it gets its place.
+    let rest = origin.all(origin.made.len() - 2..);
+    let outcomes = here.receive(Order::Live, &[], &rest, &[]).unwrap();
+    assert!(matches!(outcomes[&topic.event_id], Outcome::Taken(_)), "{outcomes:?}");
+    here.rebuilds();
+}
+
+/// What was sent a moment ago may be followed by what another server sends: nobody waits for the disk to find that out.
+#[test]
+fn events_on_what_was_just_sent_are_taken_before_it_is_applied_and_senders_wait_without_a_thread() {
+    use std::future::Future;
+    use std::pin::pin;
+    use std::task::{Context, Waker};
+    let mut origin = Origin::new("10");
+    let join = origin.keep(|rig| rig.join(CAROL));
+    let here = Here::new(&origin);
+    here.join(&origin, &join);
+    let request = SendRequest {
+        room_id: &here.room_id,
+        sender: CAROL,
+        event_type: "m.room.message",
+        state_key: None,
+        content: r#"{"body":"first"}"#,
+        redacts: None,
+        transaction: None,
+        timestamp_ms: None,
+    };
+    let mut context = Context::from_waker(Waker::noop());
+    let message = origin.keep(|rig| rig.message(ALICE, "from afar"));
+    let events = [origin.verified(&message)];
+    let received = Received {
+        room_id: &here.room_id,
+        version: here.version,
+        outliers: &[],
+        events: &events,
+        order: Order::Live,
+        states: &[],
+        without_missing_auth: false,
+    };
+    // Given up at once, as by a server that hangs up: what is appended stays, and holds nobody up.
+    let taken = pin!(here.server.receive(&received)).poll(&mut context).is_ready();
+    let sent = block_on(here.server.send(&request)).expect("Carol is in the room");
+    here.views.wait(sent.offset);
+    let parents = query::pdu(&*here.snapshot(), sent.offset).unwrap().prev_events.clone();
+    assert_eq!(parents.iter().map(ToString::to_string).collect::<Vec<_>>(), [message.event_id], "{taken}");
 }

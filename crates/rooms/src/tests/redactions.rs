@@ -125,3 +125,44 @@ fn who_was_not_there_sees_nothing_of_an_erased_user() {
     let later = rig.message(ERASED, "heard by all");
     assert_eq!(rig.render(&later, CAROL, None)["content"]["body"], "heard by all");
 }
+
+#[test]
+fn few_redactions_wait_for_one_event_and_the_rightful_ones_are_among_them() {
+    let mut rig = Rig::room("12");
+    rig.power(ALICE, &[(BOB, 50)]);
+    rig.join(BOB);
+    rig.join(CAROL);
+    let parents = [rig.last.clone().unwrap()];
+    let draft = engram_matrix::build::Draft {
+        sender: CAROL,
+        event_type: "m.room.message",
+        state_key: None,
+        content: r#"{"body":"late"}"#,
+        redacts: None,
+    };
+    let late = rig.build(&parents, &draft);
+    // Many of one server, then one each of more servers than may wait.
+    let mallory: Vec<String> = (0..8).map(|server| format!("@mallory:{server}.test")).collect();
+    let first_of_author = rig.redact(CAROL, &late.event_id);
+    for user in &mallory {
+        rig.join(user);
+        for _ in 0..3 {
+            rig.redact(user, &late.event_id);
+        }
+    }
+    let rightful = rig.redact(BOB, &late.event_id);
+    rig.redact(ALICE, &late.event_id);
+    let mut waiting = 0;
+    let mut visit = |_: &[u8], _: &[u8]| {
+        waiting += 1;
+        std::ops::ControlFlow::Continue(())
+    };
+    let table = &crate::tables::PENDING_REDACTIONS;
+    let snapshot = rig.snapshot();
+    engram_views::ReadExt::scan_prefix(&*snapshot, table, &[], &mut visit).unwrap();
+    assert_eq!(waiting, crate::limits::PENDING_REDACTIONS_MAX + 1);
+    drop(snapshot);
+    let late = rig.append(late);
+    assert_eq!(rig.stored(&late).meta.redacted_by, Some(first_of_author.offset), "its author's server may");
+    assert!(rig.timeline().contains(&rightful.offset), "who has the power was not shut out");
+}

@@ -12,7 +12,7 @@ use engram_views::{Options, ProjectError, Projector, Table, Views};
 use super::rig::{ALICE, BOB, Rig};
 use crate::projector::{Check, RoomsProjector, Rules};
 use crate::query::{self, Verdict};
-use crate::writer::{Parts, RoomServer};
+use crate::writer::{NoAccounts, Parts};
 
 /// A projector of an older version, whatever its rules were.
 struct Older(RoomsProjector);
@@ -45,18 +45,19 @@ impl Projector for Older {
     }
 }
 
-fn open(dir: &Path, log: &MemoryLog, projector: Box<dyn engram_views::AnyProjector>) -> (Arc<Views>, Arc<RoomServer>) {
+fn open(dir: &Path, log: &MemoryLog, projector: Box<dyn engram_views::AnyProjector>) -> (Arc<Views>, Parts) {
     let log = Arc::new(log.clone());
     let views = Views::open(dir, log.clone(), vec![projector], Options::default()).expect("views open");
-    let server = RoomServer::new(Parts {
+    let parts = Parts {
         log,
         views: Arc::clone(&views),
+        accounts: Arc::new(NoAccounts),
         server_name: "one.test".to_owned(),
         key: SigningKey::from_seed("ed25519:1", [7; 32]).expect("a valid key ID"),
         clock: Arc::new(|| TimestampMs(9_000_000)),
         entropy: Arc::new(|bytes| bytes.fill(1)),
-    });
-    (views, server)
+    };
+    (views, parts)
 }
 
 #[test]

@@ -13,7 +13,7 @@ use engram_views::testing::{MemoryLog, TestViews};
 use engram_views::{Batch, Observer, Read, Snapshot};
 use parking_lot::Mutex;
 
-use crate::projector::RoomsProjector;
+use crate::projector::{Allowance, RoomsProjector};
 use crate::query::{self, StoredEvent, Verdict, Viewer};
 use crate::state::Root;
 use crate::types::RoomNumber;
@@ -65,11 +65,23 @@ impl Rig {
     }
 
     /// [`Rig::empty`], with others who observe it.
-    pub(super) fn observed(version: &str, mut observers: Vec<Box<dyn Observer>>) -> Self {
+    pub(super) fn observed(version: &str, observers: Vec<Box<dyn Observer>>) -> Self {
+        Self::with_projector(version, RoomsProjector::default(), observers)
+    }
+
+    /// [`Rig::room`], in which rooms may spend other amounts than usual.
+    pub(super) fn allowed(version: &str, allowance: Allowance) -> Self {
+        let projector = RoomsProjector::default().with_allowance(allowance);
+        let mut rig = Self::with_projector(version, projector, Vec::new());
+        rig.begin();
+        rig
+    }
+
+    fn with_projector(version: &str, projector: RoomsProjector, mut observers: Vec<Box<dyn Observer>>) -> Self {
         let deltas = Deltas::default();
         observers.push(Box::new(Recorder(Arc::clone(&deltas))));
         Self {
-            views: TestViews::over(MemoryLog::new(), vec![Box::new(RoomsProjector::default())], observers),
+            views: TestViews::over(MemoryLog::new(), vec![Box::new(projector)], observers),
             version: RoomVersion::parse(version).expect("a known version"),
             room_id: "!room:one.test".to_owned(),
             deltas,

@@ -95,9 +95,26 @@ fn a_transaction_id_is_shown_to_the_device_that_sent_it() {
         |user, device| rig.render(&made, user, device)["unsigned"]["transaction_id"].as_str().map(str::to_owned);
     assert_eq!(shown(ALICE, Some("PHONE")).as_deref(), Some("m1"));
     assert_eq!((shown(ALICE, Some("TABLET")), shown(ALICE, None), shown(BOB, Some("PHONE"))), (None, None, None));
-    let found = query::transaction(&*rig.snapshot(), ALICE, "PHONE", "m1").unwrap();
-    assert_eq!(found, Some((rig.number(), made.offset)));
-    assert_eq!(query::transaction(&*rig.snapshot(), ALICE, "PHONE", "m2").unwrap(), None);
+    let scope = query::TransactionScope {
+        user_id: ALICE,
+        device_id: "PHONE",
+        transaction_id: "m1",
+        room_id: &rig.room_id,
+        event_type: "m.room.message",
+        redacts: None,
+    };
+    let found = |scope: &query::TransactionScope<'_>| query::transaction(&*rig.snapshot(), scope).unwrap();
+    assert_eq!(found(&scope), Some(made.offset));
+    for other in [
+        query::TransactionScope { transaction_id: "m2", ..scope },
+        query::TransactionScope { device_id: "TABLET", ..scope },
+        query::TransactionScope { user_id: BOB, ..scope },
+        query::TransactionScope { room_id: "!other:one.test", ..scope },
+        query::TransactionScope { event_type: "m.other", ..scope },
+        query::TransactionScope { redacts: Some("$event"), ..scope },
+    ] {
+        assert_eq!(found(&other), None, "{other:?}");
+    }
     assert_eq!(rig.render(&made, ALICE, None)["unsigned"]["age"], 5);
 }
 

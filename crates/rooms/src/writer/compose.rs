@@ -15,7 +15,17 @@ use crate::query;
 
 impl RoomServer {
     /// Builds and signs the event that goes on this head, and judges it by the state there. The head stays as it is.
+    ///
+    /// For member events there is [`RoomServer::compose_member`], which knows what they may say.
     pub(super) fn compose(&self, head: &Head, draft: &Draft<'_>, now_ms: u64) -> Result<Arc<Pdu>, RoomError> {
+        if draft.event_type == "m.room.member" {
+            return Err(RoomError::BadContent("a member event has a state key, and is sent as such".to_owned()));
+        }
+        self.compose_any(head, draft, now_ms)
+    }
+
+    /// [`RoomServer::compose`] for whoever has made sure of the content.
+    pub(super) fn compose_any(&self, head: &Head, draft: &Draft<'_>, now_ms: u64) -> Result<Arc<Pdu>, RoomError> {
         let auth_events = Self::auth_events(head, draft)?;
         let auth_ids: SmallVec<[&str; 6]> = auth_events.iter().map(|event| event.event_id.as_str()).collect();
         let prev_ids: SmallVec<[&str; 2]> = head.prev_events.iter().map(AsRef::as_ref).collect();
@@ -31,8 +41,7 @@ impl RoomServer {
             event_id: opaque.as_deref(),
             reference_hashes: &hashes.iter().map(|(id, hash)| (&**id, &**hash)).collect::<Vec<_>>(),
         };
-        let built =
-            build::build(head.version, draft, &position, self.server_name(), &self.parts.key).map_err(build_error)?;
+        let built = build::build(head.version, draft, &position, self.server_name(), &self.key).map_err(build_error)?;
         let event = Pdu::parse(head.version, &built.event_id, &built.room_id, built.json)
             .map_err(|error| RoomError::BadContent(error.to_string()))?;
         judge(head, &event, &auth_events)?;

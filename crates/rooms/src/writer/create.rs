@@ -1,18 +1,23 @@
 //! `POST /createRoom`: all the events of a new room, appended at once or not at all (ROOM-01 to ROOM-06).
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
-use engram_log::{Input, Lane, Offset};
+use engram_log::{Input, Offset};
 use engram_log_format::v1;
 use engram_matrix::build::Draft;
+use engram_matrix::pdu::Pdu;
 use engram_matrix::room_version::RoomVersion;
 use serde_json::{Map, Value, json};
 
 use super::compose::record;
+use super::fences::Decision;
 use super::head::Head;
-use super::membership::Profile;
+use super::member::MemberContent;
+use super::membership::named_predecessor;
 use super::{RoomError, RoomServer};
 use crate::query;
+use crate::types::Membership;
 
 /// Default settings for common kinds of rooms (ROOM-02).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -41,8 +46,6 @@ pub struct InitialEvent {
 pub struct CreateRoom {
     /// The creator.
     pub creator: String,
-    /// The creator's profile.
-    pub profile: Profile,
     /// The room version.
     pub room_version: String,
     /// The preset.
@@ -61,19 +64,22 @@ pub struct CreateRoom {
     pub power_levels: Map<String, Value>,
     /// State events to begin with.
     pub initial_state: Vec<InitialEvent>,
-    /// Whom to invite, with their profiles.
-    pub invite: Vec<(String, Profile)>,
+    /// Whom to invite.
+    pub invite: Vec<String>,
     /// Marks the invites as those to a direct chat.
     pub is_direct: bool,
 }
 
 /// A room that has its place in the log. Readable once `offset` is applied.
 #[derive(Clone, Debug)]
+#[must_use = "what follows from it is for the caller to see to"]
 pub struct Created {
     /// Its ID.
     pub room_id: String,
     /// Position of the last of its first records.
     pub offset: Offset,
+    /// The room that it says it replaces: what its creator had set for that moves along (ROOM-25).
+    pub moved_from: Option<String>,
 }
 
 /// Level that a tombstone needs in rooms whose creators stand above all levels (ROOM-05).
@@ -83,31 +89,41 @@ pub(super) const CREATOR_LEVEL: i64 = 100;
 
 impl RoomServer {
     /// Creates a room.
-    pub fn create_room(&self, request: &CreateRoom) -> Result<Created, RoomError> {
+    pub async fn create_room(&self, request: &CreateRoom) -> Result<Created, RoomError> {
+        self.no_guest(&request.creator)?;
         let version = RoomVersion::parse(&request.room_version)
             .ok_or_else(|| RoomError::UnsupportedVersion(request.room_version.clone()))?;
         let alias = self.new_alias(request)?;
-        let guard = alias.is_some().then(|| self.aliases.lock());
-        if let Some(alias) = &alias
-            && query::alias(&*self.snapshot(), alias)?.is_some()
-        {
-            return Err(RoomError::AliasInUse(alias.clone()));
-        }
-        let mut room = NewRoom { server: self, request, head: Head::new_room(version), inputs: Vec::new() };
-        room.write_events(alias.as_deref())?;
-        let (room_id, mut inputs) = (room.head.room_id.to_string(), room.inputs);
-        if let Some(alias) = alias {
+        self.check_free(alias.as_deref())?;
+        let (room_id, mut inputs) = NewRoom::write_events(self, request, version, alias.as_deref())?;
+        if let Some(alias) = alias.clone() {
             let user_id = request.creator.clone();
             inputs.push(v1::RoomAliasSet { alias, room_id: Some(room_id.clone()), user_id }.into());
         }
         if request.published {
             inputs.push(v1::RoomPublished { room_id: room_id.clone(), published: true }.into());
         }
-        let appended = self.parts.log.append(Lane::Journal, &inputs, self.now())?;
-        if guard.is_some() {
-            self.wait(appended.last)?;
+        let offset = self.settled(|keys| {
+            if !keys.are_settled(alias.as_deref()) {
+                return Ok(None);
+            }
+            self.check_free(alias.as_deref())?;
+            let appended = self.append_all(&inputs)?.last;
+            let keys = alias.iter().chain([&room_id]).cloned().collect();
+            Ok(Some(Decision { value: appended, appended, keys }))
+        });
+        let moved_from = named_predecessor(&request.creation_content);
+        Ok(Created { offset: offset.await?, room_id, moved_from })
+    }
+
+    /// Refuses an alias that points to a room.
+    pub(super) fn check_free(&self, alias: Option<&str>) -> Result<(), RoomError> {
+        match alias {
+            Some(alias) if query::alias(&*self.snapshot(), alias)?.is_some() => {
+                Err(RoomError::AliasInUse(alias.to_owned()))
+            }
+            _ => Ok(()),
         }
-        Ok(Created { room_id, offset: appended.last })
     }
 
     fn new_alias(&self, request: &CreateRoom) -> Result<Option<String>, RoomError> {
@@ -132,10 +148,25 @@ pub(super) struct NewRoom<'a> {
 }
 
 impl NewRoom<'_> {
-    fn write_events(&mut self, alias: Option<&str>) -> Result<(), RoomError> {
+    /// All events of a room: its ID, and the records in order.
+    fn write_events(
+        server: &RoomServer,
+        request: &CreateRoom,
+        version: &'static RoomVersion,
+        alias: Option<&str>,
+    ) -> Result<(String, Vec<Input>), RoomError> {
+        let mut room = NewRoom { server, request, head: Head::new_room(version), inputs: Vec::new() };
+        room.write_create()?;
+        room.write_join()?;
+        room.write_all_state(alias)?;
+        for user_id in &request.invite {
+            room.write_invite(user_id)?;
+        }
+        Ok((room.head.room_id.to_string(), room.inputs))
+    }
+
+    fn write_all_state(&mut self, alias: Option<&str>) -> Result<(), RoomError> {
         let request = self.request;
-        self.write_create()?;
-        self.write_join()?;
         let levels = self.power_levels()?;
         self.write("m.room.power_levels", "", &levels)?;
         if let Some(alias) = alias {
@@ -152,17 +183,15 @@ impl NewRoom<'_> {
             let blocks = json!({ "m.text": [{ "body": topic }] });
             self.write("m.room.topic", "", &json!({ "topic": topic, "m.topic": blocks }))?;
         }
-        for (user_id, profile) in &request.invite {
-            self.write_invite(user_id, profile)?;
-        }
         Ok(())
     }
 
     /// The creator's join.
     pub(super) fn write_join(&mut self) -> Result<(), RoomError> {
-        let mut join = Map::from_iter([("membership".to_owned(), json!("join"))]);
-        self.request.profile.write_to(&mut join);
-        self.write("m.room.member", &self.request.creator, &Value::Object(join))
+        let creator = &self.request.creator;
+        let profile = self.server.accounts.profile(&*self.server.snapshot(), creator)?;
+        let content = MemberContent::new(Membership::Join, Map::new()).with_profile(&profile);
+        self.write_member(creator, &content)
     }
 
     /// The create event; the room gets its ID with it unless it has one.
@@ -176,7 +205,7 @@ impl NewRoom<'_> {
         }
         if version.rules().authorization.explicitly_privilege_room_creators && request.preset == Preset::TrustedPrivate
         {
-            add_creators(&mut content, request.invite.iter().map(|(user_id, _)| user_id.as_str()));
+            add_creators(&mut content, request.invite.iter().map(String::as_str));
         }
         if !version.create_is_room_id() && self.head.room_id.is_empty() {
             self.head.room_id = self.server.new_room_id().into();
@@ -198,7 +227,7 @@ impl NewRoom<'_> {
         } else {
             users.insert(request.creator.as_str(), CREATOR_LEVEL);
             if request.preset == Preset::TrustedPrivate {
-                users.extend(request.invite.iter().map(|(user_id, _)| (user_id.as_str(), CREATOR_LEVEL)));
+                users.extend(request.invite.iter().map(|user_id| (user_id.as_str(), CREATOR_LEVEL)));
             }
         }
         let invite = if request.preset == Preset::Public { 50 } else { 0 };
@@ -240,39 +269,49 @@ impl NewRoom<'_> {
                 let why = format!("`{}` cannot be given in `initial_state`", event.event_type);
                 Err(RoomError::InvalidInitialState(why))
             }
-            "m.room.canonical_alias" if event.state_key.is_empty() => {
-                self.server.check_canonical_alias(&self.head, &event.content.to_string())?;
-                self.write(&event.event_type, &event.state_key, &event.content)
-            }
-            "m.room.power_levels" => {
+            "m.room.power_levels" if !event.state_key.is_empty() => {
+                // Nothing that counts; but nothing either that any client means.
                 super::send::check_power_levels(&self.head, &event.content.to_string())?;
                 self.write(&event.event_type, &event.state_key, &event.content)
             }
-            _ => self.write(&event.event_type, &event.state_key, &event.content),
+            event_type => {
+                let content = event.content.to_string();
+                self.server.check_content(&self.head, event_type, Some(&event.state_key), &content)?;
+                self.write(event_type, &event.state_key, &event.content)
+            }
         }
     }
 
-    fn write_invite(&mut self, user_id: &str, profile: &Profile) -> Result<(), RoomError> {
+    fn write_invite(&mut self, user_id: &str) -> Result<(), RoomError> {
         if !engram_matrix::ids::is_user_id(user_id) {
             return Err(RoomError::InvalidParameter(format!("{user_id:?} is not a user ID")));
         }
         if user_id == self.request.creator {
             return Err(RoomError::Forbidden("the creator of a room is in it already".to_owned()));
         }
-        let mut content = Map::from_iter([("membership".to_owned(), json!("invite"))]);
-        if self.request.is_direct {
-            content.insert("is_direct".to_owned(), json!(true));
-        }
-        profile.write_to(&mut content);
-        self.write("m.room.member", user_id, &Value::Object(content))
+        let profile = self.server.accounts.profile(&*self.server.snapshot(), user_id)?;
+        let is_direct = self.request.is_direct.then_some(true);
+        let content = MemberContent::new(Membership::Invite, Map::new()).with("is_direct", is_direct);
+        self.write_member(user_id, &content.with_profile(&profile))
     }
 
-    /// Composes one event on the head and moves the head past it.
+    /// Composes one state event on the head and moves the head past it.
     pub(super) fn write(&mut self, event_type: &str, state_key: &str, content: &Value) -> Result<(), RoomError> {
         let content = content.to_string();
         let sender = &self.request.creator;
         let draft = Draft { sender, event_type, state_key: Some(state_key), content: &content, redacts: None };
-        let event = match self.server.compose(&self.head, &draft, self.server.now().0) {
+        let composed = self.server.compose(&self.head, &draft, self.server.now().0);
+        self.keep(composed)
+    }
+
+    /// [`NewRoom::write`] for a member event.
+    pub(super) fn write_member(&mut self, target: &str, content: &MemberContent) -> Result<(), RoomError> {
+        let composed = self.server.compose_member(&self.head, &self.request.creator, target, content);
+        self.keep(composed)
+    }
+
+    fn keep(&mut self, composed: Result<Arc<Pdu>, RoomError>) -> Result<(), RoomError> {
+        let event = match composed {
             Err(RoomError::Forbidden(why)) => return Err(RoomError::InvalidInitialState(why)),
             composed => composed?,
         };

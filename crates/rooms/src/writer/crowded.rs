@@ -1,43 +1,22 @@
 //! Joining the branches of a room that has too many: an event of a local member that does nothing else, and that clients are not shown.
 
-use std::sync::Arc;
-
 use engram_matrix::build::Draft;
-use engram_views::{Batch, Observer};
 
 use super::head::Head;
 use super::{RoomError, RoomServer, Sent};
-use crate::delta::RoomDelta;
 use crate::extremities::DUMMY_EVENT;
 use crate::limits::{EXTREMITIES_CROWDED, JOINING_SENDERS_MAX};
-use crate::projector::RoomsProjector;
 use crate::query;
 use crate::types::Membership;
 
-/// Notes the rooms that have too many forward extremities, for [`RoomServer::join_crowded`].
-pub struct CrowdWatch(pub Arc<RoomServer>);
-
-impl Observer for CrowdWatch {
-    fn committed(&mut self, batch: &Batch<'_>) {
-        let crowded = batch.deltas::<RoomsProjector>().iter().filter_map(|(_, delta)| match delta {
-            RoomDelta::Crowded { room_id } => Some(room_id),
-            _ => None,
-        });
-        let mut rooms = crowded.peekable();
-        if rooms.peek().is_some() {
-            self.0.crowded.lock().extend(rooms.cloned());
-        }
-    }
-}
-
 impl RoomServer {
     /// Joins branches of the rooms that were noted since the last call, with one event in each. A room that is still crowded then will be noted again.
-    /// Returns how many events were sent. To be called now and then, where blocking is no harm.
-    pub fn join_crowded(&self) -> usize {
+    /// Returns how many events were sent. To be called now and then.
+    pub async fn join_crowded(&self) -> usize {
         let rooms = std::mem::take(&mut *self.crowded.lock());
         let mut sent = 0;
         for room_id in rooms {
-            match self.join_branches(&room_id) {
+            match self.join_branches(&room_id).await {
                 Ok(joined) => sent += usize::from(joined.is_some()),
                 Err(error) => tracing::warn!(%room_id, %error, "the branches of a room cannot be joined"),
             }
@@ -46,8 +25,8 @@ impl RoomServer {
     }
 
     /// Joins branches of a room with one event, if it has too many and a local member may send one.
-    pub fn join_branches(&self, room_id: &str) -> Result<Option<Sent>, RoomError> {
-        self.with_head(room_id, |head| {
+    pub async fn join_branches(&self, room_id: &str) -> Result<Option<Sent>, RoomError> {
+        let joined = self.with_head(room_id, |head| {
             if head.prev_events.len() <= EXTREMITIES_CROWDED {
                 return Ok(None);
             }
@@ -61,7 +40,8 @@ impl RoomServer {
                 }
             }
             Ok(None)
-        })
+        });
+        joined.await
     }
 
     /// Local members with the power to send.

@@ -1,10 +1,11 @@
 //! What this server keeps about rooms beside their events: aliases, the published list, who has forgotten what.
 
-use engram_log::{Input, Lane, Offset};
+use engram_log::{Input, Offset};
 use engram_log_format::v1;
 use serde::Deserialize;
 use serde_json::{Map, Value};
 
+use super::fences::Decision;
 use super::head::Head;
 use super::{RoomError, RoomServer, SendRequest};
 use crate::query;
@@ -12,46 +13,62 @@ use crate::types::Membership;
 
 impl RoomServer {
     /// Points a local alias to a room that the user is in. Fails if it is taken.
-    pub fn create_alias(&self, alias: &str, room_id: &str, user_id: &str) -> Result<Offset, RoomError> {
+    pub async fn create_alias(&self, alias: &str, room_id: &str, user_id: &str) -> Result<Offset, RoomError> {
+        self.no_guest(user_id)?;
         self.check_local_alias(alias)?;
-        let membership = self.with_head(room_id, |head| Ok(head.state.membership(user_id)?))?;
-        if membership != Some(Membership::Join) {
-            return Err(RoomError::Forbidden(format!("{user_id} is not in the room {room_id}")));
-        }
-        let guard = self.aliases.lock();
-        if query::alias(&*self.snapshot(), alias)?.is_some() {
-            return Err(RoomError::AliasInUse(alias.to_owned()));
-        }
-        let offset = self.record(v1::RoomAliasSet {
+        self.with_head(room_id, |head| Self::check_member(head, user_id)).await?;
+        let set = v1::RoomAliasSet {
             alias: alias.to_owned(),
             room_id: Some(room_id.to_owned()),
             user_id: user_id.to_owned(),
-        })?;
-        self.wait(offset)?;
-        drop(guard);
-        Ok(offset)
+        };
+        let made = self.settled(|keys| {
+            if !keys.are_settled([alias, room_id]) {
+                return Ok(None);
+            }
+            self.check_free(Some(alias))?;
+            self.decide(set.clone(), [alias, room_id]).map(Some)
+        });
+        made.await
     }
 
     /// Removes a local alias: its creator may, and whoever may change the room's canonical alias.
-    pub fn remove_alias(&self, alias: &str, user_id: &str, admin: bool) -> Result<Offset, RoomError> {
-        let guard = self.aliases.lock();
-        let snapshot = self.snapshot();
-        let room_id = query::alias(&*snapshot, alias)?.ok_or_else(|| RoomError::UnknownAlias(alias.to_owned()))?;
-        let own = query::alias_creator(&*snapshot, alias)?.as_deref() == Some(user_id);
-        if !own && !admin && !self.with_head(&room_id, |head| may_set_canonical_alias(head, user_id))? {
-            return Err(RoomError::Forbidden(format!("{alias} was made by somebody else")));
-        }
-        let offset =
-            self.record(v1::RoomAliasSet { alias: alias.to_owned(), room_id: None, user_id: user_id.to_owned() })?;
-        self.wait(offset)?;
-        drop(guard);
-        Ok(self.unset_canonical_alias(&room_id, alias, user_id)?.unwrap_or(offset))
+    pub async fn remove_alias(&self, alias: &str, user_id: &str, admin: bool) -> Result<Offset, RoomError> {
+        self.no_guest(user_id)?;
+        // Whether the user has the power is asked before the decision, for the room that the alias points to now.
+        let Some(room_id) = query::alias(&*self.snapshot(), alias)? else {
+            return Err(RoomError::UnknownAlias(alias.to_owned()));
+        };
+        let may = admin || self.with_head(&room_id, |head| may_set_canonical_alias(head, user_id)).await?;
+        let removal = v1::RoomAliasSet { alias: alias.to_owned(), room_id: None, user_id: user_id.to_owned() };
+        let removed = self.settled(|keys| {
+            if !keys.are_settled([alias, &room_id]) {
+                return Ok(None);
+            }
+            let snapshot = self.snapshot();
+            let points_to = query::alias(&*snapshot, alias)?;
+            if points_to.is_none() {
+                return Err(RoomError::UnknownAlias(alias.to_owned()));
+            }
+            let own = query::alias_creator(&*snapshot, alias)?.as_deref() == Some(user_id);
+            if !own && !admin && (!may || points_to.as_deref() != Some(&*room_id)) {
+                return Err(RoomError::Forbidden(format!("{alias} was made by somebody else")));
+            }
+            self.decide(removal.clone(), [alias, &room_id]).map(Some)
+        });
+        let offset = removed.await?;
+        Ok(self.unset_canonical_alias(&room_id, alias, user_id).await?.unwrap_or(offset))
     }
 
     /// Takes a removed alias out of `m.room.canonical_alias`, if it is there and the user may (ROOM-17). Where they may not the
     /// alias is gone all the same.
-    fn unset_canonical_alias(&self, room_id: &str, alias: &str, user_id: &str) -> Result<Option<Offset>, RoomError> {
-        let shown = self.with_head(room_id, |head| Ok(head.state.entry("m.room.canonical_alias", "")?))?;
+    async fn unset_canonical_alias(
+        &self,
+        room_id: &str,
+        alias: &str,
+        user_id: &str,
+    ) -> Result<Option<Offset>, RoomError> {
+        let shown = self.with_head(room_id, |head| Ok(head.state.entry("m.room.canonical_alias", "")?)).await?;
         let mut content: Map<String, Value> = match shown {
             Some(event) => event.content().unwrap_or_default(),
             None => return Ok(None),
@@ -70,7 +87,7 @@ impl RoomServer {
             return Ok(None);
         }
         let content = Value::Object(content).to_string();
-        let sent = self.send(&SendRequest {
+        let request = SendRequest {
             room_id,
             sender: user_id,
             event_type: "m.room.canonical_alias",
@@ -79,39 +96,63 @@ impl RoomServer {
             redacts: None,
             transaction: None,
             timestamp_ms: None,
-        });
-        match sent {
+        };
+        match self.send(&request).await {
             Ok(sent) => Ok(Some(sent.offset)),
-            Err(RoomError::Forbidden(_)) => Ok(None),
+            Err(RoomError::Forbidden(_) | RoomError::NotInRoom(_)) => Ok(None),
             Err(error) => Err(error),
         }
     }
 
     /// Lists a room in the directory, or takes it off. Members with the power to set the canonical alias may.
-    pub fn publish(&self, room_id: &str, user_id: &str, published: bool, admin: bool) -> Result<Offset, RoomError> {
-        self.with_head(room_id, |head| {
-            if !admin && !may_set_canonical_alias(head, user_id)? {
-                return Err(RoomError::Forbidden(format!("{user_id} may not change whether {room_id} is listed")));
+    pub async fn publish(
+        &self,
+        room_id: &str,
+        user_id: &str,
+        published: bool,
+        admin: bool,
+    ) -> Result<Offset, RoomError> {
+        self.no_guest(user_id)?;
+        let allowed = self.with_head(room_id, |head| {
+            if admin || may_set_canonical_alias(head, user_id)? {
+                return Ok(());
             }
-            self.record(v1::RoomPublished { room_id: room_id.to_owned(), published })
-        })
+            Self::check_member(head, user_id)?;
+            Err(RoomError::Forbidden(format!("{user_id} may not change whether {room_id} is listed")))
+        });
+        allowed.await?;
+        let record = v1::RoomPublished { room_id: room_id.to_owned(), published };
+        let set = self.settled(|keys| {
+            if !keys.are_settled([room_id]) {
+                return Ok(None);
+            }
+            self.decide(record.clone(), [room_id]).map(Some)
+        });
+        set.await
     }
 
     /// Forgets a room that the user has left (ROOM-08).
-    pub fn forget(&self, room_id: &str, user_id: &str) -> Result<Offset, RoomError> {
-        let membership = self.with_head(room_id, |head| Ok(head.state.membership(user_id)?))?;
-        match membership {
-            Some(Membership::Leave | Membership::Ban) => {}
-            Some(_) => return Err(RoomError::NotLeft(room_id.to_owned())),
-            None => {
-                return Err(RoomError::Forbidden(format!("{user_id} was never in the room {room_id}")));
+    pub async fn forget(&self, room_id: &str, user_id: &str) -> Result<Offset, RoomError> {
+        let forgotten = self.with_head(room_id, |head| match head.state.membership(user_id)? {
+            Some(Membership::Leave | Membership::Ban) => {
+                let record = v1::RoomForgotten { user_id: user_id.to_owned(), room_id: room_id.to_owned() };
+                Ok(self.append_all(&[record.into()])?.last)
             }
-        }
-        self.record(v1::RoomForgotten { user_id: user_id.to_owned(), room_id: room_id.to_owned() })
+            Some(_) => Err(RoomError::NotLeft(room_id.to_owned())),
+            None => Err(RoomError::NotInRoom(room_id.to_owned())),
+        });
+        forgotten.await
     }
 
-    fn record(&self, input: impl Into<Input>) -> Result<Offset, RoomError> {
-        Ok(self.parts.log.append(Lane::Journal, &[input.into()], self.now())?.last)
+    /// Appends what is the last word about its keys.
+    fn decide<'k>(
+        &self,
+        record: impl Into<Input>,
+        keys: impl IntoIterator<Item = &'k str>,
+    ) -> Result<Decision<Offset>, RoomError> {
+        let appended = self.append_all(&[record.into()])?.last;
+        let keys = keys.into_iter().map(str::to_owned).collect();
+        Ok(Decision { value: appended, appended, keys })
     }
 
     pub(super) fn check_local_alias(&self, alias: &str) -> Result<(), RoomError> {

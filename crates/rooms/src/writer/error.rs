@@ -9,6 +9,12 @@ pub enum RoomError {
     /// This server knows no such room.
     #[error("unknown room {0}")]
     UnknownRoom(String),
+    /// The user is not in the room. Said likewise of a room that does not exist: whoever is not in a room is not told that there is one.
+    #[error("you are not in the room {0}, or there is no such room")]
+    NotInRoom(String),
+    /// A guest may not do this, or not in this room.
+    #[error("{0}")]
+    GuestForbidden(&'static str),
     /// The room's rules do not allow it.
     #[error("{0}")]
     Forbidden(String),

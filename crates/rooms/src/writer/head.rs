@@ -7,7 +7,7 @@
 //! If the process dies, heads and the unacknowledged tail that they knew of are lost together.
 
 use std::cell::{Cell, RefCell};
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
@@ -15,15 +15,15 @@ use engram_log::Offset;
 use engram_matrix::auth::StateMap;
 use engram_matrix::pdu::Pdu;
 use engram_matrix::room_version::RoomVersion;
-use engram_views::{Read, Snapshot, ViewError, Views};
+use engram_views::{Read, Snapshot, ViewError};
 use smallvec::SmallVec;
 
 use super::power::Powers;
-use super::send::{Sent, TransactionScope};
-use crate::extremities::parents;
+use super::reach::Reading;
+use super::send::{OwnedScope, Sent};
 use crate::limits::HEAD_BYTES_MAX;
 use crate::query;
-use crate::state::Root;
+use crate::state::{self, Root};
 use crate::types::{Membership, RoomNumber};
 
 /// A key of the state map.
@@ -35,7 +35,7 @@ pub(super) struct Head {
     pub(super) version: &'static RoomVersion,
     pub(super) prev_events: SmallVec<[Box<str>; 2]>,
     pub(super) depth: u64,
-    /// The room has more forward extremities than the next event can name. The views know them; the head is loaded afresh
+    /// The room has more forward extremities than the next event can name, or its current state is put off. The views know them; the head is loaded afresh
     /// as soon as those have what it has.
     is_partial: bool,
     /// The event that this process appended last.
@@ -43,23 +43,21 @@ pub(super) struct Head {
     /// The last record of this room that was appended by this process.
     pub(super) appended: Offset,
     pub(super) state: HeadState,
-    /// Transactions whose events are not yet known to be in the views.
-    in_flight: Vec<InFlight>,
+    /// What this process appended and the views may not have yet, oldest first.
+    in_flight: VecDeque<InFlight>,
     pub(super) powers: RefCell<Option<Arc<Powers>>>,
 }
 
-/// A transaction whose event was appended a moment ago.
+/// An event that was appended a moment ago.
 struct InFlight {
-    user_id: Box<str>,
-    device_id: Box<str>,
-    transaction_id: Box<str>,
-    event_type: Box<str>,
-    sent: Sent,
+    offset: Offset,
+    event: Arc<Pdu>,
+    transaction: Option<OwnedScope>,
 }
 
 /// The current state: what changed since the head was loaded, and whatever was looked up.
 pub(super) struct HeadState {
-    views: Option<Arc<Views>>,
+    reading: Option<Reading>,
     stored: Option<(RoomNumber, Root)>,
     entries: RefCell<HashMap<StateKey, Option<Arc<Pdu>>>>,
     weight: Weight,
@@ -101,39 +99,38 @@ impl Head {
             is_partial: false,
             last: None,
             appended: Offset::ZERO,
-            state: HeadState { views: None, stored: None, entries: RefCell::default(), weight: Weight::default() },
-            in_flight: Vec::new(),
+            state: HeadState { reading: None, stored: None, entries: RefCell::default(), weight: Weight::default() },
+            in_flight: VecDeque::new(),
             powers: RefCell::default(),
         }
     }
 
     /// Loads the head of a room from the views; none if the room is not known. What it weighs is counted in `all_bytes` too.
     pub(super) fn load(
-        views: &Arc<Views>,
+        reading: &Reading,
         room_id: &str,
         all_bytes: &Arc<AtomicUsize>,
     ) -> Result<Option<Self>, ViewError> {
-        let snapshot = views.snapshot();
+        let snapshot = reading.snapshot();
         let Some(room) = query::room(&*snapshot, room_id)? else {
             return Ok(None);
         };
         let head = query::head(&*snapshot, room.number)?;
-        let chosen: Vec<_> = parents(&head.extremities).into_iter().map(|at| &head.extremities[at]).collect();
         Ok(Some(Self {
             room_id: Arc::from(room_id),
             version: room.version,
-            depth: chosen.iter().map(|extremity| extremity.depth).max().unwrap_or(0),
-            prev_events: chosen.iter().map(|extremity| extremity.event_id.as_str().into()).collect(),
-            is_partial: chosen.len() < head.extremities.len(),
+            depth: head.next.iter().map(|followed| followed.depth).max().unwrap_or(0),
+            prev_events: head.next.iter().map(|followed| followed.event_id.as_str().into()).collect(),
+            is_partial: head.put_off > 0 || head.next.len() < head.extremities.len(),
             last: None,
             appended: Offset::ZERO,
             state: HeadState {
-                views: Some(Arc::clone(views)),
+                reading: Some(reading.clone()),
                 stored: Some((room.number, head.state)),
                 entries: RefCell::default(),
                 weight: Weight { own: Cell::new(0), all: Arc::clone(all_bytes) },
             },
-            in_flight: Vec::new(),
+            in_flight: VecDeque::new(),
             powers: RefCell::default(),
         }))
     }
@@ -143,40 +140,60 @@ impl Head {
         self.state.stored.map(|(number, _)| number)
     }
 
-    /// The event that a transaction made a moment ago.
-    pub(super) fn remembered(&self, user_id: &str, scope: TransactionScope<'_>, event_type: &str) -> Option<Sent> {
-        let same = |entry: &&InFlight| {
-            &*entry.transaction_id == scope.transaction_id
-                && &*entry.device_id == scope.device_id
-                && &*entry.user_id == user_id
-                && &*entry.event_type == event_type
+    /// The event that a transaction made a moment ago. What is applied is for the views to tell, which know when the device has ended.
+    pub(super) fn remembered(&self, scope: &query::TransactionScope<'_>, applied: Offset) -> Option<Sent> {
+        let known = |entry: &&InFlight| {
+            entry.offset > applied && entry.transaction.as_ref().is_some_and(|known| known.is(scope))
         };
-        self.in_flight.iter().rev().find(same).map(|entry| entry.sent.clone())
+        let found = self.in_flight.iter().rev().find(known)?;
+        Some(Sent::new(&found.event, found.offset))
     }
 
-    /// Keeps a transaction in mind until the views have it.
-    pub(super) fn remember(
+    /// Whether this process appended an event a moment ago that the views may not have yet.
+    pub(super) fn has_in_flight(&self, event_id: &str) -> bool {
+        self.in_flight.iter().any(|entry| entry.event.event_id == event_id)
+    }
+
+    /// Whether a redaction has taken an event's content away, or is about to.
+    pub(super) fn is_redacted(&self, event: &Pdu) -> Result<bool, ViewError> {
+        let redacts = |entry: &InFlight| entry.event.redacts.as_ref().is_some_and(|target| *target == event.event_id);
+        if self.in_flight.iter().any(redacts) {
+            return Ok(true);
+        }
+        match &self.state.reading {
+            Some(reading) => query::is_redacted(&*reading.snapshot(), event),
+            None => Ok(false),
+        }
+    }
+
+    /// An entry of the current state as it may be shown: without what a redaction took.
+    pub(super) fn presented(&self, event_type: &str, state_key: &str) -> Result<Option<Arc<Pdu>>, ViewError> {
+        match self.state.entry(event_type, state_key)? {
+            Some(event) if self.is_redacted(&event)? => query::redacted(&event).map(Some),
+            entry => Ok(entry),
+        }
+    }
+
+    /// Keeps an event in mind that was appended, until the views have it, and moves past it.
+    pub(super) fn appended(
         &mut self,
-        user_id: &str,
-        scope: TransactionScope<'_>,
-        event_type: &str,
-        sent: &Sent,
-        views: &Views,
+        event: Arc<Pdu>,
+        offset: Offset,
+        transaction: Option<OwnedScope>,
+        applied: Offset,
     ) {
-        let applied = views.applied();
-        self.in_flight.retain(|entry| entry.sent.offset > applied);
-        self.in_flight.push(InFlight {
-            user_id: user_id.into(),
-            device_id: scope.device_id.into(),
-            transaction_id: scope.transaction_id.into(),
-            event_type: event_type.into(),
-            sent: sent.clone(),
-        });
+        assert!(offset > self.appended, "what is appended later has a greater offset");
+        while self.in_flight.front().is_some_and(|entry| entry.offset <= applied) {
+            self.in_flight.pop_front();
+        }
+        self.in_flight.push_back(InFlight { offset, event: Arc::clone(&event), transaction });
+        self.appended = offset;
+        self.advance(event);
     }
 
     /// Whether everything this head knows of is in the views too, so that it may be dropped.
-    pub(super) fn is_applied(&self, views: &Views) -> bool {
-        views.applied() >= self.appended
+    pub(super) fn is_applied(&self, reading: &Reading) -> bool {
+        reading.applied() >= self.appended
     }
 
     /// Whether the head should be loaded afresh once it may be dropped: it has grown too much, or knows too little.
@@ -222,16 +239,41 @@ impl HeadState {
     }
 
     fn look_up(&self, event_type: &str, state_key: &str) -> Result<Option<Arc<Pdu>>, ViewError> {
-        let (Some(views), Some((_, root))) = (&self.views, self.stored) else {
+        let (Some(reading), Some((_, root))) = (&self.reading, self.stored) else {
             return Ok(None);
         };
         // The root is content-addressed: it reads the same from every later snapshot.
-        let snapshot: Arc<Snapshot> = views.snapshot();
+        let snapshot: Arc<Snapshot> = reading.snapshot();
         let reader: &dyn Read = &*snapshot;
         let Some(offset) = query::state_entry(reader, root, event_type, state_key)? else {
             return Ok(None);
         };
         query::pdu(reader, offset).map(Some)
+    }
+
+    /// The events of a type in the current state, by their state keys.
+    pub(super) fn of_type(&self, event_type: &str) -> Result<BTreeMap<String, Arc<Pdu>>, ViewError> {
+        let mut found = BTreeMap::new();
+        if let (Some(reading), Some((_, root))) = (&self.reading, self.stored) {
+            let snapshot: Arc<Snapshot> = reading.snapshot();
+            for (pair, offset) in state::entries(&*snapshot, root)? {
+                let (kind, state_key) = state::pair_name(&*snapshot, pair)?;
+                if kind == event_type {
+                    found.insert(state_key, query::pdu(&*snapshot, offset)?);
+                }
+            }
+        }
+        // What changed since has been remembered, all of it.
+        found.extend(self.remembered_of_type(event_type));
+        Ok(found)
+    }
+
+    /// The events of a type in the current state that are in memory, by their state keys: among them all that changed since the
+    /// head was loaded.
+    pub(super) fn remembered_of_type(&self, event_type: &str) -> BTreeMap<String, Arc<Pdu>> {
+        let entries = self.entries.borrow();
+        let of_type = entries.iter().filter(|((kind, _), _)| **kind == *event_type);
+        of_type.filter_map(|((_, key), event)| Some((key.to_string(), Arc::clone(event.as_ref()?)))).collect()
     }
 
     /// What somebody is to the room now.

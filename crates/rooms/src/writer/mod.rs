@@ -1,48 +1,58 @@
-//! The writers of rooms: they decide under the room's lock, build and sign the PDU on the room's head, and append it.
+//! The writers of rooms: they decide at the front of the room's line, build and sign the PDU on the room's head, and append it.
 //!
 //! Every writer returns as soon as its records have an offset; whoever answers a client first awaits
-//! [`engram_views::Views::wait_applied`] of that offset, which makes the answer durable and readable.
+//! [`engram_views::Views::wait_applied`] of that offset, which makes the answer durable and readable. No writer blocks, and none holds
+//! a lock while it waits: see `reach`.
+//!
+//! The rules of rooms are here and nowhere above, so that they hold for whoever comes, by whichever endpoint. What they need to know of
+//! accounts is asked of [`Accounts`].
 //!
 //! Where to begin: [`RoomServer::send`] for one event on a head, [`RoomServer::create_room`] for many at once.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::BTreeSet;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
 
 use engram_base::{Clock, Random};
-use engram_log::{Log, Offset, TimestampMs};
+use engram_log::{Appended, Input, Log, TimestampMs};
 use engram_matrix::keys::SigningKey;
 use engram_views::{Snapshot, Views};
 use parking_lot::Mutex;
 
+mod accounts;
+mod chores;
 mod compose;
 mod create;
 mod crowded;
 mod directory;
 mod error;
+mod fences;
+mod guests;
 mod head;
+mod line;
+mod member;
 mod membership;
 mod power;
+mod reach;
 mod receive;
 mod rejudged;
 mod restricted;
 mod send;
+mod slots;
 mod upgrade;
 
+pub use accounts::{Accounts, NoAccounts, Profile, ProfileField};
+pub use chores::ChoreWatch;
 pub use create::{CreateRoom, Created, InitialEvent, Preset};
-pub use crowded::CrowdWatch;
 pub use error::RoomError;
-pub use membership::{Change, MembershipRequest, Profile};
+pub use membership::{Change, MembershipRequest};
 pub use receive::{GivenState, Order, Outcome, Outcomes, Received};
 pub use send::{SendRequest, Sent, TransactionScope};
 pub use upgrade::UpgradeRoom;
 
-use head::Head;
-
-use crate::limits::{HEADS_BYTES_MAX, HEADS_MAX};
-
-/// One room's head behind the room's lock; empty until somebody needs it.
-type Slot = Arc<Mutex<Option<Head>>>;
+use fences::Fences;
+use guests::Doors;
+use reach::{Journal, Reading};
+use slots::Slots;
 
 /// What a room server is made of.
 pub struct Parts {
@@ -50,6 +60,8 @@ pub struct Parts {
     pub log: Arc<dyn Log>,
     /// The views that decisions are made from.
     pub views: Arc<Views>,
+    /// What decisions need to know of accounts.
+    pub accounts: Arc<dyn Accounts>,
     /// This server's name.
     pub server_name: String,
     /// This server's signing key.
@@ -62,88 +74,47 @@ pub struct Parts {
 
 /// The writing half of the room server.
 pub struct RoomServer {
-    parts: Parts,
-    heads: Mutex<HashMap<Box<str>, Slot>>,
-    /// What the heads weigh, about.
-    heads_bytes: Arc<AtomicUsize>,
+    journal: Journal,
+    reading: Reading,
+    accounts: Arc<dyn Accounts>,
+    server_name: String,
+    key: SigningKey,
+    clock: Clock,
+    entropy: Random,
+    slots: Slots,
+    /// Of aliases, and of what rooms have of aliases and listings.
+    fences: Fences,
     /// Rooms with too many forward extremities.
     crowded: Mutex<BTreeSet<Arc<str>>>,
-    /// Held from the look-up of an alias to the application of the record that sets it.
-    aliases: Mutex<()>,
+    doors: Mutex<Doors>,
 }
 
 impl RoomServer {
     /// The writers of one server.
     pub fn new(parts: Parts) -> Arc<Self> {
         Arc::new(Self {
-            parts,
-            heads: Mutex::default(),
-            heads_bytes: Arc::default(),
+            journal: Journal::new(parts.log),
+            reading: Reading::new(parts.views),
+            accounts: parts.accounts,
+            server_name: parts.server_name,
+            key: parts.key,
+            clock: parts.clock,
+            entropy: parts.entropy,
+            slots: Slots::default(),
+            fences: Fences::default(),
             crowded: Mutex::default(),
-            aliases: Mutex::default(),
+            doors: Mutex::default(),
         })
     }
 
     /// This server's name.
     pub fn server_name(&self) -> &str {
-        &self.parts.server_name
+        &self.server_name
     }
 
     /// Whether a user is one of this server's.
     pub fn is_local(&self, user_id: &str) -> bool {
-        user_id.split_once(':').is_some_and(|(_, server)| server == self.parts.server_name)
-    }
-
-    /// Runs a decision on a room's head, under the room's lock.
-    fn with_head<T>(
-        &self,
-        room_id: &str,
-        decide: impl FnOnce(&mut Head) -> Result<T, RoomError>,
-    ) -> Result<T, RoomError> {
-        let slot = self.slot(room_id);
-        let mut guard = slot.lock();
-        if guard.as_ref().is_some_and(|head| head.is_worn() && head.is_applied(&self.parts.views)) {
-            *guard = None;
-        }
-        if guard.is_none() {
-            *guard = Head::load(&self.parts.views, room_id, &self.heads_bytes)?;
-        }
-        if let Some(head) = guard.as_mut() {
-            return decide(head);
-        }
-        drop(guard);
-        self.forget_unknown(room_id, &slot);
-        Err(RoomError::UnknownRoom(room_id.to_owned()))
-    }
-
-    /// Takes the slot of a room that does not exist out again: anybody can name any number of those.
-    fn forget_unknown(&self, room_id: &str, slot: &Slot) {
-        let mut heads = self.heads.lock();
-        // The map and this thread hold it, nobody else does or can: and nobody has put a head into it meanwhile.
-        if Arc::strong_count(slot) == 2 && slot.try_lock().is_some_and(|head| head.is_none()) {
-            heads.remove(room_id);
-        }
-    }
-
-    fn slot(&self, room_id: &str) -> Slot {
-        let mut heads = self.heads.lock();
-        if heads.len() >= HEADS_MAX || self.heads_bytes.load(Ordering::Relaxed) > HEADS_BYTES_MAX {
-            self.drop_idle(&mut heads);
-        }
-        if let Some(slot) = heads.get(room_id) {
-            return Arc::clone(slot);
-        }
-        let slot = Slot::default();
-        heads.insert(room_id.into(), Arc::clone(&slot));
-        slot
-    }
-
-    /// Drops the heads that nobody uses and that the views have caught up with.
-    fn drop_idle(&self, heads: &mut HashMap<Box<str>, Slot>) {
-        heads.retain(|_, slot| {
-            let in_use = Arc::strong_count(slot) > 1;
-            in_use || slot.lock().as_ref().is_some_and(|head| !head.is_applied(&self.parts.views))
-        });
+        user_id.split_once(':').is_some_and(|(_, server)| server == self.server_name)
     }
 
     /// An ID for a room of a version in which the server chooses it.
@@ -152,27 +123,24 @@ impl RoomServer {
     }
 
     fn snapshot(&self) -> Arc<Snapshot> {
-        self.parts.views.snapshot()
+        self.reading.snapshot()
     }
 
     fn now(&self) -> TimestampMs {
-        (self.parts.clock)()
+        (self.clock)()
     }
 
     /// A random opaque identifier: 18 letters of the English alphabet (IDS-12).
     fn opaque_id(&self) -> String {
         let mut bytes = [0_u8; 18];
-        (self.parts.entropy)(&mut bytes);
+        (self.entropy)(&mut bytes);
         // 52 letters do not divide 256: the bias of a few values is harmless in an identifier that is no secret.
         bytes.iter().map(|byte| char::from(LETTERS[usize::from(*byte) % LETTERS.len()])).collect()
     }
 
-    /// Waits until a record can be read, for the few decisions that need it.
-    fn wait(&self, offset: Offset) -> Result<(), RoomError> {
-        self.parts
-            .views
-            .wait_applied_blocking(offset)
-            .map_err(|stopped| RoomError::Append(engram_log::AppendError::Stopped(stopped.0.to_string())))
+    /// Appends records, all or none.
+    fn append_all(&self, inputs: &[Input]) -> Result<Appended, RoomError> {
+        Ok(self.journal.append(inputs, self.now())?)
     }
 }
 

@@ -3,15 +3,17 @@
 //! Whoever fetched them has checked signatures and hashes ([`VerifiedPdu::check`]) and has fetched what was missing. Here is decided what
 //! is new, and what still cannot be taken since something before it is not known; the rules of the room are the projector's business.
 
-use std::collections::{BTreeSet, HashMap, VecDeque};
+use std::collections::{BTreeSet, HashMap, HashSet, VecDeque};
 
-use engram_log::{Input, Lane, Offset};
+use engram_log::{Input, Offset};
 use engram_log_format::v1;
 use engram_matrix::pdu::Pdu;
 use engram_matrix::received::VerifiedPdu;
 use engram_matrix::room_version::RoomVersion;
 use engram_views::Read;
 
+use super::head::Head;
+use super::slots::Present;
 use super::{RoomError, RoomServer};
 use crate::query::{self, RoomInfo};
 
@@ -71,37 +73,39 @@ pub enum Outcome {
 pub type Outcomes = HashMap<String, Outcome>;
 
 impl RoomServer {
-    /// Takes events of a room in, all with one append. To take the same again changes nothing. Blocks until they are applied.
+    /// Takes events of a room in, all with one append. To take the same again changes nothing. Returns when they are applied; by then
+    /// others may have gone on in the room.
     ///
     /// What is returned as missing leaves no trace: fetch it and come again.
-    pub fn receive(&self, received: &Received<'_>) -> Result<Outcomes, RoomError> {
-        let slot = self.slot(received.room_id);
-        let mut guard = slot.lock();
-        if let Some(head) = guard.as_ref() {
-            // What was sent a moment ago may be what the others follow.
-            self.wait(head.appended)?;
+    pub async fn receive(&self, received: &Received<'_>) -> Result<Outcomes, RoomError> {
+        let (outcomes, appended) = self.in_turn(received.room_id, |present| self.take(present, received)).await?;
+        if let Some(appended) = appended {
+            self.reading.caught_up(appended).await?;
         }
+        Ok(outcomes)
+    }
+
+    /// Appends what can be taken. Where the next event goes is for the views to say then.
+    fn take(&self, present: &mut Present, received: &Received<'_>) -> Result<(Outcomes, Option<Offset>), RoomError> {
         let snapshot = self.snapshot();
         let room = query::room(&*snapshot, received.room_id)?;
         check(received, room.as_ref())?;
-        let mut intake = Intake { reader: &*snapshot, received, room, outcomes: Outcomes::new(), inputs: Vec::new() };
+        let mut intake = Intake::new(&*snapshot, present.head.as_ref(), received, room);
         intake.plan()?;
         let Intake { mut outcomes, inputs, .. } = intake;
         if inputs.is_empty() {
-            drop(guard);
-            self.forget_unknown(received.room_id, &slot);
-            return Ok(outcomes);
+            return Ok((outcomes, None));
         }
-        let appended = self.parts.log.append(Lane::Journal, &inputs, self.now())?;
+        let appended = self.append_all(&inputs)?;
         for (offset, input) in (appended.first.0..).zip(&inputs) {
-            if let Input::Pdu(pdu) = input {
-                outcomes.insert(pdu.event_id.clone(), Outcome::Taken(Offset(offset)));
+            if let Input::Pdu(pdu) = input
+                && let Some(Outcome::Taken(at)) = outcomes.get_mut(&pdu.event_id)
+            {
+                *at = Offset(offset);
             }
         }
-        self.wait(appended.last)?;
-        // Where the next event goes is for the views to say now.
-        *guard = None;
-        Ok(outcomes)
+        present.raise_fence(appended.last);
+        Ok((outcomes, Some(appended.last)))
     }
 }
 
@@ -126,14 +130,33 @@ fn check(received: &Received<'_>, room: Option<&RoomInfo>) -> Result<(), RoomErr
 /// What is to be appended.
 struct Intake<'a> {
     reader: &'a dyn Read,
+    /// What this server sent a moment ago may be what the others follow.
+    head: Option<&'a Head>,
     received: &'a Received<'a>,
     /// None if the room becomes known by these events.
     room: Option<RoomInfo>,
     outcomes: Outcomes,
     inputs: Vec<Input>,
+    /// Events that are among the inputs, in any way.
+    appended: HashSet<String>,
+    /// Those that get their place by it, which outliers do not.
+    placed: HashSet<String>,
 }
 
-impl Intake<'_> {
+impl<'a> Intake<'a> {
+    fn new(reader: &'a dyn Read, head: Option<&'a Head>, received: &'a Received<'a>, room: Option<RoomInfo>) -> Self {
+        Self {
+            reader,
+            head,
+            received,
+            room,
+            outcomes: Outcomes::new(),
+            inputs: Vec::new(),
+            appended: HashSet::new(),
+            placed: HashSet::new(),
+        }
+    }
+
     fn plan(&mut self) -> Result<(), RoomError> {
         let makes_room = |pdu: &&VerifiedPdu| pdu.event.is_state_of("m.room.create", "");
         let received = self.received;
@@ -157,11 +180,15 @@ impl Intake<'_> {
 
     /// Whether an event is known, in any way, or is going to be.
     fn is_known(&self, event_id: &str) -> Result<bool, RoomError> {
-        if matches!(self.outcomes.get(event_id), Some(Outcome::Taken(_))) {
+        if self.appended.contains(event_id) || self.is_in_flight(event_id) {
             return Ok(true);
         }
         let Some(room) = &self.room else { return Ok(false) };
         Ok(query::locate(self.reader, event_id)?.is_some_and(|(at, _)| at == room.number))
+    }
+
+    fn is_in_flight(&self, event_id: &str) -> bool {
+        self.head.is_some_and(|head| head.has_in_flight(event_id))
     }
 
     fn take_outlier(&mut self, pdu: &VerifiedPdu) -> Result<(), RoomError> {
@@ -172,6 +199,7 @@ impl Intake<'_> {
             let missing = self.unknown(pdu.event.auth_events.iter().map(|id| id.as_str()))?;
             if missing.is_empty() || self.received.without_missing_auth {
                 self.append(pdu, v1::PduSource::Outlier);
+                assert!(!self.placed.contains(event_id), "outliers are taken before events");
                 Outcome::Taken(Offset::ZERO)
             } else {
                 Outcome::Missing(missing)
@@ -181,6 +209,7 @@ impl Intake<'_> {
         Ok(())
     }
 
+    /// An event may be among the outliers too: what comes of it as an event is what counts, since it is that by which its parents are missed.
     fn take_event(&mut self, pdu: &VerifiedPdu) -> Result<(), RoomError> {
         let event_id = pdu.event.event_id.as_str();
         if self.is_placed(event_id)? {
@@ -191,7 +220,7 @@ impl Intake<'_> {
         let mut missing = Vec::new();
         if state.is_none() {
             for id in &pdu.event.prev_events {
-                if !self.is_placed(id.as_str())? && !self.is_appended(id.as_str()) {
+                if !self.is_placed(id.as_str())? && !self.placed.contains(id.as_str()) {
                     missing.push(id.to_string());
                 }
             }
@@ -211,21 +240,18 @@ impl Intake<'_> {
             Order::Past => v1::PduSource::Backfill,
         };
         self.append(pdu, source);
+        self.placed.insert(event_id.to_owned());
         self.outcomes.insert(event_id.to_owned(), Outcome::Taken(Offset::ZERO));
         Ok(())
     }
 
     fn is_placed(&self, event_id: &str) -> Result<bool, RoomError> {
         match &self.room {
+            // What this server sends always has its place.
+            _ if self.is_in_flight(event_id) => Ok(true),
             Some(room) => Ok(query::is_placed(self.reader, room.number, event_id)?),
             None => Ok(false),
         }
-    }
-
-    /// Whether the event gets its place by this append, and not as an outlier.
-    fn is_appended(&self, event_id: &str) -> bool {
-        let is_event = || self.received.events.iter().any(|pdu| pdu.event.event_id == event_id);
-        matches!(self.outcomes.get(event_id), Some(Outcome::Taken(_))) && is_event()
     }
 
     fn unknown<'i>(&self, ids: impl Iterator<Item = &'i str>) -> Result<Vec<String>, RoomError> {
@@ -265,6 +291,7 @@ impl Intake<'_> {
             transaction: None,
             verified_keys: pdu.verified_keys.clone(),
         };
+        self.appended.insert(record.event_id.clone());
         self.inputs.push(record.into());
     }
 }

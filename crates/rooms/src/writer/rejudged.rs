@@ -10,27 +10,27 @@ use engram_log::{Input, Lane};
 use engram_log_format::v1;
 use engram_views::Projector as _;
 
-use super::{RoomError, RoomServer};
+use super::{Parts, RoomError};
 use crate::projector::RoomsProjector;
 use crate::verdicts::{self, Decided};
 
 /// Rooms that one record names.
 const ROOMS_MAX: usize = 10_000;
 
-impl RoomServer {
+impl Parts {
     /// Compares what the views have decided with what a former version of them had, and records where they differ. To be called before
-    /// the views are started. Returns how many rooms differ.
+    /// the views are started, and thus before there are writers. Returns how many rooms differ.
     pub fn tell_of_rejudged(&self) -> Result<usize, RoomError> {
-        let views = &self.parts.views;
+        let views = &self.views;
         let projector = RoomsProjector::default();
         let Some(rows) = views.former(projector.name())? else { return Ok(0) };
         let before: BTreeMap<String, Decided> =
             rows.iter().filter_map(|(key, row)| verdicts::decode_row(key, row)).collect();
-        let differing = verdicts::differences(&before, &verdicts::all(&*self.snapshot())?);
+        let differing = verdicts::differences(&before, &verdicts::all(&*self.views.snapshot())?);
         for rooms in differing.chunks(ROOMS_MAX) {
             let record = v1::RoomsRejudged { room_ids: rooms.to_vec(), view_version: projector.version() };
-            let appended = self.parts.log.append(Lane::Journal, &[Input::from(record)], self.now())?;
-            self.parts.log.wait_durable(appended.last)?;
+            let appended = self.log.append(Lane::Journal, &[Input::from(record)], (self.clock)())?;
+            self.log.wait_durable(appended.last)?;
         }
         // After a crash before this it is compared, and told, once more: which costs clients a sync, and nothing else.
         views.forget_former(projector.name())?;

@@ -1,7 +1,6 @@
 //! Joins to restricted rooms: who may come in because they are in another room (ROOM-11).
 
 use engram_matrix::join_rules::JoinRule;
-use serde_json::{Map, Value, json};
 
 use super::head::Head;
 use super::{RoomError, RoomServer};
@@ -9,28 +8,14 @@ use crate::query;
 use crate::types::Membership;
 
 impl RoomServer {
-    /// If the room is restricted and the joiner has no invite, names a local member in whose power it is to let
-    /// them in. Leaves the content alone where the join needs no such voucher, or cannot have one: then the
-    /// auth rules say no.
-    pub(super) fn authorise_restricted_join(
-        &self,
-        head: &Head,
-        joiner: &str,
-        before: Option<Membership>,
-        content: &mut Map<String, Value>,
-    ) -> Result<(), RoomError> {
-        content.remove(VOUCHER);
-        if before == Some(Membership::Invite) {
-            return Ok(());
-        }
+    /// If the room is restricted, names a local member in whose power it is to let somebody in who is neither there nor invited. None
+    /// where the join needs no such voucher, or cannot have one: then the auth rules say no.
+    pub(super) fn voucher(&self, head: &Head, joiner: &str) -> Result<Option<String>, RoomError> {
         let rule = JoinRule::in_state(head.state.entry("m.room.join_rules", "")?.as_deref());
         if !self.is_in_any(joiner, rule.allowed_rooms())? {
-            return Ok(());
+            return Ok(None);
         }
-        if let Some(voucher) = self.local_inviter(head)? {
-            content.insert(VOUCHER.to_owned(), json!(voucher));
-        }
-        Ok(())
+        self.local_inviter(head)
     }
 
     fn is_in_any(&self, user_id: &str, room_ids: &[String]) -> Result<bool, RoomError> {
@@ -63,5 +48,3 @@ impl RoomServer {
         Ok(None)
     }
 }
-
-const VOUCHER: &str = "join_authorised_via_users_server";

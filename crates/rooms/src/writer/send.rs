@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use engram_log::{Input, Lane, Offset};
+use engram_log::{Input, Offset};
 use engram_log_format::v1;
 use engram_matrix::build::Draft;
 use engram_matrix::pdu::Pdu;
@@ -55,47 +55,89 @@ pub struct SendRequest<'a> {
     pub timestamp_ms: Option<u64>,
 }
 
+/// The transaction of an event that was appended, as long as the views may not have it.
+pub(super) struct OwnedScope {
+    transaction: v1::Transaction,
+    room_id: Box<str>,
+    event_type: Box<str>,
+    redacts: Option<Box<str>>,
+}
+
+impl OwnedScope {
+    pub(super) fn is(&self, scope: &query::TransactionScope<'_>) -> bool {
+        let own = query::TransactionScope {
+            user_id: &self.transaction.user_id,
+            device_id: &self.transaction.device_id,
+            transaction_id: &self.transaction.transaction_id,
+            room_id: &self.room_id,
+            event_type: &self.event_type,
+            redacts: self.redacts.as_deref(),
+        };
+        own == *scope
+    }
+}
+
 /// An event that has its place in the log. Readable once `offset` is applied.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[must_use = "what follows from it is for the caller to see to"]
 pub struct Sent {
     /// Its ID.
     pub event_id: String,
     /// Its position.
     pub offset: Offset,
+    /// For a join: the room that this one replaced. What the user had set for it moves along (ROOM-25); for whoever repeats a join too,
+    /// which may have been cut short.
+    pub moved_from: Option<String>,
+}
+
+impl Sent {
+    pub(super) fn new(event: &Pdu, offset: Offset) -> Self {
+        Self { event_id: event.event_id.to_string(), offset, moved_from: None }
+    }
 }
 
 impl RoomServer {
-    /// Sends an event. A membership event has its own rules: see [`RoomServer::change_membership`].
-    pub fn send(&self, request: &SendRequest<'_>) -> Result<Sent, RoomError> {
+    /// Sends an event. A member event goes the way of all changes of membership: see [`RoomServer::change_membership`].
+    pub async fn send(&self, request: &SendRequest<'_>) -> Result<Sent, RoomError> {
         request.transaction.as_ref().map_or(Ok(()), TransactionScope::check)?;
+        if let ("m.room.member", Some(target)) = (request.event_type, request.state_key) {
+            return self.put_member(request, target).await;
+        }
         let redaction = Redaction::of(request)?;
-        self.with_head(request.room_id, |head| {
-            if let Some(sent) = self.repeated(head, request)? {
-                return Ok(sent);
+        self.with_head(request.room_id, |head| self.send_on(head, request, redaction.as_ref())).await
+    }
+
+    fn send_on(
+        &self,
+        head: &mut Head,
+        request: &SendRequest<'_>,
+        redaction: Option<&Redaction>,
+    ) -> Result<Sent, RoomError> {
+        if let Some(sent) = self.repeated(head, request, redaction)? {
+            return Ok(sent);
+        }
+        Self::check_member(head, request.sender)?;
+        self.check_content(head, request.event_type, request.state_key, request.content)?;
+        let mut draft = Draft {
+            sender: request.sender,
+            event_type: request.event_type,
+            state_key: request.state_key,
+            content: request.content,
+            redacts: None,
+        };
+        if let Some(redaction) = redaction {
+            self.check_redaction(head, request.sender, &redaction.target)?;
+            draft.redacts = Some(&redaction.target);
+            if !head.version.redacts_in_content() {
+                draft.content = &redaction.content;
             }
-            Self::check_member(head, request.sender)?;
-            self.check_content(head, request)?;
-            let mut draft = Draft {
-                sender: request.sender,
-                event_type: request.event_type,
-                state_key: request.state_key,
-                content: request.content,
-                redacts: None,
-            };
-            if let Some(redaction) = &redaction {
-                self.check_redaction(head, request.sender, &redaction.target)?;
-                draft.redacts = Some(&redaction.target);
-                if !head.version.redacts_in_content() {
-                    draft.content = &redaction.content;
-                }
-            }
-            if let Some(sent) = self.unchanged_state(head, &draft)? {
-                return Ok(sent);
-            }
-            let now_ms = request.timestamp_ms.unwrap_or_else(|| self.now().0);
-            let event = self.compose(head, &draft, now_ms)?;
-            self.append(head, event, request.transaction)
-        })
+        }
+        if let Some(sent) = unchanged_state(head, &draft)? {
+            return Ok(sent);
+        }
+        let now_ms = request.timestamp_ms.unwrap_or_else(|| self.now().0);
+        let event = self.compose(head, &draft, now_ms)?;
+        self.append(head, event, request.transaction)
     }
 
     /// Appends a composed event and moves the head past it.
@@ -105,57 +147,77 @@ impl RoomServer {
         event: Arc<Pdu>,
         transaction: Option<TransactionScope<'_>>,
     ) -> Result<Sent, RoomError> {
-        let sender = event.sender.as_str();
-        let scope = transaction.map(|scope| v1::Transaction {
-            user_id: sender.to_owned(),
+        let transaction = transaction.map(|scope| v1::Transaction {
+            user_id: event.sender.as_str().to_owned(),
             device_id: scope.device_id.to_owned(),
             transaction_id: scope.transaction_id.to_owned(),
         });
-        let input = Input::Pdu(record(&event, head.version.id(), scope));
-        let appended = self.parts.log.append(Lane::Journal, std::slice::from_ref(&input), self.now())?;
-        head.appended = appended.last;
-        let sent = Sent { event_id: event.event_id.to_string(), offset: appended.last };
-        if let Some(scope) = transaction {
-            head.remember(sender, scope, &event.event_type, &sent, &self.parts.views);
-        }
-        head.advance(event);
+        let input = Input::Pdu(record(&event, head.version.id(), transaction.clone()));
+        let appended = self.journal.append(std::slice::from_ref(&input), self.now())?;
+        let scope = transaction.map(|transaction| OwnedScope {
+            transaction,
+            room_id: (&*head.room_id).into(),
+            event_type: event.event_type.as_str().into(),
+            redacts: event.redacts.as_ref().map(|target| target.as_str().into()),
+        });
+        let sent = Sent::new(&event, appended.last);
+        head.appended(event, appended.last, scope, self.reading.applied());
         Ok(sent)
     }
 
-    /// The event that the same transaction made before, if it did.
-    fn repeated(&self, head: &Head, request: &SendRequest<'_>) -> Result<Option<Sent>, RoomError> {
+    /// The event that the same transaction made before at the same endpoint, if it did (API-11, API-12).
+    fn repeated(
+        &self,
+        head: &Head,
+        request: &SendRequest<'_>,
+        redaction: Option<&Redaction>,
+    ) -> Result<Option<Sent>, RoomError> {
         let Some(scope) = request.transaction else {
             return Ok(None);
         };
-        if let Some(sent) = head.remembered(request.sender, scope, request.event_type) {
+        let scope = query::TransactionScope {
+            user_id: request.sender,
+            device_id: scope.device_id,
+            transaction_id: scope.transaction_id,
+            room_id: request.room_id,
+            event_type: request.event_type,
+            redacts: redaction.map(|redaction| redaction.target.as_str()),
+        };
+        let snapshot = self.snapshot();
+        if let Some(sent) = head.remembered(&scope, snapshot.offset()) {
             return Ok(Some(sent));
         }
-        let snapshot = self.snapshot();
-        let found = query::transaction(&*snapshot, request.sender, scope.device_id, scope.transaction_id)?;
-        let Some((room, offset)) = found.filter(|(room, _)| head.number() == Some(*room)) else {
+        let Some(offset) = query::transaction(&*snapshot, &scope)? else {
             return Ok(None);
         };
-        let Some(event) = query::event(&*snapshot, room, offset)? else {
-            return Ok(None);
-        };
-        let same_endpoint = event.pdu.event_type == request.event_type;
-        Ok(same_endpoint.then(|| Sent { event_id: event.pdu.event_id.to_string(), offset }))
+        let event = query::pdu(&*snapshot, offset)?;
+        Ok(Some(Sent::new(&event, offset)))
     }
 
-    /// A clearer word than the auth rules have for the commonest refusal.
+    /// A clearer word than the auth rules have for the commonest refusal, and the same one as for a room that does not exist.
     pub(super) fn check_member(head: &Head, user_id: &str) -> Result<(), RoomError> {
         match head.state.membership(user_id)? {
             Some(Membership::Join) => Ok(()),
-            _ => Err(RoomError::Forbidden(format!("{user_id} is not in the room {}", head.room_id))),
+            _ => Err(RoomError::NotInRoom(head.room_id.to_string())),
         }
     }
 
     /// What the rules of the room do not say, but the specification asks of a server that a client sends through.
-    fn check_content(&self, head: &Head, request: &SendRequest<'_>) -> Result<(), RoomError> {
-        match (request.event_type, request.state_key) {
-            ("m.room.canonical_alias", Some("")) => self.check_canonical_alias(head, request.content),
-            ("m.room.power_levels", Some("")) => check_power_levels(head, request.content),
-            ("m.room.tombstone", _) => check_tombstone(head, request.content),
+    pub(super) fn check_content(
+        &self,
+        head: &Head,
+        event_type: &str,
+        state_key: Option<&str>,
+        content: &str,
+    ) -> Result<(), RoomError> {
+        match (event_type, state_key) {
+            // In version 12 it would be the beginning of another room, in earlier ones of none.
+            ("m.room.create", _) => {
+                Err(RoomError::InvalidParameter("a room has one create event, with which it begins".to_owned()))
+            }
+            ("m.room.canonical_alias", Some("")) => self.check_canonical_alias(head, content),
+            ("m.room.power_levels", Some("")) => check_power_levels(head, content),
+            ("m.room.tombstone", _) => check_tombstone(head, content),
             _ => Ok(()),
         }
     }
@@ -179,24 +241,24 @@ impl RoomServer {
         }
         Err(RoomError::Forbidden(format!("{sender} may redact only their own events in {}", head.room_id)))
     }
+}
 
-    /// A state event that says again what the state says already, by the same sender, is not sent again; unless what it said
-    /// was redacted.
-    fn unchanged_state(&self, head: &Head, draft: &Draft<'_>) -> Result<Option<Sent>, RoomError> {
-        let Some(state_key) = draft.state_key else {
-            return Ok(None);
-        };
-        let Some(current) = head.state.entry(draft.event_type, state_key)? else {
-            return Ok(None);
-        };
-        if current.sender != draft.sender {
-            return Ok(None);
-        }
-        let content = engram_matrix::canonical::canonicalize_str(draft.content)
-            .map_err(|error| RoomError::BadContent(error.to_string()))?;
-        let same = current.content_str().as_bytes() == content && !query::is_redacted(&*self.snapshot(), &current)?;
-        Ok(same.then(|| Sent { event_id: current.event_id.to_string(), offset: head.appended }))
+/// A state event that says again what the state says already, by the same sender, is not sent again; unless what it said
+/// was redacted.
+fn unchanged_state(head: &Head, draft: &Draft<'_>) -> Result<Option<Sent>, RoomError> {
+    let Some(state_key) = draft.state_key else {
+        return Ok(None);
+    };
+    let Some(current) = head.state.entry(draft.event_type, state_key)? else {
+        return Ok(None);
+    };
+    if current.sender != draft.sender {
+        return Ok(None);
     }
+    let content = engram_matrix::canonical::canonicalize_str(draft.content)
+        .map_err(|error| RoomError::BadContent(error.to_string()))?;
+    let same = current.content_str().as_bytes() == content && !head.is_redacted(&current)?;
+    Ok(same.then(|| Sent::new(&current, head.appended)))
 }
 
 /// Power levels are integers (RV-12), whatever older rooms had to tolerate.

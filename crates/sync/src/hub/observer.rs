@@ -98,7 +98,7 @@ impl HubObserver {
                 }
             }
             // Of interest to the writer alone.
-            RoomDelta::Crowded { .. } => {}
+            RoomDelta::Crowded { .. } | RoomDelta::Postponed { .. } | RoomDelta::StoodFor { .. } => {}
         }
     }
 

@@ -4,6 +4,7 @@ use engram_log_format::v1;
 use engram_matrix::received::VerifiedPdu;
 use engram_rooms::query::{self, Position};
 use engram_rooms::writer::{GivenState, Order, Received};
+use engram_views::testing::block_on;
 use serde_json::Value;
 
 use super::rig::{ALICE, BOB, CAROL, NOW_MS, Rig, ids, joined, keys, next};
@@ -71,7 +72,7 @@ async fn pages_go_back_into_what_other_servers_told_and_sync_never_does() {
         states: &[given],
         without_missing_auth: false,
     };
-    rig.rooms.receive(&received).expect("a good join");
+    block_on(rig.rooms.receive(&received)).expect("a good join");
     let answer = rig.sync(BOB, Some(next(&first))).await;
     let shown = joined(&answer, &room);
     assert_eq!(ids(&shown["timeline"]["events"]).len(), 2);
@@ -80,7 +81,7 @@ async fn pages_go_back_into_what_other_servers_told_and_sync_never_does() {
     assert_eq!(paged(&rig, BOB, &room, None, 3).len(), 2);
 
     let past = Received { outliers: &[], events: past, order: Order::Past, states: &[], ..received };
-    rig.rooms.receive(&past).expect("a good past");
+    block_on(rig.rooms.receive(&past)).expect("a good past");
     let again = rig.sync(BOB, Some(next(&answer))).await;
     assert_eq!(again.get("rooms"), None, "the past is no news");
     let mut expected: Vec<_> = told.iter().map(|pdu| format!("{:?}", pdu.event.event_id.as_str())).collect();

@@ -9,11 +9,11 @@ use engram_log::{Input, Offset, TimestampMs};
 use engram_log_format::v1;
 use engram_matrix::keys::SigningKey;
 use engram_rooms::writer::{
-    Change, CreateRoom, MembershipRequest, Parts, Preset, Profile, RoomServer, SendRequest, TransactionScope,
+    Change, CreateRoom, MembershipRequest, NoAccounts, Parts, Preset, RoomServer, SendRequest, TransactionScope,
 };
 use engram_rooms::{Membership, RoomsProjector, query};
 use engram_users::UsersProjector;
-use engram_views::testing::MemoryLog;
+use engram_views::testing::{MemoryLog, block_on};
 use engram_views::{Options, Snapshot, Views};
 use parking_lot::Mutex;
 use serde_json::{Map, Value, json};
@@ -98,6 +98,7 @@ impl Rig {
         let rooms = RoomServer::new(Parts {
             log: Arc::new(log.clone()),
             views: Arc::clone(&views),
+            accounts: Arc::new(NoAccounts),
             server_name: "test".to_owned(),
             key: SigningKey::from_seed("ed25519:1", [7; 32]).expect("a valid key"),
             clock,
@@ -145,9 +146,8 @@ impl Rig {
 
     /// A public room of Alice's.
     pub(super) fn room(&self) -> String {
-        let created = self.rooms.create_room(&CreateRoom {
+        let created = block_on(self.rooms.create_room(&CreateRoom {
             creator: ALICE.to_owned(),
-            profile: Profile::default(),
             room_version: "11".to_owned(),
             preset: Preset::Public,
             published: false,
@@ -159,23 +159,22 @@ impl Rig {
             initial_state: Vec::new(),
             invite: Vec::new(),
             is_direct: false,
-        });
+        }));
         let created = created.expect("the room is created");
         self.applied(created.offset);
         created.room_id
     }
 
     pub(super) fn change(&self, room_id: &str, sender: &str, target: &str, change: Change) -> String {
-        let sent = self.rooms.change_membership(&MembershipRequest {
+        let sent = block_on(self.rooms.change_membership(&MembershipRequest {
             room_id,
             sender,
             target,
             change,
             reason: None,
-            profile: Profile::default(),
             extra: None,
             transaction: None,
-        });
+        }));
         let sent = sent.expect("the change is allowed");
         self.applied(sent.offset);
         sent.event_id
@@ -215,7 +214,7 @@ impl Rig {
     }
 
     pub(super) fn send(&self, request: SendRequest<'_>) -> String {
-        let sent = self.rooms.send(&request).expect("the event is allowed");
+        let sent = block_on(self.rooms.send(&request)).expect("the event is allowed");
         self.applied(sent.offset);
         sent.event_id
     }

@@ -110,6 +110,18 @@ pub fn any_user(reader: &dyn Read) -> Result<bool, ViewError> {
     Ok(found)
 }
 
+/// All guests. Looks at every account: to be asked once, not per request.
+pub fn guests(reader: &dyn Read) -> Result<Vec<String>, ViewError> {
+    let mut guests = Vec::new();
+    reader.scan(&ACCOUNTS, Bound::Unbounded, Bound::Unbounded, false, &mut |key, value| {
+        if AccountRow::decode(value).is_some_and(|row| row.guest) {
+            guests.extend(Parts(key).text().map(str::to_owned));
+        }
+        ControlFlow::Continue(())
+    })?;
+    Ok(guests)
+}
+
 /// The session of an access token. Does not look at the clock: the caller compares [`Session::expires`].
 pub fn session(reader: &dyn Read, digest: &TokenDigest) -> Result<Option<Session>, ViewError> {
     let Some(owner) = reader.get(&TOKENS, digest)? else {

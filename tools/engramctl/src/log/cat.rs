@@ -8,7 +8,6 @@ use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
 use super::fields::{Field, Fields};
-use super::follow;
 use super::stat::lane_name;
 use crate::args::CatArgs;
 use crate::data::Data;
@@ -23,9 +22,7 @@ const CONTENT_CHARS_MAX: usize = 100;
 
 /// Runs the command. Records that cannot be decoded are printed as far as they can be, and are found damage.
 pub(crate) fn run(data: &Data, args: &CatArgs, output: &mut Output) -> Result<Outcome> {
-    if args.follow {
-        return follow::run(data, args, output);
-    }
+    assert!(!args.follow, "that is another command");
     let log = data.log()?;
     let end = args.to.unwrap_or(Offset(u64::MAX)).min(log.durable_end());
     let after = Offset(args.from.unwrap_or(Offset::FIRST).0.saturating_sub(1));

@@ -1,8 +1,8 @@
 //! `engramctl log cat --follow`: the journal as it grows, also beside a running server.
 //!
 //! The server is not asked and its lock is not taken: whenever the journal's newest file has changed, the log is opened
-//! afresh and read on from the last record printed. Ephemeral records are left out: one may be there before a journal record
-//! of a lower offset is, which would then be passed over.
+//! afresh and read on from the last record printed. Ephemeral records are left out: one may be there before a journal
+//! record of a lower offset is, which would then be passed over.
 
 use std::thread;
 use std::time::Duration;

@@ -15,6 +15,7 @@ use crate::output::Output;
 pub(crate) fn run(data: &Data, command: LogCommand, output: &mut Output) -> Result<Outcome> {
     match command {
         LogCommand::Stat => stat::run(data, output),
+        LogCommand::Cat(args) if args.follow => follow::run(data, &args, output),
         LogCommand::Cat(args) => cat::run(data, &args, output),
         LogCommand::Verify { deep } => verify::run(data, deep, output),
     }

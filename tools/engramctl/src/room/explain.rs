@@ -2,7 +2,9 @@
 
 use engram_log::Offset;
 use engram_matrix::auth::auth_types;
-use engram_rooms::query::{self, Place, StoredEvent, Verdict};
+use engram_rooms::limits::UNITS_OWED_MAX;
+use engram_rooms::projector::{Contest, Resolution, Step, Unresolved, resolution_before};
+use engram_rooms::query::{self, Owed, Place, StoredEvent, Verdict};
 use engram_rooms::state::{self, Root};
 use engram_views::Snapshot;
 use serde_json::{Value, json};
@@ -25,7 +27,16 @@ struct Explanation {
     before: Option<(usize, Vec<Offset>)>,
     /// The same of the room's current state at its arrival, by which an event is soft-failed.
     current: Vec<Offset>,
+    /// What the branches differed in that it joins.
+    merge: Option<Resolution>,
+    /// Why the current state stands for what was not resolved, and what the room owed.
+    unresolved: Option<(Unresolved, u64)>,
+    /// What the room owes now, and how many events its current state is behind.
+    owed: (Owed, u64),
 }
+
+/// Entries that are told of, of those in which branches differed.
+const CONTESTS_MAX: usize = 20;
 
 /// Runs the command.
 pub(super) fn run(snapshot: &Snapshot, event_id: &str, output: &mut Output) -> Result<()> {
@@ -58,7 +69,11 @@ fn explain(snapshot: &Snapshot, event: StoredEvent) -> Result<Explanation> {
     } else {
         Vec::new()
     };
+    let head = query::head(snapshot, event.room)?;
     Ok(Explanation {
+        merge: resolution_before(snapshot, event.room, event.offset, &event.meta, CONTESTS_MAX)?,
+        unresolved: query::unresolved(snapshot, event.room, event.offset)?,
+        owed: (head.owed, head.put_off),
         room_id: room.room_id,
         version: room.version.id(),
         arrived: arrived(snapshot, event.offset)?,
@@ -116,6 +131,7 @@ fn show(snapshot: &Snapshot, explanation: &Explanation, output: &mut Output) -> 
     for offset in judged_by {
         output.line(line(*offset, &*at(snapshot, *offset)?))?;
     }
+    show_merge(snapshot, explanation, output)?;
     if event.meta.verdict == Verdict::SoftFailed {
         output.line("and by these of the room's current state when it arrived")?;
         for offset in &explanation.current {
@@ -123,6 +139,85 @@ fn show(snapshot: &Snapshot, explanation: &Explanation, output: &mut Output) -> 
         }
     }
     Ok(())
+}
+
+/// What the branches differed in, and who won.
+fn show_merge(snapshot: &Snapshot, explanation: &Explanation, output: &mut Output) -> Result<()> {
+    if let Some((why, owed)) = explanation.unresolved {
+        output.line(format_args!(
+            "the branches were not resolved, {}: the room's current state stands for the state before it (the room owed {owed} units)",
+            unresolved_name(why),
+        ))?;
+    }
+    let (owed, put_off) = explanation.owed;
+    if put_off > 0 {
+        output.line(format_args!(
+            "the room's current state is put off since {put_off} events, until it owes less than {UNITS_OWED_MAX} units: it owes {}",
+            owed.current,
+        ))?;
+    }
+    let Some(merge) = &explanation.merge else { return Ok(()) };
+    output.line(format_args!(
+        "{} states differed in {} entries, by {} events; with their auth events {} were judged, {} of them by power, for {} units",
+        merge.states, merge.entries, merge.events, merge.full, merge.by_power, merge.units,
+    ))?;
+    for contest in &merge.contests {
+        let name = format!("({}, {:?})", contest.event_type, contest.state_key);
+        output.line(printable(&format!("{name}: {}", step_name(contest))))?;
+        for candidate in &contest.candidates {
+            let mark = if *candidate == contest.winner { "holds:  " } else { "instead of" };
+            match candidate {
+                Some(offset) => output.line(format_args!("  {mark} {}", line(*offset, &*at(snapshot, *offset)?)))?,
+                None => output.line(format_args!("  {mark} no event"))?,
+            }
+        }
+    }
+    let untold = merge.entries - merge.contests.len();
+    if untold > 0 {
+        output.line(format_args!("and {untold} entries more"))?;
+    }
+    Ok(())
+}
+
+/// By which of the algorithm's steps an entry was decided.
+fn step_name(contest: &Contest) -> &'static str {
+    match (contest.winner, contest.step) {
+        (None, _) => "no event was allowed",
+        (_, Some(Step::Power)) => "decided among the power events",
+        (_, Some(Step::Mainline)) => "decided in mainline order",
+        (_, None) => "decided by depth",
+    }
+}
+
+fn unresolved_name(why: Unresolved) -> &'static str {
+    match why {
+        Unresolved::Owing => "since the room owed too much for earlier ones",
+        Unresolved::TooMuch => "since they take more than any resolution may",
+    }
+}
+
+fn merge_for_machines(explanation: &Explanation) -> Value {
+    let contest = |contest: &Contest| {
+        json!({
+            "type": contest.event_type,
+            "state_key": contest.state_key,
+            "candidates": contest.candidates.iter().map(|offset| offset.map(|offset| offset.0)).collect::<Vec<_>>(),
+            "winner": contest.winner.map(|offset| offset.0),
+            "step": step_name(contest),
+        })
+    };
+    match &explanation.merge {
+        Some(merge) => json!({
+            "states": merge.states,
+            "entries": merge.entries,
+            "events": merge.events,
+            "judged": merge.full,
+            "judged_by_power": merge.by_power,
+            "units": merge.units,
+            "contests": merge.contests.iter().map(contest).collect::<Vec<_>>(),
+        }),
+        None => Value::Null,
+    }
 }
 
 fn for_machines(snapshot: &Snapshot, explanation: &Explanation) -> Result<Value> {
@@ -152,6 +247,9 @@ fn for_machines(snapshot: &Snapshot, explanation: &Explanation) -> Result<Value>
         "prev_events": explanation.parents.iter().map(|(id, verdict)| json!({ "event_id": id, "verdict": verdict })).collect::<Vec<_>>(),
         "auth_events": explanation.auth_events.iter().map(named).collect::<Vec<_>>(),
         "state_before": before,
+        "merge": merge_for_machines(explanation),
+        "unresolved": explanation.unresolved.map(|(why, owed)| json!({ "why": unresolved_name(why), "owed": owed })),
+        "room_owes": { "current": explanation.owed.0.current, "joins": explanation.owed.0.joins, "put_off": explanation.owed.1 },
         "current_state_judged_by": documents(&explanation.current)?,
     }))
 }

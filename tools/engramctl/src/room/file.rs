@@ -1,4 +1,5 @@
-//! The file in which a room travels: one JSON document a line, a header first, then what the log holds of the room, in its order.
+//! The file in which a room travels: one JSON document a line, a header first, then what the log holds of the room, in
+//! its order.
 
 use engram_log_format::v1::PduSource;
 use serde::{Deserialize, Serialize};
@@ -35,7 +36,8 @@ pub(super) enum Line {
 }
 
 impl Line {
-    /// Reads a line. The kind is looked for first: what a line of several kinds may be cannot hold an event's exact bytes.
+    /// Reads a line. The kind is looked for first: what a line of several kinds may be cannot hold an event's exact
+    /// bytes.
     pub(super) fn parse(text: &str) -> Result<Self, serde_json::Error> {
         #[derive(Deserialize)]
         #[serde(rename_all = "lowercase")]

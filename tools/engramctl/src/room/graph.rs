@@ -88,8 +88,8 @@ impl Graph {
         })
     }
 
-    /// Time goes up, as edges go from an event to those before it. Forks are diamonds, forward extremities have two borders, what is missing is
-    /// dashed.
+    /// Time goes up, as edges go from an event to those before it. Forks are diamonds, forward extremities have two
+    /// borders, what is missing is dashed.
     fn write_dot(&self, room: &RoomInfo, output: &mut Output) -> Result<()> {
         output.line(format_args!("digraph {} {{", quoted(&room.room_id)))?;
         output.line("  rankdir=BT; node [shape=box, style=filled, fontname=\"sans-serif\"];")?;

@@ -1,5 +1,5 @@
-//! `engramctl room import`: a room from a file, taken into the log of a server that does not run, through the records that a running one
-//! would write. Whatever the file says was decided, the room's rules decide again.
+//! `engramctl room import`: a room from a file, taken into the log of a server that does not run, through the records
+//! that a running one would write. Whatever the file says was decided, the room's rules decide again.
 
 use std::collections::BTreeMap;
 use std::fs::File;

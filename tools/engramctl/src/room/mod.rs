@@ -21,7 +21,6 @@ use crate::data::{self, Data};
 use crate::error::{Error, Outcome, Result};
 use crate::output::{Output, printable};
 use crate::time;
-use crate::view::stored_views;
 
 /// Runs one of its commands, over the views at the end of the log.
 pub(crate) fn run(data: &Data, command: &RoomCommand, output: &mut Output) -> Result<Outcome> {
@@ -29,7 +28,7 @@ pub(crate) fn run(data: &Data, command: &RoomCommand, output: &mut Output) -> Re
         return import::run(data, file, output);
     }
     let log = data.log()?;
-    let snapshot = &*stored_views(data, log.clone())?;
+    let snapshot = &*data.views(log.clone())?;
     match command {
         RoomCommand::Import { .. } => {}
         RoomCommand::Verdicts { room_id, .. } => verdicts::run(snapshot, room_id.as_deref(), output)?,

@@ -21,12 +21,11 @@ pub(crate) fn run(data: &Data, args: CreateArgs, output: &mut Output) -> Result<
     let localpart = localpart(&args.name, &server_name)?;
     let request = RegisterRequest {
         localpart: Some(localpart.to_owned()),
-        password: Some(password::get(args.password)?),
         inhibit_login: true,
         admin: args.admin,
         ..RegisterRequest::default()
     };
-    let registered = register(data, server_name, request)?;
+    let registered = register(data, server_name, &password::get(args.password)?, request)?;
     if output.is_json() {
         output.json(&json!({ "user_id": registered.user_id }))?;
     } else {
@@ -42,7 +41,7 @@ fn localpart<'a>(name: &'a str, server_name: &str) -> Result<&'a str> {
     localpart.ok_or_else(|| Error::OtherServer { name: name.to_owned(), server_name: server_name.to_owned() })
 }
 
-fn register(data: &Data, server_name: String, request: RegisterRequest) -> Result<Registered> {
+fn register(data: &Data, server_name: String, password: &str, request: RegisterRequest) -> Result<Registered> {
     let (clock, random) = (root::clock(), root::random());
     let config = Config { server_name: server_name.clone(), ..data.config().clone() };
     let options = Options { server_name, software: node::SOFTWARE.to_owned(), now: clock(), ..Options::default() };
@@ -50,7 +49,10 @@ fn register(data: &Data, server_name: String, request: RegisterRequest) -> Resul
     let shared: Arc<dyn Log> = log.clone();
     let views = node::open_views(data.dir(), &shared)?;
     views.start(Vec::new());
-    let registered = block_on(node::users(&config, &shared, &views, &clock, &random).register(request));
+    let users = node::users(&config, &shared, &views, &clock, &random);
+    let registered = users
+        .hash_password(password)
+        .and_then(|password| block_on(users.register(RegisterRequest { password: Some(password), ..request })));
     views.close();
     let closed = log.close();
     let registered = registered?;

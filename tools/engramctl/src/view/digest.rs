@@ -3,7 +3,7 @@
 use engram_views::{Snapshot, TableDigest, ViewDigest};
 use serde_json::{Value, json};
 
-use super::{known, stored_views};
+use super::known;
 use crate::data::Data;
 use crate::error::{Outcome, Result};
 use crate::output::{self, Output, Table};
@@ -11,7 +11,7 @@ use crate::output::{self, Output, Table};
 /// Runs the command, over the views at the end of the log.
 pub(crate) fn run(data: &Data, name: Option<&str>, output: &mut Output) -> Result<Outcome> {
     let name = name.map(known).transpose()?;
-    let snapshot = stored_views(data, data.log()?)?;
+    let snapshot = data.views(data.log()?)?;
     show(&snapshot, name, output)?;
     Ok(Outcome::Good)
 }

@@ -11,7 +11,7 @@ use std::sync::Arc;
 
 use engram_log::Log;
 use engram_server::node::projectors;
-use engram_views::{AnyProjector, Progress, Snapshot, Until, rebuild as build, stored};
+use engram_views::{AnyProjector, Progress, Snapshot, Until, rebuild as build};
 
 use crate::args::ViewCommand;
 use crate::data::Data;
@@ -28,11 +28,6 @@ pub(crate) fn run(data: &Data, command: ViewCommand, output: &mut Output) -> Res
         ViewCommand::WhatIf(args) => what_if::run(data, &args, output),
         ViewCommand::Verify { scratch } => verify::run(data, scratch.as_deref(), output),
     }
-}
-
-/// The stored views, caught up with the log; an error where a server would heal them.
-pub(crate) fn stored_views(data: &Data, log: Arc<dyn Log>) -> Result<Arc<Snapshot>> {
-    Ok(stored::open(&data.views_dir(), log, projectors())?)
 }
 
 /// Builds views in a directory of their own.

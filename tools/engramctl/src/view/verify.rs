@@ -6,7 +6,7 @@ use engram_server::node::projectors;
 use engram_views::{Until, ViewDigest};
 use serde_json::{Value, json};
 
-use super::{build_into, digest, stored_views};
+use super::{build_into, digest};
 use crate::data::Data;
 use crate::error::{Error, Outcome, Result};
 use crate::output::{self, Output, Table};
@@ -15,7 +15,7 @@ use crate::progress;
 /// Runs the command.
 pub(crate) fn run(data: &Data, scratch: Option<&Path>, output: &mut Output) -> Result<Outcome> {
     let log = data.log()?;
-    let stored = stored_views(data, log.clone())?;
+    let stored = data.views(log.clone())?;
     let until = Until::Offset(stored.offset());
     let stored = stored.digests()?;
     let files = |source| Error::Files { what: "the scratch directory", source };

@@ -12,7 +12,7 @@ use engram_rooms::query;
 use engram_views::{AnyProjector, Read as _, Snapshot, Until};
 use serde_json::json;
 
-use super::{build_into, stored_views};
+use super::build_into;
 use crate::args::WhatIfArgs;
 use crate::data::Data;
 use crate::error::{Error, Outcome, Result};
@@ -42,7 +42,7 @@ pub(crate) fn run(data: &Data, args: &WhatIfArgs, output: &mut Output) -> Result
     let (before, until) = if let Some(file) = &args.against {
         (read(file)?, Until::End)
     } else {
-        let stored = stored_views(data, log.clone())?;
+        let stored = data.views(log.clone())?;
         (collect(&stored)?, Until::Offset(stored.offset()))
     };
     let files = |source| Error::Files { what: "the scratch directory", source };

@@ -13,9 +13,9 @@ use parking_lot::{Condvar, Mutex};
 use serde_json::json;
 
 use super::{Fixture, fixture_over, raw};
-use crate::UsersProjector;
 use crate::query::Session;
 use crate::writer::*;
+use crate::{UserDelta, UsersProjector};
 
 /// Holds up the views while it is closed.
 #[derive(Default)]
@@ -48,6 +48,8 @@ impl Drop for Closed<'_> {
 struct Gated(UsersProjector, Arc<Gate>);
 
 impl Projector for Gated {
+    type Delta = UserDelta;
+
     fn name(&self) -> &'static str {
         self.0.name()
     }
@@ -60,7 +62,12 @@ impl Projector for Gated {
         self.0.tables()
     }
 
-    fn apply(&mut self, record: &Record, input: InputRef<'_>, view: &mut Apply<'_>) -> Result<(), ProjectError> {
+    fn apply(
+        &mut self,
+        record: &Record,
+        input: InputRef<'_>,
+        view: &mut Apply<'_, UserDelta>,
+    ) -> Result<(), ProjectError> {
         let mut closed = self.1.closed.lock();
         while *closed {
             self.1.opened.wait(&mut closed);
