@@ -5,7 +5,9 @@
 //! then: the line keeps the record's offset as its **fence**, and the next in line does not decide before the views have come
 //! so far. So every decision sees all earlier ones, and nobody is held up by whoever waits for the disk, or has given up.
 //!
-//!      key "alice":  fence 17 │ place 4 (decides once 17 is applied) ◀─ place 6 ◀─ place 9
+//! ```text
+//! key "alice":  fence 17 │ place 4 (decides once 17 is applied) ◀─ place 6 ◀─ place 9
+//! ```
 //!
 //! **Invariants:** lines are fair: places leave the front in the order in which they came. A place that is dropped anywhere in
 //! its lines is gone from them. A key takes memory only while somebody is in its line or its fence is not applied.

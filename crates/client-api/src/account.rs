@@ -3,24 +3,20 @@
 
 use std::sync::Arc;
 
-use axum::extract::State;
+use bytes::Bytes;
+use engram_http::json::{Json, RawBody, RawJson};
+use engram_http::uia::{BY_PASSWORD, Purpose};
+use engram_http::{ApiError, ApiResult, Authed, State};
 use engram_users::writer::LogoutOthers;
 use serde::Deserialize;
 use serde_json::{Value, json};
 
 use crate::app::App;
-use crate::auth::Authed;
-use crate::error::{ApiError, ApiResult};
-use crate::json::{Empty, Json, RawBody};
 use crate::limits;
 use crate::membership;
 use crate::register::hashed;
-use crate::uia::{self, Flows, Operation, Stage};
 
-/// Whatever an account's owner must prove once more.
-pub(crate) const BY_PASSWORD: Flows = &[&[Stage::Password]];
-
-pub(crate) async fn whoami(session: Authed) -> Json<Value> {
+pub(crate) fn whoami(session: Authed) -> Json<Value> {
     Json(json!({ "user_id": session.user_id, "device_id": session.device_id, "is_guest": session.guest }))
 }
 
@@ -38,21 +34,21 @@ fn yes() -> bool {
 pub(crate) async fn password(
     State(app): State<Arc<App>>,
     session: Authed,
-    RawBody(body): RawBody<{ limits::BODY_BYTES_MAX_ANONYMOUS }>,
-) -> ApiResult<Empty> {
-    session.no_guest()?;
-    let operation = Operation { name: "password".to_owned(), user_id: Some(session.user_id.clone()) };
-    let request = uia::Request::<NewPassword>::read(&app.uia, &operation, &body, app.now())?;
+    RawBody(body): RawBody,
+) -> ApiResult<RawJson<Bytes>> {
+    let purpose = Purpose { name: "password".to_owned(), user_id: Some(session.user_id.clone()) };
+    let request = app.uia.read::<NewPassword>(purpose, &body)?;
     if request.parameters.new_password.as_ref().is_some_and(|new| new.len() > limits::PASSWORD_BYTES_MAX) {
         return Err(ApiError::invalid_param("The password is too long."));
     }
-    uia::authenticate(&app, &operation, &request, BY_PASSWORD).await?;
-    let NewPassword { new_password, logout_devices } = request.parameters;
-    let new_password = new_password.ok_or_else(|| ApiError::missing_param("`new_password` is missing."))?;
-    let hashed = hashed(&app, new_password).await?;
-    let others = if logout_devices { LogoutOthers::AllBut(&session.device_id) } else { LogoutOthers::No };
-    app.writers.confirmed(app.users.change_password(&session.user_id, hashed, others)).await??;
-    Ok(Empty)
+    let change = async |NewPassword { new_password, logout_devices }, _| {
+        let new_password = new_password.ok_or_else(|| ApiError::missing_param("`new_password` is missing."))?;
+        let hashed = hashed(&app, new_password).await?;
+        let others = if logout_devices { LogoutOthers::AllBut(&session.device_id) } else { LogoutOthers::No };
+        app.writers.confirmed(app.users.change_password(&session.user_id, hashed, others)).await??;
+        Ok(json!({}))
+    };
+    app.uia.perform(request, BY_PASSWORD, change).await
 }
 
 #[derive(Deserialize)]
@@ -64,14 +60,16 @@ struct Deactivation {
 pub(crate) async fn deactivate(
     State(app): State<Arc<App>>,
     session: Authed,
-    RawBody(body): RawBody<{ limits::BODY_BYTES_MAX_ANONYMOUS }>,
-) -> ApiResult<Json<Value>> {
-    let operation = Operation { name: "deactivate".to_owned(), user_id: Some(session.user_id.clone()) };
-    let request = uia::Request::<Deactivation>::read(&app.uia, &operation, &body, app.now())?;
-    uia::authenticate(&app, &operation, &request, BY_PASSWORD).await?;
-    // First the rooms, while the account can still act; who is interrupted here can ask again.
-    membership::leave_all(&app, &session.user_id).await?;
-    app.writers.confirmed(app.users.deactivate(&session.user_id, request.parameters.erase)).await??;
-    // Nothing was ever bound to an identity server, so nothing is left bound.
-    Ok(Json(json!({ "id_server_unbind_result": "success" })))
+    RawBody(body): RawBody,
+) -> ApiResult<RawJson<Bytes>> {
+    let purpose = Purpose { name: "deactivate".to_owned(), user_id: Some(session.user_id.clone()) };
+    let request = app.uia.read::<Deactivation>(purpose, &body)?;
+    let deactivate = async |Deactivation { erase }, _| {
+        // First the rooms, while the account can still act; who is interrupted here can ask again.
+        membership::leave_all(&app, &session.user_id).await?;
+        app.writers.confirmed(app.users.deactivate(&session.user_id, erase)).await??;
+        // Nothing was ever bound to an identity server, so nothing is left bound.
+        Ok(json!({ "id_server_unbind_result": "success" }))
+    };
+    app.uia.perform(request, BY_PASSWORD, deactivate).await
 }

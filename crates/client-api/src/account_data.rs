@@ -3,18 +3,15 @@
 
 use std::sync::Arc;
 
-use axum::extract::State;
+use engram_http::json::{Empty, Json, ObjectBody};
+use engram_http::path::Path;
+use engram_http::{ApiError, ApiResult, Authed, State};
 use engram_users::query;
 use serde_json::value::RawValue;
 
 use crate::app::App;
-use crate::auth::Authed;
-use crate::error::{ApiError, ApiResult};
-use crate::json::{Empty, Json, ObjectBody};
-use crate::limits::ACCOUNT_DATA_BYTES_MAX;
-use crate::path::Path;
 
-pub(crate) async fn get(
+pub(crate) fn get(
     State(app): State<Arc<App>>,
     session: Authed,
     Path((user_id, event_type)): Path<(String, String)>,
@@ -22,7 +19,7 @@ pub(crate) async fn get(
     read(&app, &session, &user_id, None, &event_type)
 }
 
-pub(crate) async fn get_in_room(
+pub(crate) fn get_in_room(
     State(app): State<Arc<App>>,
     session: Authed,
     Path((user_id, room_id, event_type)): Path<(String, String, String)>,
@@ -51,7 +48,7 @@ pub(crate) async fn put(
     State(app): State<Arc<App>>,
     session: Authed,
     Path((user_id, event_type)): Path<(String, String)>,
-    ObjectBody(content): ObjectBody<ACCOUNT_DATA_BYTES_MAX>,
+    ObjectBody(content): ObjectBody,
 ) -> ApiResult<Empty> {
     session.must_be(&user_id)?;
     app.writers.confirmed(app.users.put_account_data(&user_id, None, &event_type, &content)).await??;
@@ -62,7 +59,7 @@ pub(crate) async fn put_in_room(
     State(app): State<Arc<App>>,
     session: Authed,
     Path((user_id, room_id, event_type)): Path<(String, String, String)>,
-    ObjectBody(content): ObjectBody<ACCOUNT_DATA_BYTES_MAX>,
+    ObjectBody(content): ObjectBody,
 ) -> ApiResult<Empty> {
     session.must_be(&user_id)?;
     must_be_a_room(&room_id)?;

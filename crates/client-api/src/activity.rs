@@ -4,42 +4,42 @@
 //! people do is done in rooms, or on the way into one, or to how they are shown.
 
 use axum::http::Method;
+use engram_http::registry::Spec;
 
-/// Whether a request is something that a person does. `path` is that of a known version of the API.
-pub(crate) fn is_activity(method: &Method, path: &str) -> bool {
-    let mut parts = path.trim_start_matches('/').split('/');
-    let writes = [Method::POST, Method::PUT, Method::DELETE].contains(method);
-    writes
-        && (parts.next(), parts.next()) == (Some("_matrix"), Some("client"))
-        && matches!(parts.nth(1), Some("rooms" | "createRoom" | "join" | "knock" | "directory" | "profile"))
+/// Whether an operation is something that a person does.
+pub fn is_activity(spec: &Spec) -> bool {
+    let path = spec.paths.first().and_then(|path| path.strip_prefix("/_matrix/client/v3/")).unwrap_or_default();
+    let kind = path.split('/').next().unwrap_or_default();
+    spec.method != Method::GET && ["rooms", "createRoom", "join", "knock", "directory", "profile"].contains(&kind)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::operations;
 
     #[test]
     fn what_people_do_is_activity_and_what_clients_do_by_themselves_is_not() {
-        for (method, path, expected) in [
-            (Method::PUT, "/_matrix/client/v3/rooms/!r/send/m.room.message/1", true),
-            (Method::PUT, "/_matrix/client/v3/rooms/!r/state/m.room.topic", true),
-            (Method::PUT, "/_matrix/client/v3/rooms/!r/redact/$e/1", true),
-            (Method::PUT, "/_matrix/client/v3/rooms/!r/typing/@a:x", true),
-            (Method::POST, "/_matrix/client/v3/rooms/!r/receipt/m.read/$e", true),
-            (Method::POST, "/_matrix/client/v3/rooms/!r/leave", true),
-            (Method::POST, "/_matrix/client/v3/join/!r", true),
-            (Method::POST, "/_matrix/client/v3/createRoom", true),
-            (Method::PUT, "/_matrix/client/v3/profile/@a:x/displayname", true),
-            (Method::GET, "/_matrix/client/v3/sync", false),
-            (Method::GET, "/_matrix/client/v3/rooms/!r/messages", false),
-            (Method::POST, "/_matrix/client/v3/keys/upload", false),
-            (Method::PUT, "/_matrix/client/v3/sendToDevice/m.room_key_request/1", false),
-            (Method::PUT, "/_matrix/client/v3/user/@a:x/rooms/!r/account_data/m.tag", false),
-            (Method::PUT, "/_matrix/client/v3/presence/@a:x/status", false),
-            (Method::POST, "/_matrix/client/v3", false),
-            (Method::POST, "/", false),
+        let specs: Vec<Spec> = operations().into_iter().map(|operation| operation.spec).collect();
+        for (id, expected) in [
+            ("sendMessage", true),
+            ("setRoomStateWithKey", true),
+            ("redactEvent", true),
+            ("setTyping", true),
+            ("postReceipt", true),
+            ("leaveRoom", true),
+            ("joinRoom", true),
+            ("createRoom", true),
+            ("setProfileField", true),
+            ("sync", false),
+            ("getRoomEvents", false),
+            ("uploadKeys", false),
+            ("sendToDevice", false),
+            ("setAccountDataPerRoom", false),
+            ("setPresence", false),
         ] {
-            assert_eq!(is_activity(&method, path), expected, "{method} {path}");
+            let spec = specs.iter().find(|spec| spec.id == id).unwrap_or_else(|| panic!("there is no {id}"));
+            assert_eq!(is_activity(spec), expected, "{id}");
         }
     }
 }

@@ -4,6 +4,10 @@ use std::sync::Arc;
 
 use engram_base::{Clock, Random};
 use engram_ephemeral::{Ephemeral, Live};
+use engram_http::ApiResult;
+use engram_http::threads::Readers;
+use engram_http::uia::Uia;
+use engram_http::writers::Writers;
 use engram_log_format::{Offset, TimestampMs};
 use engram_rooms::writer::RoomServer;
 use engram_sync::SyncServer;
@@ -11,10 +15,7 @@ use engram_users::Users;
 use engram_views::Views;
 use tokio::sync::watch;
 
-use crate::blocking::Writers;
-use crate::error::ApiResult;
-use crate::register_admin::Nonces;
-use crate::uia::Sessions;
+use crate::nonces::Nonces;
 
 /// What the operator decided, as far as the client API needs it.
 #[derive(Clone, Debug)]
@@ -27,6 +28,8 @@ pub struct Config {
     pub registration_open: bool,
     /// Whether guests may register.
     pub guests: bool,
+    /// Whether the room directory can be read without an account.
+    pub directory_without_account: bool,
     /// The secret of `POST /_synapse/admin/v1/register`: without it that endpoint does not exist.
     pub registration_shared_secret: Option<String>,
     /// The version of rooms whose creator does not ask for one.
@@ -53,8 +56,10 @@ pub struct App {
     pub writers: Arc<Writers>,
     /// Nonces of shared-secret registration.
     pub register_nonces: Nonces,
-    /// User-interactive authentication that is under way.
-    pub uia: Sessions,
+    /// User-interactive authentication.
+    pub uia: Uia,
+    /// Threads for the parts of a long poll that read views.
+    pub readers: Readers,
     /// The clock.
     pub clock: Clock,
     /// The random source.

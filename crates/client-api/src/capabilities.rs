@@ -2,15 +2,14 @@
 
 use std::sync::Arc;
 
-use axum::extract::State;
+use engram_http::json::Json;
+use engram_http::{Authed, State};
 use engram_matrix::room_version::RoomVersion;
 use serde_json::{Map, Value, json};
 
 use crate::app::App;
-use crate::auth::Authed;
-use crate::json::Json;
 
-pub(crate) async fn get(State(app): State<Arc<App>>, _session: Authed) -> Json<Value> {
+pub(crate) fn get(State(app): State<Arc<App>>, _session: Authed) -> Json<Value> {
     let available: Map<String, Value> =
         RoomVersion::supported().map(|version| (version.id().to_owned(), "stable".into())).collect();
     Json(json!({

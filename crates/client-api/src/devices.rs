@@ -3,27 +3,25 @@
 
 use std::sync::Arc;
 
-use axum::extract::State;
+use bytes::Bytes;
+use engram_http::elsewhere::elsewhere;
+use engram_http::json::{Body, Empty, Json, RawBody, RawJson};
+use engram_http::path::Path;
+use engram_http::uia::{BY_PASSWORD, Purpose};
+use engram_http::{ApiError, ApiResult, Authed, State};
 use engram_users::query::{self, Device};
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-use crate::account::BY_PASSWORD;
 use crate::app::App;
-use crate::auth::Authed;
-use crate::elsewhere::elsewhere;
-use crate::error::{ApiError, ApiResult};
-use crate::json::{Body, Empty, Json, RawBody};
 use crate::limits;
-use crate::path::Path;
-use crate::uia::{self, Operation};
 
-pub(crate) async fn list(State(app): State<Arc<App>>, session: Authed) -> ApiResult<Json<Value>> {
+pub(crate) fn list(State(app): State<Arc<App>>, session: Authed) -> ApiResult<Json<Value>> {
     let devices = query::devices(&*app.views.snapshot(), &session.user_id)?;
     Ok(Json(json!({ "devices": devices.iter().map(rendered).collect::<Vec<_>>() })))
 }
 
-pub(crate) async fn get(
+pub(crate) fn get(
     State(app): State<Arc<App>>,
     session: Authed,
     Path(device_id): Path<String>,
@@ -77,12 +75,10 @@ pub(crate) async fn delete(
     session: Authed,
     Path(device_id): Path<String>,
     RawBody(body): RawBody,
-) -> ApiResult<Empty> {
-    let operation = Operation { name: format!("delete {device_id}"), user_id: Some(session.user_id.clone()) };
-    let request = uia::Request::<Nothing>::read(&app.uia, &operation, &body, app.now())?;
-    uia::authenticate(&app, &operation, &request, BY_PASSWORD).await?;
-    app.writers.confirmed(app.users.delete_devices(&session.user_id, &[device_id])).await??;
-    Ok(Empty)
+) -> ApiResult<RawJson<Bytes>> {
+    let purpose = Purpose { name: format!("delete {device_id}"), user_id: Some(session.user_id.clone()) };
+    let request = app.uia.read::<Nothing>(purpose, &body)?;
+    app.uia.perform(request, BY_PASSWORD, |_, _| remove(&app, &session, vec![device_id])).await
 }
 
 #[derive(Deserialize)]
@@ -94,13 +90,15 @@ pub(crate) async fn delete_several(
     State(app): State<Arc<App>>,
     session: Authed,
     RawBody(body): RawBody,
-) -> ApiResult<Empty> {
-    let operation = Operation { name: "delete several".to_owned(), user_id: Some(session.user_id.clone()) };
-    let request = uia::Request::<Several>::read(&app.uia, &operation, &body, app.now())?;
-    uia::authenticate(&app, &operation, &request, BY_PASSWORD).await?;
-    let devices = request.parameters.devices;
-    let writers = app.writers();
-    let deleted = async move { app.users.delete_devices(&session.user_id, &devices).await };
-    writers.confirmed(elsewhere(deleted)).await??;
-    Ok(Empty)
+) -> ApiResult<RawJson<Bytes>> {
+    let purpose = Purpose { name: "delete several".to_owned(), user_id: Some(session.user_id.clone()) };
+    let request = app.uia.read::<Several>(purpose, &body)?;
+    app.uia.perform(request, BY_PASSWORD, |several, _| remove(&app, &session, several.devices)).await
+}
+
+async fn remove(app: &App, session: &Authed, devices: Vec<String>) -> ApiResult<Value> {
+    let (users, session) = (Arc::clone(&app.users), session.clone());
+    let deleted = async move { users.delete_devices(&session.user_id, &devices).await };
+    app.writers.confirmed(elsewhere(deleted)).await??;
+    Ok(json!({}))
 }

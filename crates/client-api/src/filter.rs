@@ -2,7 +2,9 @@
 
 use std::sync::Arc;
 
-use axum::extract::State;
+use engram_http::json::{self, Json, ObjectBody};
+use engram_http::path::Path;
+use engram_http::{ApiError, ApiResult, Authed, State};
 use engram_matrix::ids::{is_room_id, is_user_id};
 use engram_users::query;
 use serde::Deserialize;
@@ -10,17 +12,12 @@ use serde_json::value::RawValue;
 use serde_json::{Value, json};
 
 use crate::app::App;
-use crate::auth::Authed;
-use crate::error::{ApiError, ApiResult};
-use crate::json::{self, Json, ObjectBody};
-use crate::limits::FILTER_BYTES_MAX;
-use crate::path::Path;
 
 pub(crate) async fn create(
     State(app): State<Arc<App>>,
     session: Authed,
     Path(user_id): Path<String>,
-    ObjectBody(filter): ObjectBody<FILTER_BYTES_MAX>,
+    ObjectBody(filter): ObjectBody,
 ) -> ApiResult<Json<Value>> {
     session.must_be(&user_id)?;
     check(filter.get().as_bytes())?;
@@ -28,7 +25,7 @@ pub(crate) async fn create(
     Ok(Json(json!({ "filter_id": filter_id })))
 }
 
-pub(crate) async fn get(
+pub(crate) fn get(
     State(app): State<Arc<App>>,
     session: Authed,
     Path((user_id, filter_id)): Path<(String, String)>,

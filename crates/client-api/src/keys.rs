@@ -4,20 +4,17 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use axum::extract::State;
+use engram_http::elsewhere::elsewhere;
+use engram_http::json::{Body, Json};
+use engram_http::path::Query;
+use engram_http::readable::token;
+use engram_http::{ApiResult, Authed, State};
 use engram_users::query;
 use engram_users::writer::KeysUpload;
 use serde::Deserialize;
 use serde_json::{Value, json};
 
 use crate::app::App;
-use crate::auth::Authed;
-use crate::blocking::blocking;
-use crate::elsewhere::elsewhere;
-use crate::error::ApiResult;
-use crate::json::{Body, Json};
-use crate::path::Query;
-use crate::sync::token;
 
 pub(crate) async fn upload(
     State(app): State<Arc<App>>,
@@ -35,7 +32,7 @@ pub(crate) struct Asked {
     device_keys: BTreeMap<String, Vec<String>>,
 }
 
-pub(crate) async fn query(
+pub(crate) fn query(
     State(app): State<Arc<App>>,
     session: Authed,
     Body(Asked { device_keys }): Body<Asked>,
@@ -72,12 +69,12 @@ pub(crate) struct Span {
     to: String,
 }
 
-pub(crate) async fn changes(
+pub(crate) fn changes(
     State(app): State<Arc<App>>,
     session: Authed,
     Query(Span { from, to }): Query<Span>,
 ) -> ApiResult<Json<Value>> {
     let (from, to) = (token("from", &from)?, token("to", &to)?);
-    let lists = blocking(move || app.sync.device_lists(&session.user_id, from, to)).await?;
+    let lists = app.sync.device_lists(&session.user_id, from, to)?;
     Ok(Json(json!({ "changed": lists.changed, "left": lists.left })))
 }

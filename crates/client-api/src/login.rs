@@ -2,20 +2,17 @@
 
 use std::sync::Arc;
 
-use axum::extract::State;
+use engram_http::json::{Body, Json, RawJson};
+use engram_http::uia::Identifier;
+use engram_http::{ApiError, ApiResult, ClientAddress, State};
 use engram_users::writer::NewDevice;
 use serde::Deserialize;
 use serde_json::{Value, json};
 
 use crate::app::App;
-use crate::auth::ClientAddress;
-use crate::error::{ApiError, ApiResult};
-use crate::json::{Body, Json, RawJson};
-use crate::limits;
-use crate::uia::Identifier;
 
 /// The ways to log in.
-pub(crate) async fn flows() -> RawJson<&'static str> {
+pub(crate) fn flows() -> RawJson<&'static str> {
     RawJson(r#"{"flows":[{"type":"m.login.password"}]}"#)
 }
 
@@ -37,19 +34,14 @@ impl Login {
         let Some(identifier) = self.identifier.take() else {
             return self.user.take().ok_or_else(|| ApiError::missing_param("`identifier` is missing."));
         };
-        match identifier.kind.as_str() {
-            "m.id.user" => identifier.user.ok_or_else(|| ApiError::missing_param("`identifier.user` is missing.")),
-            // No account has a third-party identifier, so none can be found by it.
-            "m.id.thirdparty" | "m.id.phone" => Err(ApiError::forbidden("Invalid user name or password.")),
-            _ => Err(ApiError::unknown("This kind of identifier is not known.")),
-        }
+        identifier.user()
     }
 }
 
 pub(crate) async fn log_in(
     State(app): State<Arc<App>>,
     address: ClientAddress,
-    Body(mut login): Body<Login, { limits::BODY_BYTES_MAX_ANONYMOUS }>,
+    Body(mut login): Body<Login>,
 ) -> ApiResult<Json<Value>> {
     if login.kind != "m.login.password" {
         return Err(ApiError::unknown("This type of login is not known."));

@@ -2,12 +2,10 @@
 
 use std::sync::Arc;
 
-use axum::extract::State;
+use engram_http::json::Empty;
+use engram_http::{ApiResult, Authed, State};
 
 use crate::app::App;
-use crate::auth::Authed;
-use crate::error::ApiResult;
-use crate::json::Empty;
 
 pub(crate) async fn this(State(app): State<Arc<App>>, Authed(session): Authed) -> ApiResult<Empty> {
     app.writers.confirmed(app.users.logout(&session)).await??;

@@ -2,14 +2,14 @@
 
 use std::sync::Arc;
 
+use engram_http::writers::wait;
+use engram_http::{ApiError, ApiResult};
 use engram_log::Offset;
 use engram_rooms::writer::{Change, MembershipRequest, ProfileField};
 use engram_rooms::{Membership, query};
 use engram_views::{Read, ViewError};
 
 use crate::app::App;
-use crate::blocking::wait;
-use crate::error::{ApiError, ApiResult};
 
 /// Whether a user is joined to a room.
 pub(crate) fn is_joined(reader: &dyn Read, room_id: &str, user_id: &str) -> Result<bool, ViewError> {

@@ -2,24 +2,18 @@
 
 use std::sync::Arc;
 
-use axum::extract::State;
 use engram_ephemeral::Availability;
+use engram_http::json::{Body, Empty, Json};
+use engram_http::path::Path;
+use engram_http::{ApiError, ApiResult, Authed, State};
 use serde::Deserialize;
 use serde_json::{Value, json};
 
 use crate::app::App;
-use crate::auth::Authed;
-use crate::error::{ApiError, ApiResult};
-use crate::json::{Body, Empty, Json};
 use crate::limits;
 use crate::membership::share_a_room;
-use crate::path::Path;
 
-pub(crate) async fn get(
-    State(app): State<Arc<App>>,
-    session: Authed,
-    Path(user_id): Path<String>,
-) -> ApiResult<Json<Value>> {
+pub(crate) fn get(State(app): State<Arc<App>>, session: Authed, Path(user_id): Path<String>) -> ApiResult<Json<Value>> {
     if session.user_id != user_id && !share_a_room(&*app.views.snapshot(), &session.user_id, &user_id)? {
         return Err(ApiError::forbidden("You do not share a room with this user."));
     }

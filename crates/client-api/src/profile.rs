@@ -2,27 +2,25 @@
 
 use std::sync::Arc;
 
-use axum::extract::State;
+use engram_http::json::{Body, Empty, Json};
+use engram_http::path::Path;
+use engram_http::{ApiError, ApiResult, Authed, State};
 use engram_rooms::writer::ProfileField;
 use engram_users::query;
 use serde_json::value::to_raw_value;
 use serde_json::{Map, Value, json};
 
 use crate::app::App;
-use crate::auth::Authed;
-use crate::error::{ApiError, ApiResult};
-use crate::json::{Body, Empty, Json};
 use crate::membership;
-use crate::path::Path;
 
-pub(crate) async fn all(State(app): State<Arc<App>>, Path(user_id): Path<String>) -> ApiResult<Json<Value>> {
+pub(crate) fn all(State(app): State<Arc<App>>, Path(user_id): Path<String>) -> ApiResult<Json<Value>> {
     let snapshot = app.views.snapshot();
     known(&app, &user_id, query::account(&*snapshot, &user_id)?.as_ref())?;
     let profile = query::profile(&*snapshot, &user_id)?;
     Ok(Json(json!(profile)))
 }
 
-pub(crate) async fn field(
+pub(crate) fn field(
     State(app): State<Arc<App>>,
     Path((user_id, key)): Path<(String, String)>,
 ) -> ApiResult<Json<Value>> {
@@ -53,6 +51,7 @@ pub(crate) async fn put(
     Body(mut body): Body<Map<String, Value>>,
 ) -> ApiResult<Empty> {
     session.must_be(&user_id)?;
+    guests_have_a_name_only(&session, &key)?;
     let value = body.remove(&key).ok_or_else(|| ApiError::missing_param(format!("`{key}` is missing.")))?;
     if !body.is_empty() {
         return Err(ApiError::bad_json(format!("The body has exactly one property: `{key}`.")));
@@ -67,8 +66,17 @@ pub(crate) async fn delete(
     Path((user_id, key)): Path<(String, String)>,
 ) -> ApiResult<Empty> {
     session.must_be(&user_id)?;
+    guests_have_a_name_only(&session, &key)?;
     set(&app, &user_id, &key, None).await?;
     Ok(Empty)
+}
+
+/// The display name is all that guests have of a profile (Guest Access).
+fn guests_have_a_name_only(session: &Authed, key: &str) -> ApiResult<()> {
+    if session.guest && key != "displayname" {
+        return Err(ApiError::guest_access_forbidden("Guests can set nothing but their display name."));
+    }
+    Ok(())
 }
 
 /// Sets or removes a field, and shows it in the user's rooms if member events carry it.

@@ -4,41 +4,35 @@
 
 use std::sync::Arc;
 
-use axum::extract::State;
 use engram_base::limits::IDENTIFIER_BYTES_MAX;
+use engram_http::json::{Body, Empty, Json};
+use engram_http::path::{Path, Query};
+use engram_http::{ApiError, ApiResult, Authed, State};
 use engram_users::query;
 use serde::Deserialize;
 use serde_json::value::{RawValue, to_raw_value};
 use serde_json::{Map, Value, json};
 
 use crate::app::App;
-use crate::auth::Authed;
-use crate::error::{ApiError, ApiResult};
-use crate::json::{Body, Empty, Json};
-use crate::path::{Path, Query};
 
 const KINDS: [&str; 5] = ["override", "underride", "sender", "room", "content"];
 
-pub(crate) async fn all(State(app): State<Arc<App>>, session: Authed) -> ApiResult<Json<Box<RawValue>>> {
+pub(crate) fn all(State(app): State<Arc<App>>, session: Authed) -> ApiResult<Json<Box<RawValue>>> {
     Ok(Json(query::push_rules(&*app.views.snapshot(), &session.user_id)?))
 }
 
-pub(crate) async fn global(State(app): State<Arc<App>>, session: Authed) -> ApiResult<Json<Value>> {
+pub(crate) fn global(State(app): State<Arc<App>>, session: Authed) -> ApiResult<Json<Value>> {
     Ok(Json(Value::Object(ruleset(&app, &session)?)))
 }
 
-pub(crate) async fn kind(
-    State(app): State<Arc<App>>,
-    session: Authed,
-    Path(kind): Path<String>,
-) -> ApiResult<Json<Value>> {
+pub(crate) fn kind(State(app): State<Arc<App>>, session: Authed, Path(kind): Path<String>) -> ApiResult<Json<Value>> {
     if !KINDS.contains(&kind.as_str()) {
         return Err(unknown_rule());
     }
     Ok(Json(ruleset(&app, &session)?.remove(&kind).unwrap_or_else(|| json!([]))))
 }
 
-pub(crate) async fn rule(
+pub(crate) fn rule(
     State(app): State<Arc<App>>,
     session: Authed,
     Path((kind, rule_id)): Path<(String, String)>,
@@ -47,43 +41,56 @@ pub(crate) async fn rule(
     Ok(Json(find(&mut rules, &kind, &rule_id)?.take()))
 }
 
-pub(crate) async fn attribute(
+pub(crate) fn enabled(
     State(app): State<Arc<App>>,
     session: Authed,
-    Path((kind, rule_id, attribute)): Path<(String, String, String)>,
+    Path((kind, rule_id)): Path<(String, String)>,
 ) -> ApiResult<Json<Value>> {
     let mut rules = ruleset(&app, &session)?;
-    let rule = find(&mut rules, &kind, &rule_id)?;
-    match attribute.as_str() {
-        "enabled" => Ok(Json(json!({ "enabled": rule["enabled"] }))),
-        "actions" => Ok(Json(json!({ "actions": rule["actions"] }))),
-        _ => Err(ApiError::unrecognized("A rule has no such attribute.")),
-    }
+    Ok(Json(json!({ "enabled": find(&mut rules, &kind, &rule_id)?["enabled"] })))
+}
+
+pub(crate) fn actions(
+    State(app): State<Arc<App>>,
+    session: Authed,
+    Path((kind, rule_id)): Path<(String, String)>,
+) -> ApiResult<Json<Value>> {
+    let mut rules = ruleset(&app, &session)?;
+    Ok(Json(json!({ "actions": find(&mut rules, &kind, &rule_id)?["actions"] })))
 }
 
 #[derive(Deserialize)]
-pub(crate) struct Attribute {
-    enabled: Option<bool>,
-    actions: Option<Vec<Value>>,
+pub(crate) struct Enabled {
+    enabled: bool,
 }
 
-pub(crate) async fn put_attribute(
+pub(crate) async fn put_enabled(
     State(app): State<Arc<App>>,
     session: Authed,
-    Path((kind, rule_id, attribute)): Path<(String, String, String)>,
-    Body(body): Body<Attribute>,
+    Path((kind, rule_id)): Path<(String, String)>,
+    Body(Enabled { enabled }): Body<Enabled>,
 ) -> ApiResult<Empty> {
-    let value: Value = match attribute.as_str() {
-        "enabled" => body.enabled.ok_or_else(|| ApiError::missing_param("`enabled` is missing."))?.into(),
-        "actions" => {
-            let actions = body.actions.ok_or_else(|| ApiError::missing_param("`actions` is missing."))?;
-            check_actions(&actions)?;
-            actions.into()
-        }
-        _ => return Err(ApiError::unrecognized("A rule has no such attribute.")),
-    };
     change(app, session, move |rules| {
-        find(rules, &kind, &rule_id)?[attribute.as_str()] = value;
+        find(rules, &kind, &rule_id)?["enabled"] = enabled.into();
+        Ok(())
+    })
+    .await
+}
+
+#[derive(Deserialize)]
+pub(crate) struct Actions {
+    actions: Vec<Value>,
+}
+
+pub(crate) async fn put_actions(
+    State(app): State<Arc<App>>,
+    session: Authed,
+    Path((kind, rule_id)): Path<(String, String)>,
+    Body(Actions { actions }): Body<Actions>,
+) -> ApiResult<Empty> {
+    check_actions(&actions)?;
+    change(app, session, move |rules| {
+        find(rules, &kind, &rule_id)?["actions"] = actions.into();
         Ok(())
     })
     .await

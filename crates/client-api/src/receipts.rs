@@ -3,18 +3,16 @@
 
 use std::sync::Arc;
 
-use axum::extract::State;
 use engram_ephemeral::{Marks, NewReceipt};
+use engram_http::json::{Body, Empty, OptionalBody};
+use engram_http::path::Path;
+use engram_http::{ApiError, ApiResult, Authed, State};
 use engram_rooms::query;
 use engram_views::{Read, ViewError};
 use serde::Deserialize;
 
 use crate::app::App;
-use crate::auth::Authed;
-use crate::error::{ApiError, ApiResult};
-use crate::json::{Body, Empty, OptionalBody};
 use crate::membership::must_be_joined;
-use crate::path::Path;
 
 #[derive(Deserialize)]
 pub(crate) struct Thread {

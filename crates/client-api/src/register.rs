@@ -3,20 +3,18 @@
 
 use std::sync::Arc;
 
-use axum::extract::State;
+use bytes::Bytes;
+use engram_http::json::{Json, RawBody, RawJson};
+use engram_http::path::Query;
+use engram_http::uia::{Flows, Passed, Purpose, Request, Stage};
+use engram_http::{ApiError, ApiResult, ClientAddress, State};
 use engram_users::HashedPassword;
 use engram_users::writer::{RegisterRequest, Registered};
 use serde::Deserialize;
 use serde_json::{Value, json};
 
 use crate::app::App;
-use crate::auth::ClientAddress;
-use crate::blocking::blocking;
-use crate::error::{ApiError, ApiResult};
-use crate::json::{Json, RawBody};
 use crate::limits;
-use crate::path::Query;
-use crate::uia::{self, Flows, Operation, Stage};
 
 const OPEN: Flows = &[&[Stage::Dummy]];
 const BY_TOKEN: Flows = &[&[Stage::RegistrationToken]];
@@ -44,37 +42,41 @@ pub(crate) async fn register(
     State(app): State<Arc<App>>,
     address: ClientAddress,
     Query(Kind { kind }): Query<Kind>,
-    RawBody(body): RawBody<{ limits::BODY_BYTES_MAX_ANONYMOUS }>,
-) -> ApiResult<Json<Value>> {
-    let operation = Operation { name: "register".to_owned(), user_id: None };
-    let request = uia::Request::<Wanted>::read(&app.uia, &operation, &body, app.now())?;
+    RawBody(body): RawBody,
+) -> ApiResult<RawJson<Bytes>> {
+    let purpose = Purpose { name: "register".to_owned(), user_id: None };
+    let request = app.uia.read::<Wanted>(purpose, &body)?;
     match kind.as_deref() {
         None | Some("user") => {}
         Some("guest") => return register_guest(&app, request.parameters, address).await,
         Some(_) => return Err(ApiError::invalid_param("`kind` is `user` or `guest`.")),
     }
-    let upgraded_guest = guest_to_upgrade(&app, &request.parameters)?;
-    refuse_early(&app, &request, upgraded_guest.is_some()).await?;
+    let mut upgraded_guest = None;
+    if !request.is_answered() {
+        upgraded_guest = guest_to_upgrade(&app, &request.parameters)?;
+        refuse_early(&app, &request, upgraded_guest.is_some())?;
+    }
     let flows = if app.config.registration_open { OPEN } else { BY_TOKEN };
-    let passed = uia::authenticate(&app, &operation, &request, flows).await?;
-    let wanted = request.parameters;
-    let password = match wanted.password {
-        Some(password) => Some(hashed(&app, password).await?),
-        None => None,
+    let register = async |wanted: Wanted, passed: Passed| {
+        let password = match wanted.password {
+            Some(password) => Some(hashed(&app, password).await?),
+            None => None,
+        };
+        let registration = RegisterRequest {
+            localpart: wanted.username,
+            password,
+            device_id: wanted.device_id,
+            initial_device_display_name: wanted.initial_device_display_name,
+            inhibit_login: wanted.inhibit_login,
+            registration_token: passed.registration_token,
+            upgraded_guest,
+            ip: address.text(),
+            ..RegisterRequest::default()
+        };
+        let registered = app.writers.confirmed(app.users.register(registration)).await??;
+        Ok(rendered(&app, registered))
     };
-    let registration = RegisterRequest {
-        localpart: wanted.username,
-        password,
-        device_id: wanted.device_id,
-        initial_device_display_name: wanted.initial_device_display_name,
-        inhibit_login: wanted.inhibit_login,
-        registration_token: passed.registration_token,
-        upgraded_guest,
-        ip: address.text(),
-        ..RegisterRequest::default()
-    };
-    let registered = app.writers.confirmed(app.users.register(registration)).await??;
-    Ok(Json(rendered(&app, registered)))
+    app.uia.perform(request, flows, register).await
 }
 
 /// A password in the form in which it is kept.
@@ -84,7 +86,7 @@ pub(crate) async fn hashed(app: &App, password: String) -> ApiResult<HashedPassw
 }
 
 /// What cannot succeed is refused before anybody has to authenticate for it.
-async fn refuse_early(app: &Arc<App>, request: &uia::Request<Wanted>, keeps_user_id: bool) -> ApiResult<()> {
+fn refuse_early(app: &App, request: &Request<Wanted>, keeps_user_id: bool) -> ApiResult<()> {
     let wanted = &request.parameters;
     if wanted.login_type.as_deref() == Some("m.login.application_service") {
         return Err(ApiError::forbidden("No application service may register accounts here."));
@@ -96,8 +98,7 @@ async fn refuse_early(app: &Arc<App>, request: &uia::Request<Wanted>, keeps_user
         return Err(ApiError::missing_param("`password` is missing."));
     }
     if let Some(username) = wanted.username.clone().filter(|_| !keeps_user_id) {
-        let users = Arc::clone(&app.users);
-        blocking(move || users.check_available(&username)).await?;
+        app.users.check_available(&username)?;
     }
     Ok(())
 }
@@ -118,7 +119,7 @@ fn guest_to_upgrade(app: &App, wanted: &Wanted) -> ApiResult<Option<String>> {
     }
 }
 
-async fn register_guest(app: &Arc<App>, wanted: Wanted, address: ClientAddress) -> ApiResult<Json<Value>> {
+async fn register_guest(app: &Arc<App>, wanted: Wanted, address: ClientAddress) -> ApiResult<RawJson<Bytes>> {
     if !app.config.guests {
         return Err(ApiError::forbidden("This server has no guests."));
     }
@@ -130,7 +131,7 @@ async fn register_guest(app: &Arc<App>, wanted: Wanted, address: ClientAddress) 
         ..RegisterRequest::default()
     };
     let registered = app.writers.confirmed(app.users.register(registration)).await??;
-    Ok(Json(rendered(app, registered)))
+    Ok(RawJson(rendered(app, registered).to_string().into()))
 }
 
 /// The response to a registration.
@@ -148,11 +149,11 @@ pub(crate) struct Username {
     username: String,
 }
 
-pub(crate) async fn available(
+pub(crate) fn available(
     State(app): State<Arc<App>>,
     Query(Username { username }): Query<Username>,
 ) -> ApiResult<Json<Value>> {
-    blocking(move || app.users.check_available(&username)).await?;
+    app.users.check_available(&username)?;
     Ok(Json(json!({ "available": true })))
 }
 
@@ -161,10 +162,10 @@ pub(crate) struct Token {
     token: String,
 }
 
-pub(crate) async fn token_validity(
+pub(crate) fn token_validity(
     State(app): State<Arc<App>>,
     Query(Token { token }): Query<Token>,
 ) -> ApiResult<Json<Value>> {
-    let valid = blocking(move || app.users.check_registration_token(&token)).await?;
+    let valid = app.users.check_registration_token(&token)?;
     Ok(Json(json!({ "valid": valid })))
 }

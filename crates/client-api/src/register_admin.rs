@@ -3,48 +3,20 @@
 //! Not part of the specification: the ecosystem's tools expect it. The proof is an HMAC-SHA1 over a nonce, which is
 //! good once and for a short time, and the parameters.
 
-use std::collections::VecDeque;
 use std::sync::Arc;
 
-use axum::extract::State;
-use engram_log_format::TimestampMs;
+use engram_http::json::{Body, Json};
+use engram_http::{ApiError, ApiResult, ClientAddress, State};
 use engram_users::writer::RegisterRequest;
 use hmac::{Hmac, Mac};
-use parking_lot::Mutex;
 use serde::Deserialize;
 use serde_json::{Value, json};
 use sha1::Sha1;
 
 use crate::app::App;
-use crate::auth::ClientAddress;
-use crate::error::{ApiError, ApiResult};
-use crate::json::{Body, Json};
-use crate::limits;
 use crate::register::{hashed, rendered};
 
-/// The nonces that were given out and have not been used, oldest first.
-#[derive(Default)]
-pub struct Nonces(Mutex<VecDeque<(String, TimestampMs)>>);
-
-impl Nonces {
-    fn add(&self, nonce: String, now: TimestampMs) {
-        let mut nonces = self.0.lock();
-        if nonces.len() >= limits::REGISTER_NONCES_MAX {
-            nonces.pop_front();
-        }
-        nonces.push_back((nonce, now));
-    }
-
-    /// Whether the nonce is good; it no longer is afterwards.
-    fn take(&self, nonce: &str, now: TimestampMs) -> bool {
-        let mut nonces = self.0.lock();
-        let Some(index) = nonces.iter().position(|(known, _)| known == nonce) else { return false };
-        let given = nonces.remove(index).map_or(TimestampMs(0), |(_, given)| given);
-        u128::from(now.0.saturating_sub(given.0)) <= limits::REGISTER_NONCE_AGE_MAX.as_millis()
-    }
-}
-
-pub(crate) async fn nonce(State(app): State<Arc<App>>) -> ApiResult<Json<Value>> {
+pub(crate) fn nonce(State(app): State<Arc<App>>) -> ApiResult<Json<Value>> {
     shared_secret(&app)?;
     let nonce = app.random_string(43);
     app.register_nonces.add(nonce.clone(), app.now());
@@ -68,7 +40,7 @@ pub(crate) struct Wanted {
 pub(crate) async fn register(
     State(app): State<Arc<App>>,
     address: ClientAddress,
-    Body(wanted): Body<Wanted, { limits::BODY_BYTES_MAX_ANONYMOUS }>,
+    Body(wanted): Body<Wanted>,
 ) -> ApiResult<Json<Value>> {
     let secret = shared_secret(&app)?;
     refuse_malformed(&wanted)?;
@@ -149,15 +121,5 @@ mod tests {
         assert!(!proven(b"Secret", &wanted(mac, false)));
         assert!(!proven(b"secret", &wanted("zz", false)));
         assert!(!proven(b"secret", &wanted("", false)));
-    }
-
-    #[test]
-    fn a_nonce_is_good_once_and_for_a_minute() {
-        let nonces = Nonces::default();
-        nonces.add("a".to_owned(), TimestampMs(1_000));
-        nonces.add("b".to_owned(), TimestampMs(1_000));
-        assert!(nonces.take("a", TimestampMs(61_000)));
-        assert!(!nonces.take("a", TimestampMs(1_000)));
-        assert!(!nonces.take("b", TimestampMs(61_001)));
     }
 }

@@ -2,22 +2,20 @@
 
 use std::sync::Arc;
 
-use axum::extract::State;
 use engram_base::is_identifier;
+use engram_http::json::{Body, Empty, Json};
+use engram_http::path::Path;
+use engram_http::{ApiError, ApiResult, Authed, State};
 use engram_users::query;
 use serde_json::value::{RawValue, to_raw_value};
 use serde_json::{Map, Value, json};
 
 use crate::account_data::must_be_a_room;
 use crate::app::App;
-use crate::auth::Authed;
-use crate::error::{ApiError, ApiResult};
-use crate::json::{Body, Empty, Json};
-use crate::path::Path;
 
 const TYPE: &str = "m.tag";
 
-pub(crate) async fn list(
+pub(crate) fn list(
     State(app): State<Arc<App>>,
     session: Authed,
     Path((user_id, room_id)): Path<(String, String)>,

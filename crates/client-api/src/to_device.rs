@@ -3,16 +3,14 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use axum::extract::State;
+use engram_http::elsewhere::elsewhere;
+use engram_http::json::{Body, Empty};
+use engram_http::path::Path;
+use engram_http::{ApiResult, Authed, State};
 use engram_users::RawJson;
 use serde::Deserialize;
 
 use crate::app::App;
-use crate::auth::Authed;
-use crate::elsewhere::elsewhere;
-use crate::error::ApiResult;
-use crate::json::{Body, Empty};
-use crate::path::Path;
 
 #[derive(Deserialize)]
 pub(crate) struct Messages {

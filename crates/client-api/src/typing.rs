@@ -3,16 +3,14 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use axum::extract::State;
+use engram_http::json::{Body, Empty};
+use engram_http::path::Path;
+use engram_http::{ApiResult, Authed, State};
 use serde::Deserialize;
 
 use crate::app::App;
-use crate::auth::Authed;
-use crate::error::ApiResult;
-use crate::json::{Body, Empty};
 use crate::limits::TYPING_TIMEOUT_MAX;
 use crate::membership::must_be_joined;
-use crate::path::Path;
 
 /// How long somebody types who does not say.
 const TIMEOUT_DEFAULT: Duration = Duration::from_secs(30);

@@ -1,6 +1,6 @@
 //! `GET /_matrix/client/versions` (API Versions).
 
-use crate::json::RawJson;
+use engram_http::json::RawJson;
 
 /// Every version of the specification whose endpoints the server's clients can rely on. Later versions only add
 /// endpoints that clients look for by themselves, and those answer `M_UNRECOGNIZED` until they exist.
@@ -9,7 +9,7 @@ const VERSIONS: &str = r#"{
 "unstable_features":{"org.matrix.e2e_cross_signing":true,"org.matrix.msc2285.stable":true}
 }"#;
 
-pub(crate) async fn get() -> RawJson<&'static str> {
+pub(crate) fn get() -> RawJson<&'static str> {
     RawJson(VERSIONS)
 }
 

@@ -70,13 +70,13 @@ pub static TIMES: Table = Table::new(29, "rooms.times");
 pub static COPIES: Table = Table::new(30, "rooms.copies");
 /// room number, offset → why (u8), what the room owed: events that join branches, before which the current state stands for what was
 /// not resolved.
-pub static UNRESOLVED: Table = Table::new(32, "rooms.unresolved");
+pub static UNRESOLVED: Table = Table::new(20, "rooms.unresolved");
 /// Records of redacted events whose payloads are to be replaced: see [`engram_views::DueList`].
 pub static ERASURES: Table = Table::new(31, "rooms.erasures");
 
 /// user ID, device ID → offset of the record with which a device ended: transactions from before it are none of a later device of that
 /// name.
-pub static ENDED_DEVICES: Table = Table::new(33, "rooms.ended_devices");
+pub static ENDED_DEVICES: Table = Table::new(21, "rooms.ended_devices");
 
 /// What is to be replaced.
 pub static DUE: DueList = DueList(&ERASURES);

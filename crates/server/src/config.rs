@@ -43,6 +43,8 @@ pub struct Config {
     pub registration_shared_secret: Option<String>,
     /// Whether guests may register.
     pub guests: bool,
+    /// Who can read the room directory.
+    pub directory: Directory,
     /// What hashing a password costs.
     pub password_cost: PasswordCost,
     /// Whether messages are JSON.
@@ -57,6 +59,15 @@ pub struct Config {
     pub scrub: Scrub,
     /// Keys that are set and whose part does not exist yet: to be warned of.
     pub without_effect: Vec<&'static str>,
+}
+
+/// Who can read the room directory.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Directory {
+    /// Whoever has an account.
+    Users,
+    /// Everybody.
+    Everybody,
 }
 
 /// How the log is written.
@@ -162,6 +173,7 @@ impl Config {
             return Err(ConfigError::Value { key: "default_room_version", value: default_room_version, why });
         }
         let minimal = text_or_default(values, "password_hash.cost") == "minimal";
+        let open_directory = switch(values, "room_directory.public_without_auth");
         Ok(Self {
             server_name,
             public_base_url: text(values, "public_base_url").map(|url| url.trim_end_matches('/').to_owned()),
@@ -171,6 +183,7 @@ impl Config {
             registration_open: switch(values, "registration.open"),
             registration_shared_secret: text(values, "registration.shared_secret"),
             guests: switch(values, "registration.guests"),
+            directory: if open_directory { Directory::Everybody } else { Directory::Users },
             password_cost: if minimal { PasswordCost::Minimal } else { PasswordCost::Standard },
             log_json: text_or_default(values, "log.format") == "json",
             connections_max: usize::try_from(number(values, "limits.connections")).unwrap_or(usize::MAX).max(1),

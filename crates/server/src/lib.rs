@@ -5,6 +5,7 @@
 
 pub mod cli;
 pub mod config;
+mod linger;
 pub mod listener;
 pub mod logging;
 pub mod node;

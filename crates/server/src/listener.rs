@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use axum::body::Body;
-use engram_client_api::{ClientAddress, ClientApi};
+use engram_http::{ClientAddress, Front};
 use hyper::body::Incoming;
 use hyper::service::service_fn;
 use hyper::{Request, Response};
@@ -21,6 +21,7 @@ use tokio::time::timeout;
 use tokio_rustls::TlsAcceptor;
 
 use crate::config;
+use crate::linger::{Lent, linger};
 use crate::tls::{self, TlsError};
 
 /// How long a client may take from one request's end to the next one's last header: bounds idle and slow connections.
@@ -63,7 +64,7 @@ pub enum ListenError {
 #[derive(Clone)]
 pub struct Shared {
     /// What answers requests.
-    pub api: ClientApi,
+    pub front: Front,
     /// Becomes true when the server is stopping.
     pub stopping: watch::Receiver<bool>,
     /// Held by every connection: the other end learns when the last one is gone.
@@ -152,36 +153,43 @@ async fn connection(stream: TcpStream, peer: SocketAddr, tls: Option<TlsAcceptor
 }
 
 async fn serve<S: AsyncRead + AsyncWrite + Unpin + Send + 'static>(stream: S, peer: SocketAddr, shared: Shared) {
-    let Shared { api, mut stopping, alive, .. } = shared;
-    let service = service_fn(move |request: Request<Incoming>| respond(api.clone(), peer, request));
+    let Shared { front, mut stopping, alive, .. } = shared;
+    let service = service_fn(move |request: Request<Incoming>| respond(front.clone(), peer, request));
     let mut builder = Builder::new(TokioExecutor::new());
     builder.http1().timer(TokioTimer::new()).header_read_timeout(HEAD_TIMEOUT).max_buf_size(BUFFER_BYTES_MAX);
     let http2 = &mut builder.http2();
     http2.timer(TokioTimer::new()).max_concurrent_streams(STREAMS_MAX).max_header_list_size(HEADERS_BYTES_MAX);
     http2.keep_alive_interval(HEAD_TIMEOUT);
-    let mut connection = pin!(builder.serve_connection(TokioIo::new(stream), service));
-    let outcome = tokio::select! {
-        outcome = connection.as_mut() => outcome,
-        () = until(&mut stopping) => {
-            connection.as_mut().graceful_shutdown();
-            connection.await
+    let (lent, returned) = Lent::new(stream);
+    let stopped = {
+        let mut connection = pin!(builder.serve_connection(TokioIo::new(lent), service));
+        let (outcome, stopped) = tokio::select! {
+            outcome = connection.as_mut() => (outcome, false),
+            () = until(&mut stopping) => {
+                connection.as_mut().graceful_shutdown();
+                (connection.await, true)
+            }
+        };
+        if let Err(error) = outcome {
+            tracing::debug!(%peer, error, "a connection ended early");
         }
+        stopped
     };
-    if let Err(error) = outcome {
-        tracing::debug!(%peer, error, "a connection ended early");
-    }
     drop(alive);
+    if !stopped && let Ok(stream) = returned.await {
+        linger(stream).await;
+    }
 }
 
-async fn respond(api: ClientApi, peer: SocketAddr, request: Request<Incoming>) -> Result<Response<Body>, Infallible> {
-    let mut request = request.map(Body::new);
-    request.extensions_mut().insert(ClientAddress(Some(peer.ip().to_canonical())));
+async fn respond(front: Front, peer: SocketAddr, request: Request<Incoming>) -> Result<Response<Body>, Infallible> {
+    let address = ClientAddress(Some(peer.ip().to_canonical()));
     // The path alone: a query may hold an access token.
     let told =
         tracing::enabled!(tracing::Level::DEBUG).then(|| (request.method().clone(), request.uri().path().to_owned()));
-    let response = api.respond(request).await;
+    let answer = front.respond(request, address).await;
     if let Some((method, path)) = told {
-        tracing::debug!(%method, path, status = response.status().as_u16(), "answered");
+        let (operation, status) = (answer.operation.unwrap_or("none"), answer.response.status().as_u16());
+        tracing::debug!(%method, path, operation, status, "answered");
     }
-    Ok(response)
+    Ok(answer.response)
 }

@@ -8,22 +8,28 @@ use std::sync::Arc;
 
 use engram_base::{Clock, Random, block_on};
 use engram_client_api::accounts::ViewedAccounts;
-use engram_client_api::blocking::Writers;
-use engram_client_api::register_admin::Nonces;
-use engram_client_api::uia::Sessions;
-use engram_client_api::{App, ClientApi, SyncEffects};
+use engram_client_api::activity::is_activity;
+use engram_client_api::nonces::Nonces;
+use engram_client_api::{App, SyncEffects};
 use engram_ephemeral::{Ephemeral, EphemeralProjector, Live, LiveObserver};
 use engram_eraser::{Eraser, ErasuresProjector};
 use engram_failpoints::{Point, reached};
+use engram_http::Front;
+use engram_http::admission::Unlimited;
+use engram_http::front::{FrontParts, Operations, Witness};
+use engram_http::registry::Spec;
+use engram_http::threads::Threads;
+use engram_http::uia::Uia;
+use engram_http::writers::Writers;
 use engram_log::{AppendError, EmbeddedLog, FsStorage, Log, OpenError, TimestampMs};
 use engram_rooms::writer::{ChoreWatch, Parts, RoomServer};
 use engram_rooms::{Membership, RoomsProjector, query};
 use engram_sync::SyncServer;
-use engram_users::{Users, UsersProjector};
+use engram_users::{Session, Users, UsersProjector};
 use engram_views::{AnyProjector, Observer, ProjectError, ViewError, Views};
 use tokio::sync::watch;
 
-use crate::config::Config;
+use crate::config::{Config, Directory};
 use crate::signing_key::{self, SigningKeyError};
 
 /// The version of the software, as it is written to the log.
@@ -64,6 +70,9 @@ pub enum NodeError {
     /// The views cannot be opened.
     #[error("{}", what_to_do(.0))]
     Views(#[from] ProjectError),
+    /// The operating system gave no threads.
+    #[error("cannot start threads: {0}. Nothing was changed; look at the limits of processes and memory")]
+    Threads(std::io::Error),
     /// There is no signing key.
     #[error(transparent)]
     Key(#[from] SigningKeyError),
@@ -101,8 +110,10 @@ pub struct Node {
     pub eraser: Eraser,
     /// The state of the client API, with all writers.
     pub app: Arc<App>,
-    /// The client API.
-    pub client_api: ClientApi,
+    /// Everything that HTTP is served with.
+    pub front: Front,
+    /// Where requests run.
+    pub threads: Arc<Threads>,
     /// A registration token, to be shown once, as long as nobody has an account and nobody could get one without.
     pub first_token: Option<String>,
 }
@@ -150,7 +161,9 @@ impl Node {
         let rooms = RoomServer::new(parts);
         let ephemeral = Arc::new(ephemeral);
         let effects = Arc::new(SyncEffects { users: users.clone() });
-        let (sync, hub) = SyncServer::new(views.clone(), live.clone(), effects, clock.clone());
+        let threads = Threads::start(cores()).map_err(NodeError::Threads)?;
+        let readers = threads.readers().handle().clone();
+        let (sync, hub) = SyncServer::new(views.clone(), live.clone(), effects, clock.clone(), readers);
         let observers: Vec<Box<dyn Observer>> =
             vec![Box::new(LiveObserver(live.clone())), hub, Box::new(ChoreWatch(rooms.clone()))];
         views.start(observers);
@@ -163,6 +176,16 @@ impl Node {
         });
         let (full_log, full_views) = (log.clone(), views.clone());
         let disk_full = Box::new(move || full_log.is_disk_full() || full_views.wait_for_space());
+        let writers = Arc::new(Writers::new(cores(), disk_full));
+        let server_name = config.server_name.clone();
+        let uia = Uia::new(users.clone(), writers.clone(), server_name, clock.clone(), random.clone());
+        let front_parts = FrontParts {
+            users: users.clone(),
+            threads: threads.clone(),
+            admission: Box::new(Unlimited),
+            servers: None,
+            witness: Box::new(Attendance { live: live.clone(), clock: clock.clone() }),
+        };
         let app = Arc::new(App {
             config: api_config(config),
             views: views.clone(),
@@ -171,14 +194,18 @@ impl Node {
             ephemeral,
             sync,
             live,
-            writers: Arc::new(Writers::new(cores(), disk_full)),
+            writers,
             register_nonces: Nonces::default(),
-            uia: Sessions::default(),
+            uia,
+            readers: threads.readers(),
             clock: clock.clone(),
             random: random.clone(),
             stopping,
         });
-        Ok(Self { log, views, eraser, client_api: ClientApi::new(app.clone()), app, first_token })
+        let mut operations = Operations::default();
+        operations.add(engram_client_api::operations(), &app);
+        let front = Front::new(operations, front_parts);
+        Ok(Self { log, views, eraser, app, front, threads, first_token })
     }
 
     /// Applies and seals what was taken. To be called when no request is under way any more.
@@ -197,6 +224,20 @@ fn first_token(config: &Config, views: &Views, users: &Users) -> Result<Option<S
     }
     // Nothing else runs yet.
     Ok(Some(block_on(users.create_registration_token(None, None, None))?))
+}
+
+/// Notes what people do for their presence.
+struct Attendance {
+    live: Arc<Live>,
+    clock: Clock,
+}
+
+impl Witness for Attendance {
+    fn called(&self, spec: &Spec, session: &Session) {
+        if is_activity(spec) {
+            self.live.act(&session.user_id, &session.device_id, (self.clock)());
+        }
+    }
 }
 
 /// Takes in who typed and who was there before the start, as far as the ephemeral lane still tells.
@@ -255,6 +296,7 @@ fn api_config(config: &Config) -> engram_client_api::Config {
         public_base_url: config.public_base_url.clone(),
         registration_open: config.registration_open,
         guests: config.guests,
+        directory_without_account: config.directory == Directory::Everybody,
         registration_shared_secret: config.registration_shared_secret.clone(),
         default_room_version: config.default_room_version.clone(),
     }

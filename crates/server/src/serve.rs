@@ -4,8 +4,8 @@ use std::io::{self, Write};
 use std::sync::Arc;
 use std::time::Duration;
 
-use engram_client_api::blocking::{blocking, wait};
 use engram_failpoints::{Point, reached};
+use engram_http::writers::{blocking, wait};
 use engram_log::{AppendError, Offset};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::{mpsc, watch};
@@ -18,6 +18,10 @@ use crate::scrub;
 
 /// How long requests under way may take once the server is to stop. Long polls end at once.
 const DRAIN_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// Threads of the main runtime that may block. Nothing that anybody waits for runs there: readers and writers have threads of
+/// their own.
+const HINT_THREADS_MAX: usize = 16;
 
 /// How often rooms with too many branches are looked after.
 const BRANCHES_CHECK: Duration = Duration::from_secs(10);
@@ -51,6 +55,7 @@ pub enum ServeError {
 pub fn serve(config: &Config) -> Result<(), ServeError> {
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(node::cores())
+        .max_blocking_threads(HINT_THREADS_MAX)
         .enable_all()
         .build()
         .map_err(ServeError::Runtime)?;
@@ -62,6 +67,7 @@ pub fn serve(config: &Config) -> Result<(), ServeError> {
     // Whatever still runs holds parts of the node, so it ends before the log is closed.
     stop.send_replace(true);
     runtime.shutdown_timeout(DRAIN_TIMEOUT);
+    node.threads.shut_down(DRAIN_TIMEOUT);
     reached(Point::StopDrained);
     drop(scrubbing);
     let closed = node.close();
@@ -79,7 +85,7 @@ async fn run(
 ) -> Result<(), ServeError> {
     let (alive, mut last_gone) = mpsc::channel(1);
     let shared = Shared {
-        api: node.client_api.clone(),
+        front: node.front.clone(),
         stopping: stopping.clone(),
         alive,
         connections_max: config.connections_max,
@@ -95,9 +101,9 @@ async fn run(
         tokio::spawn(listener.accept(shared.clone()));
     }
     drop(shared);
-    tokio::spawn(keep_time(Arc::clone(&node.app)));
-    tokio::spawn(join_branches(Arc::clone(&node.app)));
-    tokio::spawn(dismiss_guests(Arc::clone(&node.app)));
+    node.threads.writers().spawn(keep_time(Arc::clone(&node.app)));
+    node.threads.writers().spawn(join_branches(Arc::clone(&node.app)));
+    node.threads.writers().spawn(dismiss_guests(Arc::clone(&node.app)));
     let ended = tokio::select! {
         () = signals.received() => Ok(()),
         // No record ever has this offset: the wait ends only when the views do.

@@ -4,29 +4,29 @@ mod common;
 
 use axum::http::StatusCode;
 use common::{CONFIG, Server, ask, register};
-use engram_client_api::ClientApi;
+use engram_http::Front;
 use serde_json::{Value, json};
 
 const V3: &str = "/_matrix/client/v3";
 
 /// A request that has to succeed.
-async fn good(api: &ClientApi, token: &str, method: &str, path: &str, body: &Value) -> Value {
+async fn good(api: &Front, token: &str, method: &str, path: &str, body: &Value) -> Value {
     let body = if body.is_null() { String::new() } else { body.to_string() };
     let (status, answer) = ask(api, token, method, &format!("{V3}{path}"), &body).await;
     assert_eq!(status, StatusCode::OK, "{method} {path} {answer}");
     answer
 }
 
-async fn create(api: &ClientApi, token: &str, request: &Value) -> String {
+async fn create(api: &Front, token: &str, request: &Value) -> String {
     let created = good(api, token, "POST", "/createRoom", request).await;
     created["room_id"].as_str().expect("an ID").to_owned()
 }
 
-async fn state(api: &ClientApi, token: &str, room: &str, event_type: &str) -> Value {
+async fn state(api: &Front, token: &str, room: &str, event_type: &str) -> Value {
     good(api, token, "GET", &format!("/rooms/{room}/state/{event_type}"), &Value::Null).await
 }
 
-async fn guest(api: &ClientApi) -> (String, String) {
+async fn guest(api: &Front) -> (String, String) {
     let registered = good(api, "", "POST", "/register?kind=guest", &json!({})).await;
     let text = |key: &str| registered[key].as_str().expect("text").to_owned();
     (text("user_id"), text("access_token"))

@@ -8,6 +8,7 @@ use engram_base::Clock;
 use engram_ephemeral::{Availability, Live};
 use engram_log::Offset;
 use engram_views::{Observer, Snapshot, Stopped, ViewError, Views};
+use tokio::runtime::Handle;
 use tokio::time::sleep;
 
 use crate::content::devices::{self, DeviceLists};
@@ -70,6 +71,8 @@ pub(crate) struct Inner {
     pub(crate) live: Arc<Live>,
     effects: Arc<dyn Effects>,
     pub(crate) clock: Clock,
+    /// Threads that may read the views for as long as it takes.
+    pub(crate) readers: Handle,
 }
 
 impl SyncServer {
@@ -80,10 +83,11 @@ impl SyncServer {
         live: Arc<Live>,
         effects: Arc<dyn Effects>,
         clock: Clock,
+        readers: Handle,
     ) -> (Arc<Self>, Box<dyn Observer>) {
         let hub = Arc::new(Hub::new(Arc::clone(&views)));
         let observer = HubObserver::new(Arc::clone(&hub), Arc::clone(&views), Arc::clone(&live), Arc::clone(&clock));
-        let inner = Arc::new(Inner { hub, views, live, effects, clock });
+        let inner = Arc::new(Inner { hub, views, live, effects, clock, readers });
         (Arc::new(Self { inner }), Box::new(observer))
     }
 
@@ -179,7 +183,8 @@ impl Inner {
             return Ok(answer);
         }
         let (inner, request, user) = (Arc::clone(self), Arc::clone(request), Arc::clone(user));
-        let task = tokio::task::spawn_blocking(move || inner.full_answer(&request, &user, since));
+        let readers = inner.readers.clone();
+        let task = readers.spawn_blocking(move || inner.full_answer(&request, &user, since));
         match task.await {
             Ok(answer) => answer,
             // Blocking tasks are never aborted, so it panicked: the panic belongs to the request that caused it.

@@ -39,6 +39,11 @@ impl Sessions {
         Self { shards: (0..SHARDS).map(|_| RwLock::default()).collect() }
     }
 
+    /// The session of a token, if it is here.
+    pub(crate) fn in_memory(&self, digest: &TokenDigest) -> Option<Arc<Session>> {
+        self.shard(digest).read().sessions.get(digest).map(Arc::clone)
+    }
+
     /// The session of a token; `load` reads it from the view.
     pub(crate) fn get(
         &self,

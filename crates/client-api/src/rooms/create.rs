@@ -3,18 +3,16 @@
 use std::collections::HashSet;
 use std::sync::Arc;
 
-use axum::extract::State;
 use axum::response::IntoResponse;
+use engram_http::json::{Body, Json};
+use engram_http::writers::wait;
+use engram_http::{ApiError, ApiResult, Authed, State};
 use engram_rooms::writer::{CreateRoom, InitialEvent, Preset};
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
 
 use super::upgrade::made;
 use crate::app::App;
-use crate::auth::Authed;
-use crate::blocking::wait;
-use crate::error::{ApiError, ApiResult};
-use crate::json::{Body, Json};
 use crate::limits;
 
 #[derive(Deserialize)]

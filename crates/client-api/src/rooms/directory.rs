@@ -3,19 +3,17 @@
 
 use std::sync::Arc;
 
-use axum::extract::State;
 use axum::response::IntoResponse;
+use engram_http::json::{Body, Empty, Json, OptionalBody};
+use engram_http::path::Path;
+use engram_http::readable::readable;
+use engram_http::{ApiError, ApiResult, Authed, State};
 use engram_rooms::query;
 use engram_rooms::writer::RoomError;
 use serde::Deserialize;
 use serde_json::json;
 
-use super::access::readable;
 use crate::app::App;
-use crate::auth::Authed;
-use crate::error::{ApiError, ApiResult};
-use crate::json::{Body, Empty, Json, OptionalBody};
-use crate::path::Path;
 
 #[derive(Deserialize)]
 pub(crate) struct Target {
@@ -38,7 +36,7 @@ enum Visibility {
 
 type AppState = State<Arc<App>>;
 
-pub(crate) async fn resolve(State(app): AppState, Path(alias): Path<String>) -> ApiResult<impl IntoResponse> {
+pub(crate) fn resolve(State(app): AppState, Path(alias): Path<String>) -> ApiResult<impl IntoResponse> {
     check_alias(&alias)?;
     let room_id = query::alias(&*app.views.snapshot(), &alias)?;
     let room_id = room_id.ok_or_else(|| ApiError::not_found(format!("There is no room alias {alias}.")))?;
@@ -71,11 +69,7 @@ pub(crate) async fn remove(State(app): AppState, Path(alias): Path<String>, auth
     Ok(Empty)
 }
 
-pub(crate) async fn aliases(
-    State(app): AppState,
-    Path(room): Path<String>,
-    authed: Authed,
-) -> ApiResult<impl IntoResponse> {
+pub(crate) fn aliases(State(app): AppState, Path(room): Path<String>, authed: Authed) -> ApiResult<impl IntoResponse> {
     let snapshot = app.views.snapshot();
     let readable = readable(&*snapshot, &room, &authed.user_id)?;
     if readable.left_at.is_some() {
@@ -84,7 +78,7 @@ pub(crate) async fn aliases(
     Ok(Json(json!({ "aliases": query::aliases(&*snapshot, &room)? })))
 }
 
-pub(crate) async fn is_published(State(app): AppState, Path(room): Path<String>) -> ApiResult<impl IntoResponse> {
+pub(crate) fn is_published(State(app): AppState, Path(room): Path<String>) -> ApiResult<impl IntoResponse> {
     let snapshot = app.views.snapshot();
     if query::room(&*snapshot, &room)?.is_none() {
         return Err(ApiError::not_found(format!("There is no room {room}.")));

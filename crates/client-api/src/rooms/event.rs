@@ -2,26 +2,23 @@
 
 use std::sync::Arc;
 
-use axum::extract::State;
+use engram_http::json::RawJson;
+use engram_http::path::Path;
+use engram_http::readable::{has_forgotten, viewer};
+use engram_http::{ApiError, ApiResult, Authed, State};
 use engram_rooms::query::{self, StoredEvent, Verdict};
 use engram_views::Read;
 
-use super::access::has_forgotten;
-use super::state::viewer;
 use crate::app::App;
-use crate::auth::Authed;
-use crate::error::{ApiError, ApiResult};
-use crate::json::RawJson;
-use crate::path::Path;
 
-pub(crate) async fn get(
+pub(crate) fn get(
     State(app): State<Arc<App>>,
     Path((room, event_id)): Path<(String, String)>,
     authed: Authed,
 ) -> ApiResult<RawJson<String>> {
     let snapshot = app.views.snapshot();
     let event = visible(&*snapshot, &room, &event_id, &authed.user_id)?;
-    Ok(RawJson(query::render(&*snapshot, &event, viewer(&app, &authed), true)?))
+    Ok(RawJson(query::render(&*snapshot, &event, viewer(&authed, app.now()), true)?))
 }
 
 /// An event that the user may see. One that they may not is not told from one that does not exist (HIST-11).

@@ -3,8 +3,10 @@
 
 use std::sync::Arc;
 
-use axum::extract::State;
 use axum::response::IntoResponse;
+use engram_http::json::{Json, OptionalBody};
+use engram_http::path::Path;
+use engram_http::{ApiError, ApiResult, Authed, State};
 use engram_rooms::query;
 use engram_rooms::writer::{Change, MembershipRequest};
 use engram_views::Read;
@@ -13,10 +15,6 @@ use serde_json::{Map, Value, json};
 
 use super::send::settled;
 use crate::app::App;
-use crate::auth::Authed;
-use crate::error::{ApiError, ApiResult};
-use crate::json::{Json, OptionalBody};
-use crate::path::Path;
 
 #[derive(Deserialize)]
 pub(crate) struct Request {

@@ -3,21 +3,19 @@
 
 use std::sync::Arc;
 
-use axum::extract::State;
 use axum::response::IntoResponse;
+use engram_http::json::{Json, RawJson};
+use engram_http::path::{Path, Query};
+use engram_http::readable::{readable, token, viewer};
+use engram_http::{ApiError, ApiResult, Authed, State};
 use engram_rooms::state::{self, Root};
 use engram_rooms::{Membership, query};
 use engram_views::{Read, ViewError};
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
 
-use super::access::readable;
-use super::state::{rendered, viewer};
+use super::state::rendered;
 use crate::app::App;
-use crate::auth::Authed;
-use crate::error::{ApiError, ApiResult};
-use crate::json::{Json, RawJson};
-use crate::path::{Path, Query};
 
 /// Which members are wanted (FIL-10), and as of when.
 #[derive(Deserialize)]
@@ -47,7 +45,7 @@ impl Wanted {
     }
 }
 
-pub(crate) async fn members(
+pub(crate) fn members(
     State(app): State<Arc<App>>,
     Path(room): Path<String>,
     authed: Authed,
@@ -58,9 +56,9 @@ pub(crate) async fn members(
     let readable = readable(&*snapshot, &room, &authed.user_id)?;
     let root = match &wanted.at {
         None => readable.state,
-        Some(at) => readable.state_at(&*snapshot, crate::sync::token("at", at)?.after, &authed.user_id)?,
+        Some(at) => readable.state_at(&*snapshot, token("at", at)?.after, &authed.user_id)?,
     };
-    let viewer = viewer(&app, &authed);
+    let viewer = viewer(&authed, app.now());
     let mut events = Vec::new();
     for (user_id, offset) in member_entries(&*snapshot, root)? {
         let event = query::pdu(&*snapshot, offset)?;
@@ -86,7 +84,7 @@ fn member_entries(reader: &dyn Read, root: Root) -> Result<Vec<(String, engram_l
     Ok(members)
 }
 
-pub(crate) async fn joined_members(
+pub(crate) fn joined_members(
     State(app): State<Arc<App>>,
     Path(room): Path<String>,
     authed: Authed,
@@ -109,7 +107,7 @@ pub(crate) async fn joined_members(
     Ok(Json(json!({ "joined": joined })))
 }
 
-pub(crate) async fn joined_rooms(State(app): State<Arc<App>>, authed: Authed) -> ApiResult<impl IntoResponse> {
+pub(crate) fn joined_rooms(State(app): State<Arc<App>>, authed: Authed) -> ApiResult<impl IntoResponse> {
     let snapshot = app.views.snapshot();
     let mut rooms = Vec::new();
     for user_room in query::rooms_of(&*snapshot, &authed.user_id)? {

@@ -2,16 +2,14 @@
 
 use std::sync::Arc;
 
-use axum::extract::State;
+use engram_http::json::{Body, Empty, OptionalBody};
+use engram_http::path::Path;
+use engram_http::{ApiError, ApiResult, Authed, State};
 use engram_rooms::writer::{Change, MembershipRequest};
 use serde::Deserialize;
 
 use super::send::settled;
 use crate::app::App;
-use crate::auth::Authed;
-use crate::error::{ApiError, ApiResult};
-use crate::json::{Body, Empty, OptionalBody};
-use crate::path::Path;
 
 /// Whom it concerns, and why.
 #[derive(Deserialize)]

@@ -6,7 +6,9 @@
 use std::cmp::Reverse;
 use std::sync::Arc;
 
-use axum::extract::State;
+use engram_http::json::{Json, OptionalBody};
+use engram_http::path::Query;
+use engram_http::{ApiError, ApiResult, Authed, State};
 use engram_log::Offset;
 use engram_matrix::history::HistoryVisibility;
 use engram_matrix::join_rules::JoinRule;
@@ -17,12 +19,7 @@ use engram_views::{Read, ViewError};
 use serde::{Deserialize, Serialize};
 
 use crate::app::App;
-use crate::auth::Authed;
-use crate::blocking::blocking;
-use crate::error::{ApiError, ApiResult};
-use crate::json::{Json, OptionalBody};
 use crate::limits::PUBLIC_ROOMS_MAX;
-use crate::path::Query;
 
 #[derive(Deserialize)]
 pub(crate) struct Page {
@@ -83,14 +80,23 @@ pub(crate) struct Answer {
     prev_batch: Option<String>,
 }
 
-pub(crate) async fn get(State(app): State<Arc<App>>, Query(page): Query<Page>) -> ApiResult<Json<Answer>> {
+pub(crate) fn get(
+    State(app): State<Arc<App>>,
+    authed: Option<Authed>,
+    Query(page): Query<Page>,
+) -> ApiResult<Json<Answer>> {
+    match authed {
+        _ if app.config.directory_without_account => {}
+        None => return Err(ApiError::missing_token()),
+        Some(authed) if authed.guest => return Err(ApiError::guest_access_forbidden("Guests cannot do this.")),
+        Some(_) => {}
+    }
     check_server(&app, page.server.as_deref())?;
-    list(app, Wanted::default(), page.limit, page.since).await
+    list(&app, &Wanted::default(), page.limit, page.since)
 }
 
-pub(crate) async fn post(
+pub(crate) fn post(
     State(app): State<Arc<App>>,
-    _authed: Authed,
     Query(Where { server }): Query<Where>,
     OptionalBody(search): OptionalBody<Search>,
 ) -> ApiResult<Json<Answer>> {
@@ -103,7 +109,7 @@ pub(crate) async fn post(
         Some(_) => {
             Ok(Json(Answer { chunk: Vec::new(), total_room_count_estimate: 0, next_batch: None, prev_batch: None }))
         }
-        None => list(app, search.filter, search.limit, search.since).await,
+        None => list(&app, &search.filter, search.limit, search.since),
     }
 }
 
@@ -117,7 +123,7 @@ fn check_server(app: &App, server: Option<&str>) -> ApiResult<()> {
     }
 }
 
-async fn list(app: Arc<App>, wanted: Wanted, limit: Option<usize>, since: Option<String>) -> ApiResult<Json<Answer>> {
+fn list(app: &App, wanted: &Wanted, limit: Option<usize>, since: Option<String>) -> ApiResult<Json<Answer>> {
     // An empty token is none.
     let skip: usize = match since.filter(|since| !since.is_empty()) {
         None => 0,
@@ -127,7 +133,7 @@ async fn list(app: Arc<App>, wanted: Wanted, limit: Option<usize>, since: Option
         }
     };
     let limit = limit.unwrap_or(PUBLIC_ROOMS_MAX).min(PUBLIC_ROOMS_MAX);
-    let mut rooms = blocking(move || matching(&*app.views.snapshot(), &wanted)).await?;
+    let mut rooms = matching(&*app.views.snapshot(), wanted)?;
     rooms.sort_by(|one, other| {
         (Reverse(one.num_joined_members), &one.room_id).cmp(&(Reverse(other.num_joined_members), &other.room_id))
     });

@@ -2,15 +2,13 @@
 
 use std::sync::Arc;
 
-use axum::extract::State;
+use engram_http::json::{ObjectBody, RawJson};
+use engram_http::path::Path;
+use engram_http::{ApiResult, Authed, State};
 use engram_rooms::writer::{SendRequest, TransactionScope};
 
 use super::send::write;
 use crate::app::App;
-use crate::auth::Authed;
-use crate::error::ApiResult;
-use crate::json::{ObjectBody, RawJson};
-use crate::path::Path;
 
 pub(crate) async fn put(
     State(app): State<Arc<App>>,

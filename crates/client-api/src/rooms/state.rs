@@ -3,7 +3,10 @@
 
 use std::sync::Arc;
 
-use axum::extract::State;
+use engram_http::json::{ObjectBody, RawJson};
+use engram_http::path::{Path, Query};
+use engram_http::readable::{readable, viewer};
+use engram_http::{ApiError, ApiResult, Authed, State};
 use engram_log::Offset;
 use engram_rooms::query::{self, Viewer};
 use engram_rooms::types::RoomNumber;
@@ -12,13 +15,8 @@ use engram_views::Read;
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
-use super::access::readable;
 use super::send::write;
 use crate::app::App;
-use crate::auth::Authed;
-use crate::error::{ApiError, ApiResult};
-use crate::json::{ObjectBody, RawJson};
-use crate::path::{Path, Query};
 
 /// Whether the content alone is wanted, or the whole event.
 #[derive(Deserialize)]
@@ -37,10 +35,10 @@ enum Format {
 
 type AppState = State<Arc<App>>;
 
-pub(crate) async fn all(State(app): AppState, Path(room): Path<String>, authed: Authed) -> ApiResult<RawJson<String>> {
+pub(crate) fn all(State(app): AppState, Path(room): Path<String>, authed: Authed) -> ApiResult<RawJson<String>> {
     let snapshot = app.views.snapshot();
     let readable = readable(&*snapshot, &room, &authed.user_id)?;
-    let viewer = viewer(&app, &authed);
+    let viewer = viewer(&authed, app.now());
     let mut events = Vec::new();
     for (_, offset) in engram_rooms::state::entries(&*snapshot, readable.state)? {
         events.push(rendered(&*snapshot, readable.room.number, offset, viewer)?);
@@ -48,7 +46,7 @@ pub(crate) async fn all(State(app): AppState, Path(room): Path<String>, authed: 
     Ok(RawJson(format!("[{}]", events.join(","))))
 }
 
-pub(crate) async fn get(
+pub(crate) fn get(
     State(app): AppState,
     Path((room, event_type, state_key)): Path<(String, String, String)>,
     authed: Authed,
@@ -57,7 +55,7 @@ pub(crate) async fn get(
     one(&app, &room, &event_type, &state_key, &authed, &options)
 }
 
-pub(crate) async fn get_unkeyed(
+pub(crate) fn get_unkeyed(
     State(app): AppState,
     Path((room, event_type)): Path<(String, String)>,
     authed: Authed,
@@ -97,9 +95,9 @@ fn one(
     let absent = || ApiError::not_found(format!("The room has no state {event_type:?} with key {state_key:?}."));
     let offset = query::state_entry(&*snapshot, readable.state, event_type, state_key)?.ok_or_else(absent)?;
     if options.format == Format::Event {
-        return rendered(&*snapshot, readable.room.number, offset, viewer(app, authed)).map(RawJson);
+        return rendered(&*snapshot, readable.room.number, offset, viewer(authed, app.now())).map(RawJson);
     }
-    let event = rendered(&*snapshot, readable.room.number, offset, viewer(app, authed))?;
+    let event = rendered(&*snapshot, readable.room.number, offset, viewer(authed, app.now()))?;
     // The rendered event has the content as clients may see it, redactions applied.
     let shown: Shown<'_> = serde_json::from_str(&event).map_err(ApiError::internal)?;
     Ok(RawJson(shown.content.get().to_owned()))
@@ -130,11 +128,6 @@ async fn set(
         timestamp_ms: None,
     };
     write(app, &request).await
-}
-
-/// For whom events are rendered.
-pub(crate) fn viewer<'a>(app: &App, authed: &'a Authed) -> Viewer<'a> {
-    engram_sync::viewer(&authed.user_id, Some(&authed.device_id), app.now().0)
 }
 
 /// A state event in client format.

@@ -2,8 +2,11 @@
 
 use std::sync::Arc;
 
-use axum::extract::State;
 use axum::response::IntoResponse;
+use engram_http::json::{Body, Json};
+use engram_http::path::Path;
+use engram_http::writers::wait;
+use engram_http::{ApiError, ApiResult, Authed, State};
 use engram_rooms::writer::{Created, UpgradeRoom};
 use engram_users::writer::AccountDataError;
 use engram_views::WriteError;
@@ -12,11 +15,6 @@ use serde_json::value::{RawValue, to_raw_value};
 use serde_json::{Value, json};
 
 use crate::app::App;
-use crate::auth::Authed;
-use crate::blocking::wait;
-use crate::error::{ApiError, ApiResult};
-use crate::json::{Body, Json};
-use crate::path::Path;
 
 #[derive(Deserialize)]
 pub(crate) struct Request {

@@ -2,19 +2,16 @@
 
 use std::sync::Arc;
 
-use axum::extract::State;
+use engram_http::json::Json;
+use engram_http::path::{Path, Query};
+use engram_http::readable::viewer;
+use engram_http::{ApiError, ApiResult, Authed, State};
 use engram_rooms::query;
 use engram_sync::messages::{self, HistoryError};
 use serde::Deserialize;
 use serde_json::{Value, json};
 
 use crate::app::App;
-use crate::auth::Authed;
-use crate::blocking::blocking;
-use crate::error::{ApiError, ApiResult};
-use crate::json::Json;
-use crate::path::{Path, Query};
-use crate::rooms::viewer;
 
 #[derive(Deserialize)]
 pub(crate) struct Options {
@@ -30,19 +27,16 @@ enum Direction {
     Backwards,
 }
 
-pub(crate) async fn get(
+pub(crate) fn get(
     State(app): State<Arc<App>>,
     Path(room): Path<String>,
     authed: Authed,
     Query(Options { ts, dir }): Query<Options>,
 ) -> ApiResult<Json<Value>> {
     let backwards = matches!(dir, Direction::Backwards);
-    let found = blocking(move || {
-        let snapshot = app.views.snapshot();
-        let room = query::room(&*snapshot, &room)?.ok_or(HistoryError::Forbidden)?;
-        messages::closest(&*snapshot, viewer(&app, &authed), room.number, ts, backwards)
-    });
-    match found.await {
+    let snapshot = app.views.snapshot();
+    let room = query::room(&*snapshot, &room)?.ok_or(HistoryError::Forbidden)?;
+    match messages::closest(&*snapshot, viewer(&authed, app.now()), room.number, ts, backwards) {
         Ok((event_id, origin_server_ts)) => {
             Ok(Json(json!({ "event_id": event_id, "origin_server_ts": origin_server_ts })))
         }

@@ -3,19 +3,16 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use axum::extract::State;
+use engram_http::json::RawJson;
+use engram_http::path::{Path, Query};
+use engram_http::readable::{has_forgotten, readable, token, viewer};
+use engram_http::{AccessToken, ApiError, ApiResult, Authed, State};
 use engram_rooms::query;
 use engram_sync::legacy::StreamRequest;
 use serde::Deserialize;
 
-use super::token;
 use crate::app::App;
-use crate::auth::{AccessToken, Authed};
-use crate::error::{ApiError, ApiResult};
-use crate::json::RawJson;
 use crate::limits::EVENTS_TIMEOUT_DEFAULT_MS;
-use crate::path::{Path, Query};
-use crate::rooms::{has_forgotten, readable, viewer};
 
 #[derive(Deserialize)]
 pub(crate) struct Options {
@@ -33,7 +30,10 @@ pub(crate) async fn get(
     Query(options): Query<Options>,
 ) -> ApiResult<RawJson<String>> {
     let room = match options.room_id {
-        Some(room_id) => Some(may_look_into(&app, room_id, &authed)?),
+        Some(room_id) => {
+            let (app, authed) = (Arc::clone(&app), authed.clone());
+            Some(app.readers.clone().read(move || may_look_into(&app, room_id, &authed)).await??)
+        }
         None if authed.guest => return Err(ApiError::guest_access_forbidden("Guests have to name a room.")),
         None => None,
     };
@@ -46,7 +46,7 @@ pub(crate) async fn get(
         timeout: Duration::from_millis(options.timeout.unwrap_or(EVENTS_TIMEOUT_DEFAULT_MS)),
     };
     let answer = app.sync.stream(request).await?;
-    token_shown.still_good(&app)?;
+    token_shown.still_good(&app.users)?;
     let (chunk, start, end) = (answer.chunk.join(","), answer.start, answer.end);
     Ok(RawJson(format!("{{\"chunk\":[{chunk}],\"start\":\"{start}\",\"end\":\"{end}\"}}")))
 }
@@ -60,7 +60,7 @@ fn may_look_into(app: &App, room_id: String, authed: &Authed) -> ApiResult<(engr
     Ok((readable.room.number, room_id))
 }
 
-pub(crate) async fn by_id(
+pub(crate) fn by_id(
     State(app): State<Arc<App>>,
     Path(event_id): Path<String>,
     authed: Authed,
@@ -73,5 +73,5 @@ pub(crate) async fn by_id(
     if forgotten || !query::may_see(&*snapshot, &event, &authed.user_id)? {
         return Err(unknown());
     }
-    Ok(RawJson(query::render(&*snapshot, &event, viewer(&app, &authed), true)?))
+    Ok(RawJson(query::render(&*snapshot, &event, viewer(&authed, app.now()), true)?))
 }

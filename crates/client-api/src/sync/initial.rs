@@ -3,18 +3,15 @@
 
 use std::sync::Arc;
 
-use axum::extract::State;
+use engram_http::json::RawJson;
+use engram_http::path::{Path, Query};
+use engram_http::readable::{readable, viewer};
+use engram_http::{ApiResult, Authed, State};
 use engram_rooms::query;
 use engram_sync::legacy::{self, RoomRequest};
 use serde::Deserialize;
 
 use crate::app::App;
-use crate::auth::Authed;
-use crate::blocking::blocking;
-use crate::error::ApiResult;
-use crate::json::RawJson;
-use crate::path::{Path, Query};
-use crate::rooms::{readable, viewer};
 
 #[derive(Deserialize)]
 pub(crate) struct Options {
@@ -23,38 +20,31 @@ pub(crate) struct Options {
     archived: bool,
 }
 
-pub(crate) async fn everything(
+pub(crate) fn everything(
     State(app): State<Arc<App>>,
     authed: Authed,
     Query(options): Query<Options>,
 ) -> ApiResult<RawJson<String>> {
-    authed.no_guest()?;
-    let body = blocking(move || {
-        let snapshot = app.views.snapshot();
-        legacy::everything(&snapshot, &app.live, viewer(&app, &authed), options.limit, options.archived)
-    });
-    Ok(RawJson(body.await?))
+    let (snapshot, viewer) = (app.views.snapshot(), viewer(&authed, app.now()));
+    Ok(RawJson(legacy::everything(&snapshot, &app.live, viewer, options.limit, options.archived)?))
 }
 
-pub(crate) async fn room(
+pub(crate) fn room(
     State(app): State<Arc<App>>,
     Path(room_id): Path<String>,
     authed: Authed,
     Query(options): Query<Options>,
 ) -> ApiResult<RawJson<String>> {
-    let body = blocking(move || -> ApiResult<String> {
-        let snapshot = app.views.snapshot();
-        let readable = readable(&*snapshot, &room_id, &authed.user_id)?;
-        let membership = query::membership(&*snapshot, readable.room.number, &authed.user_id)?;
-        let request = RoomRequest {
-            viewer: viewer(&app, &authed),
-            room: readable.room.number,
-            room_id: &room_id,
-            state: readable.state,
-            membership: membership.map(|(membership, _)| membership),
-            limit: options.limit,
-        };
-        Ok(legacy::room(&snapshot, &app.live, &request)?)
-    });
-    Ok(RawJson(body.await?))
+    let snapshot = app.views.snapshot();
+    let readable = readable(&*snapshot, &room_id, &authed.user_id)?;
+    let membership = query::membership(&*snapshot, readable.room.number, &authed.user_id)?;
+    let request = RoomRequest {
+        viewer: viewer(&authed, app.now()),
+        room: readable.room.number,
+        room_id: &room_id,
+        state: readable.state,
+        membership: membership.map(|(membership, _)| membership),
+        limit: options.limit,
+    };
+    Ok(RawJson(legacy::room(&snapshot, &app.live, &request)?))
 }

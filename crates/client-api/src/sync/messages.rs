@@ -2,20 +2,16 @@
 
 use std::sync::Arc;
 
-use axum::extract::State;
+use engram_http::json::RawJson;
+use engram_http::path::{Path, Query};
+use engram_http::readable::{token, viewer};
+use engram_http::{ApiError, ApiResult, Authed, State};
 use engram_rooms::query;
 use engram_sync::filter::RoomEventFilter;
 use engram_sync::messages::{self, HistoryError, Page, PageRequest};
 use serde::Deserialize;
 
-use super::token;
 use crate::app::App;
-use crate::auth::Authed;
-use crate::blocking::blocking;
-use crate::error::{ApiError, ApiResult};
-use crate::json::RawJson;
-use crate::path::{Path, Query};
-use crate::rooms::viewer;
 
 #[derive(Deserialize)]
 pub(crate) struct Options {
@@ -34,7 +30,7 @@ enum Direction {
     Forwards,
 }
 
-pub(crate) async fn get(
+pub(crate) fn get(
     State(app): State<Arc<App>>,
     Path(room): Path<String>,
     authed: Authed,
@@ -45,16 +41,12 @@ pub(crate) async fn get(
         text.as_deref().filter(|text| !text.is_empty()).map(|text| token(name, text)).transpose()
     };
     let (from, to) = (position("from", &options.from)?, position("to", &options.to)?);
-    let page = blocking(move || {
-        let snapshot = app.views.snapshot();
-        let room = query::room(&*snapshot, &room)?.ok_or(HistoryError::Forbidden)?;
-        let viewer = viewer(&app, &authed);
-        let backwards = options.dir == Direction::Backwards;
-        let request =
-            PageRequest { viewer, room: room.number, from, to, backwards, limit: options.limit, filter: &filter };
-        messages::messages(&*snapshot, request)
-    });
-    Ok(RawJson(render(&page.await?)))
+    let snapshot = app.views.snapshot();
+    let room = query::room(&*snapshot, &room)?.ok_or(HistoryError::Forbidden)?;
+    let viewer = viewer(&authed, app.now());
+    let backwards = options.dir == Direction::Backwards;
+    let request = PageRequest { viewer, room: room.number, from, to, backwards, limit: options.limit, filter: &filter };
+    Ok(RawJson(render(&messages::messages(&*snapshot, request)?)))
 }
 
 /// The filter of the query.
@@ -75,15 +67,4 @@ fn render(page: &Page) -> String {
     }
     body.push('}');
     body
-}
-
-impl From<HistoryError> for ApiError {
-    fn from(error: HistoryError) -> Self {
-        let message = error.to_string();
-        match error {
-            HistoryError::Forbidden => Self::forbidden(message),
-            HistoryError::NotFound => Self::not_found(message),
-            HistoryError::View(error) => error.into(),
-        }
-    }
 }

@@ -1,13 +1,9 @@
 //! The endpoints that read what happened: /sync, and pages of history.
 
-use std::sync::Arc;
-
-use axum::Router;
-use axum::routing::get;
-use engram_sync::Token;
+use engram_http::Operation;
+use engram_http::registry::{Rate, get};
 
 use crate::app::App;
-use crate::error::{ApiError, ApiResult};
 
 mod by_time;
 mod context;
@@ -19,20 +15,23 @@ mod poll;
 
 pub use effects::SyncEffects;
 
-/// The routes of this folder.
-pub(crate) fn router() -> Router<Arc<App>> {
-    Router::new()
-        .route("/_matrix/client/v3/sync", get(poll::get))
-        .route("/_matrix/client/v3/events", get(events::get))
-        .route("/_matrix/client/v3/events/{event}", get(events::by_id))
-        .route("/_matrix/client/v3/initialSync", get(initial::everything))
-        .route("/_matrix/client/v3/rooms/{room}/initialSync", get(initial::room))
-        .route("/_matrix/client/v3/rooms/{room}/messages", get(messages::get))
-        .route("/_matrix/client/v3/rooms/{room}/context/{event}", get(context::get))
-        .route("/_matrix/client/v1/rooms/{room}/timestamp_to_event", get(by_time::get))
-}
-
-/// A token that a client has from an earlier answer.
-pub(crate) fn token(name: &str, text: &str) -> ApiResult<Token> {
-    text.parse().map_err(|_| ApiError::invalid_param(format!("`{name}` is no token of this server.")))
+/// The operations of this folder.
+pub(crate) fn operations() -> Vec<Operation<App>> {
+    vec![
+        get("sync", "/_matrix/client/v3/sync").user().guests().rate(Rate::Free).poll(poll::get),
+        get("getEvents", "/_matrix/client/v3/events").user().guests().rate(Rate::Free).poll(events::get),
+        get("getOneEvent", "/_matrix/client/v3/events/{eventId}").user().read(events::by_id),
+        get("initialSync", "/_matrix/client/v3/initialSync").user().rate(Rate::Heavy).read(initial::everything),
+        get("roomInitialSync", "/_matrix/client/v3/rooms/{roomId}/initialSync")
+            .user()
+            .guests()
+            .rate(Rate::Heavy)
+            .read(initial::room),
+        get("getRoomEvents", "/_matrix/client/v3/rooms/{roomId}/messages").user().guests().read(messages::get),
+        get("getEventContext", "/_matrix/client/v3/rooms/{roomId}/context/{eventId}")
+            .user()
+            .guests()
+            .read(context::get),
+        get("getEventByTimestamp", "/_matrix/client/v1/rooms/{roomId}/timestamp_to_event").user().read(by_time::get),
+    ]
 }

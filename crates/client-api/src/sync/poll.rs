@@ -4,17 +4,15 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use axum::body::Bytes;
-use axum::extract::State;
-use engram_sync::{Filter, Presence, SyncError, SyncRequest};
+use engram_http::json::RawJson;
+use engram_http::path::Query;
+use engram_http::readable::token;
+use engram_http::{AccessToken, ApiError, ApiResult, Authed, State};
+use engram_sync::{Filter, Presence, SyncRequest};
 use engram_users::query;
 use serde::Deserialize;
 
-use super::token;
 use crate::app::App;
-use crate::auth::{AccessToken, Authed};
-use crate::error::{ApiError, ApiResult};
-use crate::json::RawJson;
-use crate::path::Query;
 
 #[derive(Deserialize)]
 pub(crate) struct Options {
@@ -55,7 +53,7 @@ pub(crate) async fn get(
             .filter(|since| !since.is_empty())
             .map(|since| token("since", since))
             .transpose()?,
-        filter: filter(&app, &authed.user_id, options.filter.as_deref())?,
+        filter: filter(&app, &authed, options.filter).await?,
         full_state: options.full_state,
         use_state_after: options.use_state_after,
         timeout: Duration::from_millis(options.timeout),
@@ -67,15 +65,15 @@ pub(crate) async fn get(
     };
     let answer = app.sync.sync(request).await?;
     // It may have slept for minutes: whoever was logged out meanwhile gets to know nothing more.
-    token_shown.still_good(&app)?;
+    token_shown.still_good(&app.users)?;
     Ok(RawJson(answer))
 }
 
 /// A filter that stands in the request, or one that was stored before (FIL-01).
-fn filter(app: &App, user_id: &str, text: Option<&str>) -> ApiResult<Filter> {
-    let malformed = |error: engram_sync::filter::FilterError| ApiError::bad_json(format!("`filter`: {error}"));
-    match text {
+async fn filter(app: &Arc<App>, authed: &Authed, text: Option<String>) -> ApiResult<Filter> {
+    match text.as_deref() {
         None | Some("") => Ok(Filter::default()),
+        // The head of a request bounds what may stand there.
         Some(json) if json.starts_with('{') => {
             // What stands in the query may be no JSON at all, or JSON that is no filter.
             if let Err(error) = serde_json::from_str::<serde::de::IgnoredAny>(json) {
@@ -84,18 +82,18 @@ fn filter(app: &App, user_id: &str, text: Option<&str>) -> ApiResult<Filter> {
             Filter::parse(json).map_err(malformed)
         }
         Some(id) => {
-            let stored = query::filter(&*app.views.snapshot(), user_id, id)?;
-            let stored = stored.ok_or_else(|| ApiError::invalid_param(format!("There is no filter {id:?}.")))?;
-            Filter::parse(stored.get()).map_err(malformed)
+            let (held, authed, id) = (Arc::clone(app), authed.clone(), id.to_owned());
+            app.readers.read(move || stored_filter(&held, &authed.user_id, &id)).await?
         }
     }
 }
 
-impl From<SyncError> for ApiError {
-    fn from(error: SyncError) -> Self {
-        match error {
-            SyncError::View(error) => error.into(),
-            SyncError::Stopped(error) => error.into(),
-        }
-    }
+fn stored_filter(app: &App, user_id: &str, id: &str) -> ApiResult<Filter> {
+    let stored = query::filter(&*app.views.snapshot(), user_id, id)?;
+    let stored = stored.ok_or_else(|| ApiError::invalid_param(format!("There is no filter {id:?}.")))?;
+    Filter::parse(stored.get()).map_err(malformed)
+}
+
+fn malformed(error: engram_sync::filter::FilterError) -> ApiError {
+    ApiError::bad_json(format!("`filter`: {error}"))
 }

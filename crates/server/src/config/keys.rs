@@ -155,7 +155,7 @@ pub const KEYS: &[Key] = &[
         "Do not verify certificates of identity servers, gateways, application services.",
     ),
     later("outbound.allow_private_ips", Switch, "false", "Whether those may have private addresses."),
-    later(
+    key(
         "room_directory.public_without_auth",
         Switch,
         "false",

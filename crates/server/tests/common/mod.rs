@@ -2,7 +2,7 @@
 
 use axum::body::Body;
 use axum::http::{Method, Request, StatusCode};
-use engram_client_api::ClientApi;
+use engram_http::{ClientAddress, Front};
 use engram_server::config::written::Written;
 use engram_server::config::{Config, Overrides};
 use engram_server::node::Node;
@@ -31,19 +31,19 @@ impl Server {
         Self { node, _stop: stop, _directory: directory }
     }
 
-    pub(crate) fn api(&self) -> ClientApi {
-        self.node.client_api.clone()
+    pub(crate) fn api(&self) -> Front {
+        self.node.front.clone()
     }
 }
 
-pub(crate) async fn ask(api: &ClientApi, token: &str, method: &str, path: &str, body: &str) -> (StatusCode, Value) {
+pub(crate) async fn ask(api: &Front, token: &str, method: &str, path: &str, body: &str) -> (StatusCode, Value) {
     let method = Method::from_bytes(method.as_bytes()).expect("a method");
     let mut request = Request::builder().method(method).uri(path);
     if !token.is_empty() {
         request = request.header("Authorization", format!("Bearer {token}"));
     }
     let request = request.body(Body::from(body.to_owned())).expect("a request");
-    let response = api.clone().respond(request).await;
+    let response = api.respond(request, ClientAddress(None)).await.response;
     assert_eq!(response.headers()["access-control-allow-origin"], "*", "{path}");
     assert_eq!(response.headers()["content-type"], "application/json", "{path}");
     let status = response.status();
@@ -51,7 +51,7 @@ pub(crate) async fn ask(api: &ClientApi, token: &str, method: &str, path: &str, 
     (status, serde_json::from_slice(&body).expect("every answer is JSON"))
 }
 
-pub(crate) async fn register(api: &ClientApi, name: &str) -> String {
+pub(crate) async fn register(api: &Front, name: &str) -> String {
     let body = json!({ "username": name, "password": "secret", "auth": { "type": "m.login.dummy" } }).to_string();
     let (status, answer) = ask(api, "", "POST", "/_matrix/client/v3/register", &body).await;
     assert_eq!(status, StatusCode::OK, "{answer}");

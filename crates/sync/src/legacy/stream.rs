@@ -67,7 +67,7 @@ impl SyncServer {
             let mut signal = std::pin::pin!(user.signal());
             signal.as_mut().enable();
             let (held, asked, who) = (Arc::clone(inner), Arc::clone(&request), Arc::clone(&user));
-            let task = tokio::task::spawn_blocking(move || happened(&held, &asked, &who, from));
+            let task = inner.readers.spawn_blocking(move || happened(&held, &asked, &who, from));
             let (chunk, end) = match task.await {
                 Ok(answer) => answer?,
                 // Blocking tasks are never aborted, so it panicked: the panic belongs to the request that caused it.

@@ -92,7 +92,7 @@ impl Rig {
         let effects = Arc::new(Recorded::default());
         let clock: Arc<dyn Fn() -> TimestampMs + Send + Sync> = Arc::new(|| TimestampMs(NOW_MS));
         let (server, observer) =
-            SyncServer::new(Arc::clone(&views), Arc::clone(&live), effects.clone(), Arc::clone(&clock));
+            SyncServer::new(Arc::clone(&views), Arc::clone(&live), effects.clone(), Arc::clone(&clock), readers());
         views.start(vec![Box::new(LiveObserver(Arc::clone(&live))), observer]);
         let counter = AtomicU64::new(views.applied().0 << 8);
         let rooms = RoomServer::new(Parts {
@@ -276,4 +276,11 @@ fn digest(text: &str) -> [u8; 32] {
     let mut digest = [0; 32];
     digest.iter_mut().zip(text.bytes()).for_each(|(byte, letter)| *byte = letter);
     digest
+}
+
+/// Threads for the server's reads: some tests have no runtime of their own.
+fn readers() -> tokio::runtime::Handle {
+    static READERS: std::sync::OnceLock<tokio::runtime::Runtime> = std::sync::OnceLock::new();
+    let readers = READERS.get_or_init(|| tokio::runtime::Builder::new_current_thread().build().expect("a runtime"));
+    readers.handle().clone()
 }

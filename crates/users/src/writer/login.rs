@@ -88,12 +88,20 @@ impl From<ViewError> for LoginError {
 }
 
 impl Users {
-    /// The session of an access token: from memory if it was used before, else from the view. Quick: may be called on
-    /// an async thread (a miss reads three rows).
+    /// The session of an access token if it is in memory; none says nothing. May be called where nothing may be read.
+    pub fn session_in_memory(&self, access_token: &str) -> Option<Result<Arc<Session>, SessionError>> {
+        let session = self.sessions.in_memory(&token::digest(access_token))?;
+        Some(self.unexpired(session))
+    }
+
+    /// The session of an access token: from memory if it was used before, else from the view (three rows).
     pub fn session(&self, access_token: &str) -> Result<Arc<Session>, SessionError> {
         let digest = token::digest(access_token);
         let session = self.sessions.get(&digest, || query::session(&*self.decider.snapshot(), &digest))?;
-        let session = session.ok_or(SessionError::Unknown)?;
+        self.unexpired(session.ok_or(SessionError::Unknown)?)
+    }
+
+    fn unexpired(&self, session: Arc<Session>) -> Result<Arc<Session>, SessionError> {
         match session.expires {
             Some(at) if at <= self.decider.now() => Err(SessionError::Expired),
             _ => Ok(session),

@@ -1,29 +1,31 @@
 //! What a user may read of a room: its state now, its state as of when they left, or nothing (HIST-05, HIST-06).
 
-use engram_log::Offset;
+use engram_log::{Offset, TimestampMs};
 use engram_matrix::history::HistoryVisibility;
-use engram_rooms::query::{self, RoomInfo};
+use engram_rooms::query::{self, RoomInfo, Viewer};
 use engram_rooms::state::Root;
 use engram_rooms::{Membership, RoomNumber};
+use engram_sync::Token;
 use engram_views::{Read, ViewError};
 
+use crate::auth::Authed;
 use crate::error::{ApiError, ApiResult};
 
 /// A room with the state of it that somebody may read.
-pub(crate) struct Readable {
+pub struct Readable {
     /// The room.
-    pub(crate) room: RoomInfo,
+    pub room: RoomInfo,
     /// The state.
-    pub(crate) state: Root,
+    pub state: Root,
     /// For those who have left: the position of their leaving.
-    pub(crate) left_at: Option<Offset>,
+    pub left_at: Option<Offset>,
     /// Whether they are or were a member, and not merely somebody who may look in.
     was_member: bool,
 }
 
 impl Readable {
     /// The state at an earlier position, if the user may read that too: the rules of then hold for it (CVE-2021-39164).
-    pub(crate) fn state_at(&self, reader: &dyn Read, at: Offset, user_id: &str) -> ApiResult<Root> {
+    pub fn state_at(&self, reader: &dyn Read, at: Offset, user_id: &str) -> ApiResult<Root> {
         let at = self.left_at.map_or(at, |left_at| at.min(left_at));
         let state = query::state_at(reader, self.room.number, at)?;
         let member = query::state_entry(reader, state, "m.room.member", user_id)?;
@@ -40,7 +42,7 @@ impl Readable {
 }
 
 /// Whether a user has forgotten a room, which is then as if they had never been there.
-pub(crate) fn has_forgotten(reader: &dyn Read, room: RoomNumber, user_id: &str) -> Result<bool, ViewError> {
+pub fn has_forgotten(reader: &dyn Read, room: RoomNumber, user_id: &str) -> Result<bool, ViewError> {
     if !query::has_forgotten(reader, room, user_id)? {
         return Ok(false);
     }
@@ -49,7 +51,7 @@ pub(crate) fn has_forgotten(reader: &dyn Read, room: RoomNumber, user_id: &str) 
 }
 
 /// The state that a user may read, or a refusal. Rooms that are not known are refused like those the user is not in.
-pub(crate) fn readable(reader: &dyn Read, room_id: &str, user_id: &str) -> ApiResult<Readable> {
+pub fn readable(reader: &dyn Read, room_id: &str, user_id: &str) -> ApiResult<Readable> {
     let refused = || ApiError::forbidden(format!("{user_id} is not in the room {room_id}"));
     let room = query::room(reader, room_id)?.ok_or_else(refused)?;
     let head = query::head(reader, room.number)?;
@@ -70,6 +72,16 @@ pub(crate) fn readable(reader: &dyn Read, room_id: &str, user_id: &str) -> ApiRe
         return Ok(Readable { room, state: head.state, left_at: None, was_member: false });
     }
     Err(refused())
+}
+
+/// For whom events are rendered.
+pub fn viewer(authed: &Authed, now: TimestampMs) -> Viewer<'_> {
+    engram_sync::viewer(&authed.user_id, Some(&authed.device_id), now.0)
+}
+
+/// A token that a client has from an earlier answer.
+pub fn token(name: &str, text: &str) -> ApiResult<Token> {
+    text.parse().map_err(|_| ApiError::invalid_param(format!("`{name}` is no token of this server.")))
 }
 
 fn was_joined_before(

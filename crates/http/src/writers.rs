@@ -1,8 +1,8 @@
-//! Running calls that block: readers, writers that hold a lock until their record is applied, and password hashes.
+//! Waiting for the disk: until a record is applied, with writers that hold a thread meanwhile, and with password hashes.
 //!
 //! A disk that stands still holds up everybody who writes. Here is what keeps them from holding up the rest: writers
-//! have slots of their own, so that threads are left for readers; further ones wait in a bounded line; and a request that
-//! waits for its record is answered after a while, though the record may still come to be.
+//! that block have slots and threads of their own; further ones wait in a bounded line; and a request that waits for its
+//! record is answered after a while, though the record may still come to be. To be called on the writers' runtime.
 
 use std::future::Future;
 use std::panic::resume_unwind;
@@ -16,7 +16,7 @@ use tokio::time::timeout;
 use crate::error::{ApiError, ApiResult};
 use crate::limits;
 
-/// Runs a call that reads and may block, without stalling the runtime's threads.
+/// Runs a call that blocks on a thread of this runtime that may.
 pub async fn blocking<T, F>(call: F) -> T
 where
     F: FnOnce() -> T + Send + 'static,

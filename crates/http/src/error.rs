@@ -1,4 +1,4 @@
-//! The one error of the client API: (status, errcode, message) and the extra keys that a code defines.
+//! The one error of all surfaces: (status, errcode, message) and the extra keys that a code defines.
 //!
 //! Domain errors are converted here and nowhere else. What goes wrong inside is logged once, and the client
 //! learns no more than that it did.

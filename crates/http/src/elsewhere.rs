@@ -9,11 +9,11 @@ use std::task::{Context, Poll, Wake, Waker};
 
 use tokio::sync::Notify;
 
-use crate::blocking::blocking;
+use crate::writers::blocking;
 
 /// The output of a future that is polled on blocking threads only. If this is dropped while a poll is under way, the future
 /// is dropped when that has ended.
-pub(crate) async fn elsewhere<F>(future: F) -> F::Output
+pub async fn elsewhere<F>(future: F) -> F::Output
 where
     F: Future + Send + 'static,
     F::Output: Send + 'static,

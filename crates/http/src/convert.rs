@@ -3,6 +3,8 @@
 use axum::http::StatusCode;
 use engram_ephemeral::MarkError;
 use engram_rooms::writer::RoomError;
+use engram_sync::SyncError;
+use engram_sync::messages::HistoryError;
 use engram_users::writer::{
     AccountDataError, CrossSigningError, DeviceError, FilterError, LoginError, ProfileError, RegisterError,
     SessionError, ToDeviceError, UploadKeysError,
@@ -173,6 +175,26 @@ impl From<RoomError> for ApiError {
             RoomError::Append(error) => error.into(),
             RoomError::View(error) => error.into(),
             RoomError::Internal(_) => Self::internal(message),
+        }
+    }
+}
+
+impl From<SyncError> for ApiError {
+    fn from(error: SyncError) -> Self {
+        match error {
+            SyncError::View(error) => error.into(),
+            SyncError::Stopped(error) => error.into(),
+        }
+    }
+}
+
+impl From<HistoryError> for ApiError {
+    fn from(error: HistoryError) -> Self {
+        let message = error.to_string();
+        match error {
+            HistoryError::Forbidden => Self::forbidden(message),
+            HistoryError::NotFound => Self::not_found(message),
+            HistoryError::View(error) => error.into(),
         }
     }
 }

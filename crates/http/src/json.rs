@@ -1,104 +1,62 @@
 //! JSON in and out: request bodies with the specification's error codes, and responses.
 //!
-//! A request's content type is ignored. Bodies are bounded in size and depth before anything is built from them.
+//! A request's content type is ignored. The front bounds bodies in size; here they are bounded in depth, before anything is
+//! built from them.
 
-use std::time::Duration;
-
-use axum::body::{Body as HttpBody, Bytes, HttpBody as _};
-use axum::extract::{FromRequest, Request};
+use axum::body::Body as HttpBody;
 use axum::http::{HeaderValue, header};
 use axum::response::{IntoResponse, Response};
-use http_body_util::{BodyExt, LengthLimitError, Limited};
+use bytes::Bytes;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::error::Category;
 use serde_json::value::RawValue;
-use tokio::time::timeout;
 
 use crate::error::{ApiError, ApiResult};
+use crate::handler::{Call, Extract};
 use crate::limits;
 
 const APPLICATION_JSON: HeaderValue = HeaderValue::from_static("application/json");
 
-/// A JSON body of a request, at most `MAX` bytes long.
-pub struct Body<T, const MAX: usize = { limits::BODY_BYTES_MAX }>(pub T);
+/// The JSON body of a request.
+pub struct Body<T>(pub T);
 
-impl<T: DeserializeOwned, S: Send + Sync, const MAX: usize> FromRequest<S> for Body<T, MAX> {
-    type Rejection = ApiError;
-
-    async fn from_request(request: Request, _state: &S) -> ApiResult<Self> {
-        parse(&read(request, MAX).await?).map(Self)
+impl<T: DeserializeOwned, S, C> Extract<S, C> for Body<T> {
+    fn extract(call: &mut Call<S, C>) -> ApiResult<Self> {
+        parse(&call.body).map(Self)
     }
 }
 
 /// A JSON body that may be absent: an empty one counts as `{}`.
-pub struct OptionalBody<T, const MAX: usize = { limits::BODY_BYTES_MAX }>(pub T);
+pub struct OptionalBody<T>(pub T);
 
-impl<T: DeserializeOwned, S: Send + Sync, const MAX: usize> FromRequest<S> for OptionalBody<T, MAX> {
-    type Rejection = ApiError;
-
-    async fn from_request(request: Request, _state: &S) -> ApiResult<Self> {
-        let bytes = read(request, MAX).await?;
-        let bytes = if bytes.trim_ascii().is_empty() { Bytes::from_static(b"{}") } else { bytes };
-        parse(&bytes).map(Self)
+impl<T: DeserializeOwned, S, C> Extract<S, C> for OptionalBody<T> {
+    fn extract(call: &mut Call<S, C>) -> ApiResult<Self> {
+        parse(if call.body.trim_ascii().is_empty() { b"{}" } else { &call.body }).map(Self)
     }
 }
 
 /// A JSON object, kept as the text that the client sent, and known to be well-formed throughout.
-pub struct ObjectBody<const MAX: usize = { limits::BODY_BYTES_MAX }>(pub Box<RawValue>);
+pub struct ObjectBody(pub Box<RawValue>);
 
-impl<S: Send + Sync, const MAX: usize> FromRequest<S> for ObjectBody<MAX> {
-    type Rejection = ApiError;
-
-    async fn from_request(request: Request, _state: &S) -> ApiResult<Self> {
-        let bytes = read(request, MAX).await?;
-        // A raw value alone would let half characters and absurd numbers through.
-        parse::<serde_json::Map<String, serde_json::Value>>(&bytes)?;
-        parse(&bytes).map(Self)
+impl<S, C> Extract<S, C> for ObjectBody {
+    fn extract(call: &mut Call<S, C>) -> ApiResult<Self> {
+        object(&call.body).map(Self)
     }
 }
 
-/// The bytes of a body, bounded and not looked at: for user-interactive authentication, which takes them apart.
-pub struct RawBody<const MAX: usize = { limits::BODY_BYTES_MAX }>(pub Bytes);
-
-impl<S: Send + Sync, const MAX: usize> FromRequest<S> for RawBody<MAX> {
-    type Rejection = ApiError;
-
-    async fn from_request(request: Request, _state: &S) -> ApiResult<Self> {
-        read(request, MAX).await.map(Self)
-    }
+fn object(bytes: &[u8]) -> ApiResult<Box<RawValue>> {
+    // A raw value alone would let half characters and absurd numbers through.
+    parse::<serde_json::Map<String, serde_json::Value>>(bytes)?;
+    parse(bytes)
 }
 
-async fn read(request: Request, bytes_max: usize) -> ApiResult<Bytes> {
-    read_within(limits::BODY_TIMEOUT, request, bytes_max).await
-}
+/// The bytes of a body, not looked at: for user-interactive authentication, which takes them apart.
+pub struct RawBody(pub Bytes);
 
-async fn read_within(patience: Duration, request: Request, bytes_max: usize) -> ApiResult<Bytes> {
-    let too_large = || ApiError::too_large(format!("The body has more than {bytes_max} bytes."));
-    let body: HttpBody = request.into_body();
-    // A body that says it is too long is refused before any of it is read.
-    if body.size_hint().lower() > bytes_max as u64 {
-        // A client that is not done by then has to do without the answer.
-        let _ = timeout(patience, discard(body)).await;
-        return Err(too_large());
-    }
-    let collected = timeout(patience, Limited::new(body, bytes_max).collect()).await;
-    match collected.map_err(|_| ApiError::too_slow())? {
-        Ok(collected) => Ok(collected.to_bytes()),
-        Err(error) if error.is::<LengthLimitError>() => Err(too_large()),
-        Err(_) => Err(ApiError::unknown("The body ended before it was complete.")),
-    }
-}
-
-/// Reads on for a while and keeps nothing: many clients look at an answer only once they have sent everything.
-async fn discard(mut body: HttpBody) {
-    let mut left = limits::BODY_BYTES_DISCARDED;
-    while let Some(Ok(frame)) = body.frame().await {
-        let bytes = frame.data_ref().map_or(0, Bytes::len);
-        match left.checked_sub(bytes) {
-            Some(rest) => left = rest,
-            None => return,
-        }
+impl<S, C> Extract<S, C> for RawBody {
+    fn extract(call: &mut Call<S, C>) -> ApiResult<Self> {
+        Ok(Self(call.body.clone()))
     }
 }
 
@@ -243,27 +201,12 @@ mod tests {
         assert!(!depth_is_bounded(format!("[{nested}]").as_bytes()));
     }
 
-    async fn object(body: impl Into<HttpBody>) -> ApiResult<String> {
-        let object = ObjectBody::<32>::from_request(Request::new(body.into()), &()).await;
-        object.map(|ObjectBody(object)| object.get().to_owned())
-    }
-
-    #[tokio::test]
-    async fn a_body_that_does_not_come_is_not_waited_for() {
-        let trailers = std::future::pending::<Option<Result<axum::http::HeaderMap, std::convert::Infallible>>>();
-        let body = HttpBody::new(http_body_util::Empty::<Bytes>::new().with_trailers(trailers));
-        let patience = Duration::from_millis(1);
-        let error = read_within(patience, Request::new(body), 32).await.expect_err("too slow");
-        assert_eq!((error.status.as_u16(), error.errcode), (408, "M_UNKNOWN"));
-    }
-
-    #[tokio::test]
-    async fn an_object_is_kept_as_sent_and_bounded() {
-        assert_eq!(object(" {\"b\": 1, \"a\":2}\n").await.expect("an object"), "{\"b\": 1, \"a\":2}");
-        let long = format!(r#"{{"a":"{}"}}"#, "x".repeat(40));
-        assert_eq!(object(long).await.expect_err("too long").errcode, "M_TOO_LARGE");
-        assert_eq!(object("[1]").await.expect_err("an array").errcode, "M_BAD_JSON");
-        let surrogate = r#"{"a":"\ud800"}"#;
-        assert_eq!(object(surrogate).await.expect_err("half a character").errcode, "M_NOT_JSON");
+    #[test]
+    fn an_object_is_kept_as_sent() {
+        let code = |body: &str| object(body.as_bytes()).expect_err("refused").errcode;
+        let kept = object(b" {\"b\": 1, \"a\":2}\n").expect("an object");
+        assert_eq!(kept.get(), "{\"b\": 1, \"a\":2}");
+        assert_eq!(code("[1]"), "M_BAD_JSON");
+        assert_eq!(code(r#"{"a":"\ud800"}"#), "M_NOT_JSON", "half a character");
     }
 }
