@@ -7,16 +7,14 @@ use std::sync::Arc;
 use engram_http::elsewhere::elsewhere;
 use engram_http::json::{Body, Json};
 use engram_http::path::Query;
-use engram_http::{ApiError, ApiResult, Authed, State};
-use engram_log::Offset;
-use engram_sync::Token;
+use engram_http::readable::token;
+use engram_http::{ApiResult, Authed, State};
 use engram_users::query;
 use engram_users::writer::KeysUpload;
 use serde::Deserialize;
 use serde_json::{Value, json};
 
 use crate::app::App;
-use crate::membership::share_a_room;
 
 pub(crate) async fn upload(
     State(app): State<Arc<App>>,
@@ -76,22 +74,7 @@ pub(crate) fn changes(
     session: Authed,
     Query(Span { from, to }): Query<Span>,
 ) -> ApiResult<Json<Value>> {
-    let (from, to) = (position(&from)?, position(&to)?);
-    let snapshot = app.views.snapshot();
-    let viewer = session.user_id.as_str();
-    let mut changed = query::signatures_changed(&*snapshot, viewer, from, to)?;
-    for user_id in query::device_lists_changed(&*snapshot, from, to)? {
-        if user_id == viewer || share_a_room(&*snapshot, viewer, &user_id)? {
-            changed.push(user_id);
-        }
-    }
-    changed.sort_unstable();
-    changed.dedup();
-    Ok(Json(json!({ "changed": changed, "left": [] })))
-}
-
-/// The position that a sync token names.
-fn position(token: &str) -> ApiResult<Offset> {
-    let token: Token = token.parse().map_err(|_| ApiError::invalid_param("This is not a token of this server."))?;
-    Ok(token.after)
+    let (from, to) = (token("from", &from)?, token("to", &to)?);
+    let lists = app.sync.device_lists(&session.user_id, from, to)?;
+    Ok(Json(json!({ "changed": lists.changed, "left": lists.left })))
 }

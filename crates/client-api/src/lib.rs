@@ -8,6 +8,7 @@
 //! below are for.
 
 pub mod accounts;
+pub mod activity;
 pub mod app;
 pub mod limits;
 pub mod nonces;

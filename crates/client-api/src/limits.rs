@@ -37,6 +37,3 @@ pub const PUBLIC_ROOMS_MAX: usize = 100;
 
 /// How long `/events` sleeps if the request does not say: as long as old clients, which never said, expect.
 pub const EVENTS_TIMEOUT_DEFAULT_MS: u64 = 20_000;
-
-/// Hints of presence that may wait for the disk at once: the rest is dropped, for the next request brings another.
-pub const PRESENCE_HINTS_MAX: usize = 8;

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use engram_ephemeral::Availability;
 use engram_http::json::{Body, Empty, Json};
 use engram_http::path::Path;
 use engram_http::{ApiError, ApiResult, Authed, State};
@@ -20,7 +21,7 @@ pub(crate) fn get(State(app): State<Arc<App>>, session: Authed, Path(user_id): P
         return Ok(Json(json!({ "presence": "offline" })));
     };
     let mut answer = json!({
-        "presence": presence.presence,
+        "presence": presence.availability.as_str(),
         "last_active_ago": app.now().0.saturating_sub(presence.last_active.0),
         "currently_active": presence.currently_active,
     });
@@ -43,12 +44,12 @@ pub(crate) async fn put(
     Body(Status { presence, status_msg }): Body<Status>,
 ) -> ApiResult<Empty> {
     session.must_be(&user_id)?;
-    if !matches!(presence.as_str(), "online" | "unavailable" | "offline") {
-        return Err(ApiError::invalid_param("`presence` is `online`, `unavailable` or `offline`."));
-    }
+    let says = Availability::parse(&presence)
+        .ok_or_else(|| ApiError::invalid_param("`presence` is `online`, `unavailable` or `offline`."))?;
     if status_msg.as_ref().is_some_and(|message| message.len() > limits::STATUS_MESSAGE_BYTES_MAX) {
         return Err(ApiError::too_large("A status message has at most 1024 bytes."));
     }
-    app.writers().write(move || app.ephemeral.set_presence(&user_id, &presence, status_msg.as_deref())).await?;
+    let set = app.ephemeral.set_presence(&user_id, &session.device_id, says, status_msg.as_deref());
+    app.writers.confirmed(set).await??;
     Ok(Empty)
 }

@@ -3,14 +3,13 @@
 
 use std::sync::Arc;
 
-use engram_ephemeral::ReceiptRequest;
+use engram_ephemeral::{Marks, NewReceipt};
 use engram_http::json::{Body, Empty, OptionalBody};
 use engram_http::path::Path;
 use engram_http::{ApiError, ApiResult, Authed, State};
 use engram_rooms::query;
+use engram_views::{Read, ViewError};
 use serde::Deserialize;
-use serde_json::json;
-use serde_json::value::to_raw_value;
 
 use crate::app::App;
 use crate::membership::must_be_joined;
@@ -26,9 +25,16 @@ pub(crate) async fn receipt(
     Path((room_id, receipt_type, event_id)): Path<(String, String, String)>,
     OptionalBody(Thread { thread_id }): OptionalBody<Thread>,
 ) -> ApiResult<Empty> {
-    must_be_joined(&*app.views.snapshot(), &room_id, &session.user_id)?;
-    mark(&app, &session.user_id, &room_id, &receipt_type, &event_id, thread_id.as_deref()).await?;
-    Ok(Empty)
+    let is_mark = receipt_type == "m.fully_read";
+    if is_mark && thread_id.is_some() {
+        return Err(ApiError::invalid_param("`m.fully_read` has no threads."));
+    }
+    let marks = if is_mark {
+        Marks { fully_read: Some(event_id), ..Marks::default() }
+    } else {
+        Marks { receipts: vec![NewReceipt { receipt_type, event_id, thread_id }], ..Marks::default() }
+    };
+    mark(app, session, room_id, marks).await
 }
 
 #[derive(Deserialize)]
@@ -47,46 +53,32 @@ pub(crate) async fn markers(
     Path(room_id): Path<String>,
     Body(markers): Body<Markers>,
 ) -> ApiResult<Empty> {
+    let receipts = [("m.read", markers.read), ("m.read.private", markers.read_private)];
+    let receipts = receipts.into_iter().filter_map(|(receipt_type, event_id)| {
+        Some(NewReceipt { receipt_type: receipt_type.to_owned(), event_id: event_id?, thread_id: None })
+    });
+    let marks = Marks { fully_read: markers.fully_read, receipts: receipts.collect(), ..Marks::default() };
+    mark(app, session, room_id, marks).await
+}
+
+/// Marks how far somebody has read in a room that they are in.
+async fn mark(app: Arc<App>, session: Authed, room_id: String, marks: Marks) -> ApiResult<Empty> {
     must_be_joined(&*app.views.snapshot(), &room_id, &session.user_id)?;
-    let set =
-        [("m.fully_read", &markers.fully_read), ("m.read", &markers.read), ("m.read.private", &markers.read_private)];
-    for (receipt_type, event_id) in set {
-        if let Some(event_id) = event_id {
-            mark(&app, &session.user_id, &room_id, receipt_type, event_id, None).await?;
-        }
-    }
+    let marks = Marks { room_id, user_id: session.user_id.clone(), ..marks };
+    let marked = app.ephemeral.mark_read(&marks, |snapshot, event_id| place(snapshot, &marks, event_id));
+    app.writers.confirmed(marked).await??;
     Ok(Empty)
 }
 
-/// Records one receipt, or the place up to which everything was read.
-async fn mark(
-    app: &App,
-    user_id: &str,
-    room_id: &str,
-    receipt_type: &str,
-    event_id: &str,
-    thread_id: Option<&str>,
-) -> ApiResult<()> {
-    if receipt_type != "m.fully_read" {
-        if position(app, room_id, event_id)?.is_none() {
-            return Err(ApiError::not_found("There is no such event in this room."));
+/// An event's place in the order of the room; none if it is unknown or another room's, or not for the user to see.
+fn place(reader: &dyn Read, marks: &Marks, event_id: &str) -> Result<Option<query::Position>, ViewError> {
+    let Some(room) = query::room(reader, &marks.room_id)? else { return Ok(None) };
+    let located = query::locate(reader, event_id)?.filter(|(number, _)| *number == room.number);
+    let Some((number, offset)) = located else { return Ok(None) };
+    match query::event(reader, number, offset)?.filter(|event| event.meta.is_shown()) {
+        Some(event) if query::may_see(reader, &event, &marks.user_id)? => {
+            Ok(query::Position::of(event.offset, &event.meta))
         }
-        let request = ReceiptRequest { room_id, user_id, receipt_type, event_id, thread_id };
-        let position = |event_id: &str| position(app, room_id, event_id).ok().flatten();
-        return Ok(app.writers.confirmed(app.ephemeral.send_receipt(request, &position)).await??);
+        _ => Ok(None),
     }
-    if thread_id.is_some() {
-        return Err(ApiError::invalid_param("`m.fully_read` has no threads."));
-    }
-    let content = to_raw_value(&json!({ "event_id": event_id })).map_err(ApiError::internal)?;
-    let set = app.users.set_account_data(user_id, Some(room_id), receipt_type, &content);
-    Ok(app.writers.confirmed(set).await??)
-}
-
-/// An event's place in the order of a room; none if it is unknown, or another room's.
-fn position(app: &App, room_id: &str, event_id: &str) -> ApiResult<Option<u64>> {
-    let snapshot = app.views.snapshot();
-    let Some(room) = query::room(&*snapshot, room_id)? else { return Ok(None) };
-    let located = query::locate(&*snapshot, event_id)?;
-    Ok(located.filter(|(number, _)| *number == room.number).map(|(_, offset)| offset.0))
 }

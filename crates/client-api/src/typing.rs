@@ -30,6 +30,6 @@ pub(crate) async fn put(
     session.must_be(&user_id)?;
     must_be_joined(&*app.views.snapshot(), &room_id, &user_id)?;
     let timeout = timeout.map_or(TIMEOUT_DEFAULT, Duration::from_millis).min(TYPING_TIMEOUT_MAX);
-    app.writers().write(move || app.ephemeral.set_typing(&room_id, &user_id, typing.then_some(timeout))).await?;
+    app.writers.confirmed(app.ephemeral.set_typing(&room_id, &user_id, typing.then_some(timeout))).await??;
     Ok(Empty)
 }

@@ -112,16 +112,15 @@ pub fn receipts_changed(
     Ok(receipts)
 }
 
-/// [`receipts_changed`] as the content of an `m.receipt` event; none if nothing moved.
+/// [`receipts_changed`] as the contents of `m.receipt` events; none if nothing moved.
 pub fn receipts_since(
     reader: &dyn Read,
     room_id: &str,
     viewer: &str,
     since: Offset,
     through: Offset,
-) -> Result<Option<Box<RawValue>>, ViewError> {
-    let receipts = receipts_changed(reader, room_id, viewer, since, through)?;
-    Ok(if receipts.is_empty() { None } else { Some(content(&receipts)) })
+) -> Result<Vec<Box<RawValue>>, ViewError> {
+    Ok(contents(&receipts_changed(reader, room_id, viewer, since, through)?))
 }
 
 #[derive(serde::Serialize)]
@@ -132,18 +131,27 @@ struct ReceiptContent<'a> {
 }
 
 /// The content of an `m.receipt` event: event → type → user → receipt.
-///
-/// The form has no place for two receipts of a user at one event that differ in the thread alone: the later one is shown.
-fn content(receipts: &[Receipt]) -> Box<RawValue> {
-    let mut content: BTreeMap<&str, BTreeMap<&str, BTreeMap<&str, ReceiptContent<'_>>>> = BTreeMap::new();
+type Content<'a> = BTreeMap<&'a str, BTreeMap<&'a str, BTreeMap<&'a str, ReceiptContent<'a>>>>;
+
+/// Receipts as contents of events. A content has no place for two receipts of a user at one event that differ in the thread
+/// alone: the first goes into the first content, the second into the second (EPH-03, EPH-07).
+fn contents(receipts: &[Receipt]) -> Vec<Box<RawValue>> {
+    let mut contents: Vec<Content<'_>> = Vec::new();
+    let mut there: BTreeMap<(&str, &str, &str), usize> = BTreeMap::new();
     for receipt in receipts {
-        let by_type = content.entry(&receipt.event_id).or_default();
-        by_type
-            .entry(&receipt.receipt_type)
-            .or_default()
-            .insert(&receipt.user_id, ReceiptContent { ts: receipt.at.0, thread_id: receipt.thread_id.as_deref() });
+        let (event_id, receipt_type, user_id) = (&*receipt.event_id, &*receipt.receipt_type, &*receipt.user_id);
+        let count = there.entry((event_id, receipt_type, user_id)).or_default();
+        if *count == contents.len() {
+            contents.push(Content::new());
+        }
+        let by_type = contents[*count].entry(event_id).or_default();
+        let shown = ReceiptContent { ts: receipt.at.0, thread_id: receipt.thread_id.as_deref() };
+        let displaced = by_type.entry(receipt_type).or_default().insert(user_id, shown);
+        assert!(displaced.is_none(), "each receipt has a place of its own");
+        *count += 1;
     }
-    serde_json::value::to_raw_value(&content).expect("maps with string keys have a text")
+    let text = |content| serde_json::value::to_raw_value(content).expect("maps with string keys have a text");
+    contents.iter().map(text).collect()
 }
 
 fn malformed(table: &Table) -> ViewError {

@@ -1,18 +1,21 @@
 //! Writer, projector and live state together, on a log in memory.
 
+mod marks;
+mod presence;
+mod typing;
+
 use std::ops::{Bound, ControlFlow};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::Duration;
 
-use engram_base::block_on;
-use engram_log::{Offset, TimestampMs};
+use engram_base::{Clock, block_on};
+use engram_log::TimestampMs;
 use engram_log_format::v1::ReceiptSent;
 use engram_views::testing::{MemoryLog, TestViews};
 use engram_views::{Read, Snapshot};
 use proptest::prelude::*;
 
-use crate::{Ephemeral, EphemeralProjector, Live, LiveObserver, ReceiptError, ReceiptRequest, query, tables};
+use crate::{Ephemeral, EphemeralProjector, Live, LiveObserver, tables};
 
 struct Fixture {
     writer: Ephemeral,
@@ -21,127 +24,46 @@ struct Fixture {
     now: Arc<AtomicU64>,
 }
 
-fn fixture() -> Fixture {
-    let live = Live::new();
-    let observer = Box::new(LiveObserver(Arc::clone(&live)));
-    let views = TestViews::over(MemoryLog::new(), vec![Box::new(EphemeralProjector)], vec![observer]);
-    let now = Arc::new(AtomicU64::new(1_000));
-    let clock_now = Arc::clone(&now);
-    let clock = Arc::new(move || TimestampMs(clock_now.load(Ordering::Relaxed)));
-    let writer = Ephemeral::new(Arc::new(views.log.clone()), Arc::clone(&views.views), Arc::clone(&live), clock);
-    Fixture { writer, live, views, now }
-}
+const START_MS: u64 = 1_000;
 
-/// `$1` precedes `$2`; of others nothing is known.
-fn position(event_id: &str) -> Option<u64> {
-    event_id.strip_prefix('$')?.parse().ok()
+fn fixture() -> Fixture {
+    Fixture::over(MemoryLog::new(), START_MS)
 }
 
 impl Fixture {
-    fn read(&self, user_id: &str, receipt_type: &str, event_id: &str, thread_id: Option<&str>) {
-        let request = ReceiptRequest { room_id: "!r", user_id, receipt_type, event_id, thread_id };
-        block_on(self.writer.send_receipt(request, position)).expect("the receipt is well formed");
+    /// A server that starts on an existing log at a time, with everybody in every room but `@gone:x`.
+    fn over(log: MemoryLog, now_ms: u64) -> Self {
+        let live = Live::new();
+        live.replay(&log, TimestampMs(now_ms), |_, user_id| -> Result<bool, engram_log::FollowError> {
+            Ok(user_id != "@gone:x")
+        })
+        .expect("a log in memory can be read");
+        let observer = Box::new(LiveObserver(Arc::clone(&live)));
+        let views = TestViews::over(log, vec![Box::new(EphemeralProjector)], vec![observer]);
+        let now = Arc::new(AtomicU64::new(now_ms));
+        let clock = clock(&now);
+        let writer = Ephemeral::new(Arc::new(views.log.clone()), Arc::clone(&views.views), Arc::clone(&live), clock);
+        Self { writer, live, views, now }
     }
 
-    fn content(&self, viewer: &str, since: Offset) -> Option<String> {
-        let view = self.views.settle();
-        let content = query::receipts_since(&*view, "!r", viewer, since, Offset(u64::MAX)).expect("reads");
-        content.map(|content| content.get().to_owned())
+    fn clock(&self) -> Clock {
+        clock(&self.now)
+    }
+
+    fn now(&self) -> TimestampMs {
+        (self.clock())()
+    }
+
+    /// Lets time pass, and has done what it brings about; how many records that took.
+    fn pass(&self, ms: u64) -> usize {
+        self.now.fetch_add(ms, Ordering::Relaxed);
+        block_on(self.writer.keep_time()).expect("appends")
     }
 }
 
-#[test]
-fn receipts_move_forward_only() {
-    let fixture = fixture();
-    fixture.read("@a:x", "m.read", "$2", None);
-    fixture.read("@a:x", "m.read", "$1", None);
-    fixture.read("@a:x", "m.read", "$2", None);
-    assert_eq!(fixture.views.log.len(), 1);
-    let expected = r#"{"$2":{"m.read":{"@a:x":{"ts":1000}}}}"#;
-    assert_eq!(fixture.content("@b:x", Offset::ZERO).as_deref(), Some(expected));
-    assert_eq!(fixture.content("@b:x", Offset(1)), None);
-    fixture.read("@a:x", "m.read", "$3", None);
-    let expected = r#"{"$3":{"m.read":{"@a:x":{"ts":1000}}}}"#;
-    assert_eq!(fixture.content("@b:x", Offset::ZERO).as_deref(), Some(expected), "the earlier one is gone");
-    fixture.read("@a:x", "m.read", "unknown", None);
-    assert_eq!(fixture.views.log.len(), 3, "what has no place is recorded");
-}
-
-#[test]
-fn threads_are_apart_and_private_receipts_are_private() {
-    let fixture = fixture();
-    fixture.read("@a:x", "m.read", "$5", None);
-    fixture.read("@a:x", "m.read", "$4", Some("main"));
-    fixture.read("@a:x", "m.read.private", "$6", None);
-    let expected = r#"{"$4":{"m.read":{"@a:x":{"ts":1000,"thread_id":"main"}}},"$5":{"m.read":{"@a:x":{"ts":1000}}}}"#;
-    assert_eq!(fixture.content("@b:x", Offset::ZERO).as_deref(), Some(expected));
-    assert!(fixture.content("@a:x", Offset::ZERO).is_some_and(|content| content.contains("$6")));
-    assert_eq!(fixture.content("@b:x", Offset(2)), None, "of a private receipt others hear nothing");
-    assert_eq!(query::receipts_of(&*fixture.views.settle(), "!r", "@a:x").expect("reads").len(), 3);
-}
-
-#[test]
-fn malformed_receipts_are_refused() {
-    let fixture = fixture();
-    let request =
-        ReceiptRequest { room_id: "!r", user_id: "@a:x", receipt_type: "m.read", event_id: "$1", thread_id: None };
-    let long = "x".repeat(300);
-    for wrong in [
-        ReceiptRequest { receipt_type: "m.other", ..request },
-        ReceiptRequest { thread_id: Some(""), ..request },
-        ReceiptRequest { event_id: &long, ..request },
-    ] {
-        let refused = block_on(fixture.writer.send_receipt(wrong, position));
-        assert!(matches!(refused, Err(ReceiptError::Invalid(_))));
-    }
-    assert!(fixture.views.log.is_empty());
-}
-
-#[test]
-fn typing_begins_is_renewed_and_expires() {
-    let fixture = fixture();
-    let type_for = |seconds| {
-        fixture.writer.set_typing("!r", "@a:x", Some(Duration::from_secs(seconds))).expect("appends");
-    };
-    type_for(10);
-    let began = fixture.live.typing_changed("!r");
-    assert_eq!(fixture.live.typing("!r"), ["@a:x"]);
-    fixture.now.store(5_000, Ordering::Relaxed);
-    type_for(10);
-    assert_eq!(fixture.live.typing_changed("!r"), began, "a renewal is no change");
-    assert_eq!(fixture.live.next_typing_expiry(), Some(TimestampMs(15_000)));
-    assert_eq!(fixture.writer.expire(TimestampMs(14_999)).expect("appends"), 0);
-    assert_eq!(fixture.writer.expire(TimestampMs(15_000)).expect("appends"), 1);
-    let ended = fixture.live.typing_changed("!r");
-    assert_eq!(fixture.live.typing_since("!r", began, ended), Some(Vec::new()));
-    assert_eq!(fixture.live.typing_since("!r", ended, ended), None);
-    assert_eq!(fixture.live.typing_since("!r", began, began), None, "not told before it is due");
-    let records = fixture.views.log.len();
-    fixture.writer.set_typing("!r", "@a:x", None).expect("appends nothing");
-    assert_eq!(fixture.views.log.len(), records);
-    type_for(100_000);
-    assert_eq!(fixture.live.next_typing_expiry(), Some(TimestampMs(125_000)), "the limit is 120 seconds");
-}
-
-#[test]
-fn presence_is_told_when_it_changes() {
-    let fixture = fixture();
-    let set = |user: &str, presence: &str| fixture.writer.set_presence(user, presence, None).expect("appends");
-    set("@a:x", "online");
-    set("@b:x", "online");
-    let both = fixture.live.presence_since(Offset::ZERO);
-    assert_eq!(both.iter().map(|(user, _)| user.as_str()).collect::<Vec<_>>(), ["@a:x", "@b:x"]);
-    let last = both[1].1.changed;
-    set("@a:x", "online");
-    assert!(fixture.live.presence_since(last).is_empty(), "the same again is not written");
-    fixture.now.store(2_000, Ordering::Relaxed);
-    set("@a:x", "unavailable");
-    let changed = fixture.live.presence_since(last);
-    assert_eq!(changed.len(), 1);
-    assert_eq!((changed[0].1.presence.as_str(), changed[0].1.last_active), ("unavailable", TimestampMs(1_000)));
-    fixture.now.store(90_000, Ordering::Relaxed);
-    set("@b:x", "online");
-    assert_eq!(fixture.live.presence("@b:x").map(|presence| presence.last_active), Some(TimestampMs(90_000)));
+fn clock(now: &Arc<AtomicU64>) -> Clock {
+    let now = Arc::clone(now);
+    Arc::new(move || TimestampMs(now.load(Ordering::Relaxed)))
 }
 
 /// Every row of every table.

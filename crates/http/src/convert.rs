@@ -1,7 +1,7 @@
 //! Domain errors as the client sees them: the one place where they are mapped to (status, errcode).
 
 use axum::http::StatusCode;
-use engram_ephemeral::ReceiptError;
+use engram_ephemeral::MarkError;
 use engram_rooms::writer::RoomError;
 use engram_sync::SyncError;
 use engram_sync::messages::HistoryError;
@@ -147,11 +147,12 @@ impl From<ToDeviceError> for ApiError {
     }
 }
 
-impl From<ReceiptError> for ApiError {
-    fn from(error: ReceiptError) -> Self {
+impl From<MarkError> for ApiError {
+    fn from(error: MarkError) -> Self {
         match error {
-            ReceiptError::Invalid(what) => Self::invalid_param(what),
-            ReceiptError::Write(error) => error.into(),
+            MarkError::Invalid(what) => Self::invalid_param(what),
+            MarkError::UnknownEvent => Self::not_found("There is no such event in this room."),
+            MarkError::Write(error) => error.into(),
         }
     }
 }

@@ -18,7 +18,7 @@ use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Version, h
 use axum::response::{IntoResponse, Response};
 use bytes::Bytes;
 use engram_failpoints::{Point, reached};
-use engram_users::Users;
+use engram_users::{Session, Users};
 
 use crate::admission::Admission;
 use crate::auth::{AccessToken, ClientAddress, Known, admitted};
@@ -55,6 +55,12 @@ pub trait Servers: Send + Sync + 'static {
     ) -> std::pin::Pin<Box<dyn Future<Output = ApiResult<String>> + Send + 'a>>;
 }
 
+/// Learns of every request that a user makes, once it is admitted. Here, because here no handler can forget it.
+pub trait Witness: Send + Sync + 'static {
+    /// A session calls an operation. Runs on a thread of the runtime.
+    fn called(&self, spec: &Spec, session: &Session);
+}
+
 /// What the front needs of the server.
 pub struct FrontParts {
     /// Who knows the access tokens.
@@ -65,6 +71,8 @@ pub struct FrontParts {
     pub admission: Box<dyn Admission>,
     /// Who knows other servers, if they are spoken to.
     pub servers: Option<Box<dyn Servers>>,
+    /// Who is told of what users do.
+    pub witness: Box<dyn Witness>,
 }
 
 /// All operations of all surfaces, bound to their applications.
@@ -211,6 +219,9 @@ impl Inner {
             _ => None,
         };
         self.parts.admission.admit(spec, user_id, address)?;
+        if let Known::User(session, _) = &known {
+            self.parts.witness.called(spec, session);
+        }
         let body = match spec.body_bytes_max {
             Some(bytes_max) => body.read(bytes_max).await?,
             None => Bytes::new(),

@@ -22,7 +22,7 @@ pub fn run<E: Engine>(mut fresh: impl FnMut() -> E) {
     what_is_durable_can_be_read(&fresh());
     unknown_offsets_are_not_found(&fresh());
     followers_see_everything_once_and_in_order(&fresh());
-    a_journal_follower_sees_no_ephemeral_record(&fresh());
+    a_follower_of_one_lane_sees_no_record_of_the_other(&fresh());
     appends_are_delivered_whole(&fresh());
     a_follower_times_out_and_goes_on(&fresh());
     followers_of_a_busy_log_miss_nothing(&fresh());
@@ -123,7 +123,7 @@ fn followers_see_everything_once_and_in_order(engine: &impl Engine) {
     }
 }
 
-fn a_journal_follower_sees_no_ephemeral_record(engine: &impl Engine) {
+fn a_follower_of_one_lane_sees_no_record_of_the_other(engine: &impl Engine) {
     let log = engine.open();
     for number in 0..40 {
         append(&*log, &[input(number, 10)]);
@@ -134,6 +134,9 @@ fn a_journal_follower_sees_no_ephemeral_record(engine: &impl Engine) {
     let records = read_all(&*log, Offset::ZERO, Lanes::Journal, 100);
     assert_eq!(records.len(), 41);
     assert!(records.iter().all(|record| record.lane == Lane::Journal));
+    let records = read_all(&*log, Offset::ZERO, Lanes::Ephemeral, 100);
+    assert_eq!(records.len(), 40);
+    assert!(records.iter().all(|record| record.lane == Lane::Ephemeral));
 }
 
 fn appends_are_delivered_whole(engine: &impl Engine) {

@@ -11,8 +11,21 @@ use crate::record::{PayloadState, Record};
 pub enum Lanes {
     /// The journal alone: what persistent views are a function of.
     Journal,
+    /// The ephemeral lane alone, as far back as it is kept: what was said before a restart.
+    Ephemeral,
     /// Both lanes, merged in offset order.
     Both,
+}
+
+impl Lanes {
+    /// Whether a reader of these lanes sees records of `lane`.
+    pub fn include(self, lane: Lane) -> bool {
+        match self {
+            Self::Both => true,
+            Self::Journal => lane == Lane::Journal,
+            Self::Ephemeral => lane == Lane::Ephemeral,
+        }
+    }
 }
 
 /// What the log assigned to an append. Not a promise of durability: see [`Log::wait_durable`].

@@ -8,6 +8,7 @@ use std::sync::Arc;
 
 use engram_base::{Clock, Random, block_on};
 use engram_client_api::accounts::ViewedAccounts;
+use engram_client_api::activity::is_activity;
 use engram_client_api::nonces::Nonces;
 use engram_client_api::{App, SyncEffects};
 use engram_ephemeral::{Ephemeral, EphemeralProjector, Live, LiveObserver};
@@ -15,15 +16,16 @@ use engram_eraser::{Eraser, ErasuresProjector};
 use engram_failpoints::{Point, reached};
 use engram_http::Front;
 use engram_http::admission::Unlimited;
-use engram_http::front::{FrontParts, Operations};
+use engram_http::front::{FrontParts, Operations, Witness};
+use engram_http::registry::Spec;
 use engram_http::threads::Threads;
 use engram_http::uia::Uia;
 use engram_http::writers::Writers;
-use engram_log::{AppendError, EmbeddedLog, FsStorage, Log, OpenError};
-use engram_rooms::RoomsProjector;
+use engram_log::{AppendError, EmbeddedLog, FsStorage, Log, OpenError, TimestampMs};
 use engram_rooms::writer::{ChoreWatch, Parts, RoomServer};
+use engram_rooms::{Membership, RoomsProjector, query};
 use engram_sync::SyncServer;
-use engram_users::{Users, UsersProjector};
+use engram_users::{Session, Users, UsersProjector};
 use engram_views::{AnyProjector, Observer, ProjectError, ViewError, Views};
 use tokio::sync::watch;
 
@@ -137,6 +139,7 @@ impl Node {
         };
         let views = Views::open(&config.data_dir.join("views"), shared.clone(), projectors(), options)?;
         let live = Live::new();
+        replay_live(&live, &*log, &views, clock())?;
         let ephemeral = Ephemeral::new(shared.clone(), views.clone(), live.clone(), clock.clone());
         let users = users(config, &shared, &views, clock, random);
         let parts = Parts {
@@ -157,7 +160,7 @@ impl Node {
         }
         let rooms = RoomServer::new(parts);
         let ephemeral = Arc::new(ephemeral);
-        let effects = Arc::new(SyncEffects::new(users.clone(), ephemeral.clone()));
+        let effects = Arc::new(SyncEffects { users: users.clone() });
         let threads = Threads::start(cores()).map_err(NodeError::Threads)?;
         let readers = threads.readers().handle().clone();
         let (sync, hub) = SyncServer::new(views.clone(), live.clone(), effects, clock.clone(), readers);
@@ -181,6 +184,7 @@ impl Node {
             threads: threads.clone(),
             admission: Box::new(Unlimited),
             servers: None,
+            witness: Box::new(Attendance { live: live.clone(), clock: clock.clone() }),
         };
         let app = Arc::new(App {
             config: api_config(config),
@@ -220,6 +224,38 @@ fn first_token(config: &Config, views: &Views, users: &Users) -> Result<Option<S
     }
     // Nothing else runs yet.
     Ok(Some(block_on(users.create_registration_token(None, None, None))?))
+}
+
+/// Notes what people do for their presence.
+struct Attendance {
+    live: Arc<Live>,
+    clock: Clock,
+}
+
+impl Witness for Attendance {
+    fn called(&self, spec: &Spec, session: &Session) {
+        if is_activity(spec) {
+            self.live.act(&session.user_id, &session.device_id, (self.clock)());
+        }
+    }
+}
+
+/// Takes in who typed and who was there before the start, as far as the ephemeral lane still tells.
+fn replay_live(live: &Live, log: &dyn Log, views: &Views, now: TimestampMs) -> Result<(), NodeError> {
+    let snapshot = views.snapshot();
+    let replayed = live.replay(log, now, |room_id, user_id| -> Result<bool, ProjectError> {
+        let Some(room) = query::room(&*snapshot, room_id)? else { return Ok(false) };
+        let membership = query::membership(&*snapshot, room.number, user_id)?;
+        Ok(matches!(membership, Some((Membership::Join, _))))
+    });
+    match replayed {
+        // What is in there is worth a hint to clients, and not the start.
+        Err(ProjectError::Follow(error)) => {
+            tracing::warn!(%error, "the ephemeral lane cannot be read: who typed before the start is not told to have stopped");
+            Ok(())
+        }
+        replayed => Ok(replayed?),
+    }
 }
 
 /// How many threads can run at once.

@@ -25,8 +25,8 @@ const HINT_THREADS_MAX: usize = 16;
 
 /// How often rooms with too many branches are looked after.
 const BRANCHES_CHECK: Duration = Duration::from_secs(10);
-/// How often expired typing is looked for.
-const TYPING_CHECK: Duration = Duration::from_secs(1);
+/// How often it is looked whose typing has expired, and of whose presence others are to be told: how late they see somebody come.
+const TIMES_CHECK: Duration = Duration::from_millis(200);
 
 /// Why a server did not serve, or ceased to.
 #[derive(Debug, thiserror::Error)]
@@ -101,7 +101,7 @@ async fn run(
         tokio::spawn(listener.accept(shared.clone()));
     }
     drop(shared);
-    node.threads.writers().spawn(expire_typing(Arc::clone(&node.app)));
+    node.threads.writers().spawn(keep_time(Arc::clone(&node.app)));
     node.threads.writers().spawn(join_branches(Arc::clone(&node.app)));
     node.threads.writers().spawn(dismiss_guests(Arc::clone(&node.app)));
     let ended = tokio::select! {
@@ -138,20 +138,19 @@ impl Signals {
     }
 }
 
-async fn expire_typing(app: Arc<engram_client_api::App>) {
-    let mut ticks = tokio::time::interval(TYPING_CHECK);
+/// Has done what time alone brings about: typing ends, users become idle or are gone.
+async fn keep_time(app: Arc<engram_client_api::App>) {
+    let mut ticks = tokio::time::interval(TIMES_CHECK);
+    ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
     loop {
         tokio::select! {
             _ = ticks.tick() => {}
             () = app.stopped() => return,
         }
-        let now = app.now();
-        if app.live.next_typing_expiry().is_none_or(|next| next > now) {
-            continue;
+        if app.live.is_due(app.now()) {
+            // A log that takes nothing is on its way down and says so elsewhere.
+            let _ = app.ephemeral.keep_time().await;
         }
-        let ephemeral = Arc::clone(&app.ephemeral);
-        // A log that takes nothing is on its way down and says so elsewhere.
-        let _ = blocking(move || ephemeral.expire(now)).await;
     }
 }
 

@@ -40,6 +40,7 @@ fn in_room(event: &str, room_id: &str) -> String {
 
 #[cfg(test)]
 mod tests {
+    use engram_ephemeral::Availability;
     use engram_log::{Offset, TimestampMs};
     use serde_json::{Value, json};
 
@@ -48,7 +49,7 @@ mod tests {
     #[test]
     fn old_events_say_who_and_where() {
         let presence = Presence {
-            presence: "online".into(),
+            availability: Availability::Online,
             status_msg: None,
             last_active: TimestampMs(100),
             currently_active: true,

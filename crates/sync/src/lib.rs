@@ -22,7 +22,9 @@ pub mod token;
 #[cfg(test)]
 mod tests;
 
+pub use content::devices::DeviceLists;
+pub use engram_ephemeral::Availability as Presence;
 pub use event::viewer;
 pub use filter::Filter;
-pub use server::{Effects, Presence, SyncError, SyncRequest, SyncServer};
+pub use server::{Effects, SyncError, SyncRequest, SyncServer};
 pub use token::Token;

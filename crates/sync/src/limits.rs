@@ -50,8 +50,12 @@ pub const STRANGER_ROOMS_MAX: usize = 1_000;
 /// Heroes of a room's summary (client-server API, `RoomSummary`).
 pub const HEROES_MAX: usize = 5;
 
-/// How old the last sign of life may be before a request counts as a new one: presence is not worth a record per request.
-pub const PRESENCE_REFRESH: Duration = Duration::from_secs(60);
+/// Users whose presence is told to a client that begins, or that has come into a room: those whose presence changed last. More
+/// than a list of members shows, and in a room of thousands it keeps the answer small.
+pub const PRESENCE_INITIAL_MAX: usize = 1_000;
+
+/// Users who are looked at for that: most of them may be in no room of the client's.
+pub const PRESENCE_LOOK_MAX: usize = 4_000;
 
 /// Entries of a list in a filter: a filter is matched against every event.
 pub const FILTER_LIST_MAX: usize = 1_000;

@@ -36,8 +36,11 @@ struct Rooms {
 pub(crate) fn answer(context: &Context<'_>, entries: &[Entry], to_device_after: Offset) -> Result<Answer, ViewError> {
     let mut account_data = AccountData::read(context)?;
     let rooms = rooms(context, entries, &mut account_data)?;
-    let mut sharing = Sharing::new(context, entries);
-    let presence = ephemeral::presence(context, &mut sharing)?;
+    let mut sharing = Sharing::new(context.snapshot, context.user_id(), context.since, context.position, entries)?;
+    let news = ephemeral::presence_news(context, &mut sharing)?;
+    // Of their own presence nobody has to be woken: the section is for that of others.
+    let only_own_presence = news.iter().all(|(user_id, _)| user_id == context.user_id());
+    let presence = ephemeral::presence_events(context, &news);
     let lists = devices::lists(context, &mut sharing)?;
     let to_device = devices::to_device(context, to_device_after)?;
 
@@ -63,10 +66,11 @@ pub(crate) fn answer(context: &Context<'_>, entries: &[Entry], to_device_after: 
     out.push_str(&devices::counts(context)?);
     out.push('}');
     let is_empty = rooms.bytes() == 0
-        && presence.is_empty()
+        && only_own_presence
         && account_data.global.is_empty()
         && to_device.events.is_empty()
-        && lists.is_none();
+        && lists.is_none()
+        && !devices::has_new_counts(context);
     Ok(Answer { body, is_empty, position: context.position })
 }
 

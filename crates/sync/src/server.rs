@@ -5,13 +5,15 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use engram_base::Clock;
-use engram_ephemeral::Live;
-use engram_log::{Offset, TimestampMs};
+use engram_ephemeral::{Availability, Live};
+use engram_log::Offset;
 use engram_views::{Observer, Snapshot, Stopped, ViewError, Views};
 use tokio::runtime::Handle;
 use tokio::time::sleep;
 
-use crate::content::{Context, account, devices};
+use crate::content::devices::{self, DeviceLists};
+use crate::content::sharing::Sharing;
+use crate::content::{Context, account};
 use crate::event::{Format, viewer};
 use crate::filter::Filter;
 use crate::hub::{Entry, Hub, HubObserver, UserHub};
@@ -19,26 +21,11 @@ use crate::limits;
 use crate::respond::{self, Answer};
 use crate::token::Token;
 
-/// What a request says about who makes it.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Presence {
-    /// Somebody is there.
-    #[default]
-    Online,
-    /// Somebody is there, but idle.
-    Unavailable,
-    /// The request is no sign of life.
-    Offline,
-}
-
 /// What a request has to be recorded of. Called on threads that may block.
 pub trait Effects: Send + Sync + 'static {
     /// A device has received its messages up to and including an offset. The answer to the request waits for it, so it
     /// appends and does not wait for the disk.
     fn to_device_received(&self, user_id: &str, device_id: &str, through: Offset);
-
-    /// A user is there. Called when that is news, or has not been said for a while. Nobody waits for it.
-    fn present(&self, user_id: &str, presence: Presence);
 }
 
 /// A request to /sync.
@@ -59,7 +46,7 @@ pub struct SyncRequest {
     /// How long to sleep at most if there is nothing to say.
     pub timeout: Duration,
     /// What the request says about who makes it.
-    pub set_presence: Presence,
+    pub set_presence: Availability,
 }
 
 /// Why there is no answer.
@@ -99,7 +86,7 @@ impl SyncServer {
         readers: Handle,
     ) -> (Arc<Self>, Box<dyn Observer>) {
         let hub = Arc::new(Hub::new(Arc::clone(&views)));
-        let observer = HubObserver::new(Arc::clone(&hub), Arc::clone(&views), Arc::clone(&live));
+        let observer = HubObserver::new(Arc::clone(&hub), Arc::clone(&views), Arc::clone(&live), Arc::clone(&clock));
         let inner = Arc::new(Inner { hub, views, live, effects, clock, readers });
         (Arc::new(Self { inner }), Box::new(observer))
     }
@@ -112,7 +99,8 @@ impl SyncServer {
         let inner = &self.inner;
         let request = Arc::new(request);
         let user = inner.hub.user(&request.user_id);
-        inner.tell_presence(&request);
+        let _attending =
+            inner.live.attend(&request.user_id, &request.device_id, request.set_presence, Arc::clone(&inner.clock));
         let mut deadline = std::pin::pin!(sleep(request.timeout.min(limits::TIMEOUT_MAX)));
         let mut is_over = request.timeout.is_zero();
         let mut since = Since::of(&request);
@@ -139,9 +127,31 @@ impl SyncServer {
         Token::sync(self.inner.hub.current().offset())
     }
 
+    /// Whose keys a user has to fetch or may forget, as /sync tells between two of its tokens. Blocks.
+    pub fn device_lists(&self, user_id: &str, from: Token, to: Token) -> Result<DeviceLists, SyncError> {
+        let user = self.inner.hub.user(user_id);
+        let (snapshot, entries) = self.inner.rooms_now(&user)?;
+        let position = to.after.min(snapshot.offset());
+        // A token from a future that is lost: whatever has happened may be news.
+        let since = if from.after <= snapshot.offset() { from.after } else { Offset::ZERO };
+        let mut sharing = Sharing::new(&snapshot, user_id, Some(since), position, &entries)?;
+        Ok(devices::changes(&mut sharing)?)
+    }
+
     /// Ends all sleeping requests; those that come later do not sleep.
     pub fn stop(&self) {
         self.inner.hub.stop();
+    }
+}
+
+#[cfg(test)]
+impl SyncServer {
+    /// Whether there is nothing to answer a request with now.
+    pub(crate) async fn sleeps(&self, request: SyncRequest) -> bool {
+        let request = Arc::new(request);
+        let user = self.inner.hub.user(&request.user_id);
+        let answer = self.inner.answer(&request, &user, Since::of(&request)).await;
+        answer.expect("the views can be read").is_empty
     }
 }
 
@@ -244,22 +254,6 @@ impl Inner {
         }
         user.device(context.device_id, |memory| memory.acknowledged = memory.acknowledged.max(through));
         Ok(())
-    }
-
-    fn tell_presence(&self, request: &SyncRequest) {
-        let wanted = match request.set_presence {
-            Presence::Online => "online",
-            Presence::Unavailable => "unavailable",
-            Presence::Offline => return,
-        };
-        let refresh_ms = u64::try_from(limits::PRESENCE_REFRESH.as_millis()).unwrap_or(u64::MAX);
-        let known = self.live.presence(&request.user_id);
-        let old = |last_active: TimestampMs| (self.clock)().0.saturating_sub(last_active.0) > refresh_ms;
-        if known.is_none_or(|known| known.presence != wanted || old(known.last_active)) {
-            let (effects, user_id, presence) =
-                (Arc::clone(&self.effects), request.user_id.clone(), request.set_presence);
-            drop(tokio::task::spawn_blocking(move || effects.present(&user_id, presence)));
-        }
     }
 }
 

@@ -2,6 +2,7 @@
 
 mod devices;
 mod history;
+mod live;
 mod past;
 mod rig;
 mod rooms;

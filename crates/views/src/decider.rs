@@ -38,9 +38,9 @@ impl<T> Decision<T> {
         Self { lane: Lane::Journal, inputs: inputs.into_iter().collect(), answer }
     }
 
-    /// Appends a record to the ephemeral lane.
-    pub fn ephemeral(input: Input, answer: T) -> Self {
-        Self { lane: Lane::Ephemeral, inputs: vec![input], answer }
+    /// Appends these records to the ephemeral lane, all or none of them. With none, only the answer is given.
+    pub fn ephemeral(inputs: impl IntoIterator<Item = Input>, answer: T) -> Self {
+        Self { lane: Lane::Ephemeral, inputs: inputs.into_iter().collect(), answer }
     }
 
     /// Changes nothing.

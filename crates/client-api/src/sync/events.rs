@@ -18,6 +18,7 @@ use crate::limits::EVENTS_TIMEOUT_DEFAULT_MS;
 pub(crate) struct Options {
     from: Option<String>,
     timeout: Option<u64>,
+    limit: Option<u64>,
     /// The only room that is of interest; a guest has to name one.
     room_id: Option<String>,
 }
@@ -41,6 +42,7 @@ pub(crate) async fn get(
         device_id: authed.device_id.clone(),
         from: options.from.as_deref().filter(|from| !from.is_empty()).map(|from| token("from", from)).transpose()?,
         room,
+        limit: options.limit,
         timeout: Duration::from_millis(options.timeout.unwrap_or(EVENTS_TIMEOUT_DEFAULT_MS)),
     };
     let answer = app.sync.stream(request).await?;

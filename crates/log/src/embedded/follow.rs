@@ -94,6 +94,7 @@ impl Older {
     fn new(catalog: &Catalog, lanes: Lanes, after: Offset, limit: Offset) -> Self {
         let wanted: &[Lane] = match lanes {
             Lanes::Journal => &[Lane::Journal],
+            Lanes::Ephemeral => &[Lane::Ephemeral],
             Lanes::Both => &[Lane::Journal, Lane::Ephemeral],
         };
         let cursors = wanted.iter().map(|lane| LaneCursor::new(catalog, *lane, after)).collect();

@@ -7,7 +7,7 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::Instant;
 
-use engram_log_format::{Lane, Offset};
+use engram_log_format::Offset;
 
 use super::outcomes::Outcomes;
 use crate::interface::{AppendError, Lanes};
@@ -218,11 +218,6 @@ impl Tail {
     }
 }
 
-/// Whether a reader of `lanes` sees records of `lane`.
-pub(crate) fn sees(lanes: Lanes, lane: Lane) -> bool {
-    lanes == Lanes::Both || lane == Lane::Journal
-}
-
 /// Adds whole appends as long as they fit into `max`; of one that is larger alone, its first `max` records.
 /// Returns the number of records added and the last offset that was looked at.
 pub(crate) fn take_appends<'a>(
@@ -236,7 +231,7 @@ pub(crate) fn take_appends<'a>(
     let mut complete = start;
     let mut through = Offset::ZERO;
     for entry in entries {
-        if sees(lanes, entry.record.lane) {
+        if lanes.include(entry.record.lane) {
             if out.len() - start == max {
                 break;
             }

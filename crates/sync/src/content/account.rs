@@ -110,7 +110,10 @@ pub(crate) fn ignored(reader: &dyn Read, user: &UserHub, at: Offset) -> Result<A
 /// [`ignored`] without the memory.
 pub(crate) fn read_ignored(reader: &dyn Read, user_id: &str) -> Result<Ignored, ViewError> {
     let content = query::account_data(reader, user_id, None, "m.ignored_user_list")?;
-    Ok(content.map(|content| parse_ignored(content.get())).unwrap_or_default())
+    let mut ignored = content.map(|content| parse_ignored(content.get())).unwrap_or_default();
+    // Whoever has put themselves on their list by mistake still sees what they write.
+    ignored.remove(user_id);
+    Ok(ignored)
 }
 
 fn parse_ignored(content: &str) -> Ignored {

@@ -50,36 +50,60 @@ pub(crate) fn has_received(context: &Context<'_>, through: Offset) -> Result<boo
     Ok(!rows.is_empty())
 }
 
+/// Whose keys have to be fetched, and whose may be forgotten.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct DeviceLists {
+    /// Users who share a room, and whose keys changed or who share one anew.
+    pub changed: BTreeSet<String>,
+    /// Users who no longer share a room.
+    pub left: BTreeSet<String>,
+}
+
 /// The `device_lists` object; none if nothing changed, or in an initial sync.
 pub(crate) fn lists(context: &Context<'_>, sharing: &mut Sharing<'_>) -> Result<Option<String>, ViewError> {
-    let Some(since) = context.since.filter(|since| context.user.device_lists.get() > *since) else { return Ok(None) };
-    let (reader, own_id) = (context.reader(), context.user_id());
-    let mut changed: BTreeSet<String> =
-        query::signatures_changed(reader, own_id, since, context.position)?.into_iter().collect();
-    for user_id in query::device_lists_changed(reader, since, context.position)? {
-        if user_id == own_id || sharing.shares(&user_id)? {
-            changed.insert(user_id);
-        }
+    if context.since.is_none_or(|since| context.user.device_lists.get() <= since) {
+        return Ok(None);
     }
-    let news = sharing.news()?;
-    changed.extend(news.begun.iter().cloned());
-    if changed.is_empty() && news.ended.is_empty() {
+    let lists = changes(sharing)?;
+    if lists.changed.is_empty() && lists.left.is_empty() {
         return Ok(None);
     }
     let mut out = String::from("{");
     push_key(&mut out, "changed");
-    push_strings(&mut out, &changed);
+    push_strings(&mut out, &lists.changed);
     push_key(&mut out, "left");
-    push_strings(&mut out, &news.ended);
+    push_strings(&mut out, &lists.left);
     out.push('}');
     Ok(Some(out))
+}
+
+/// What has changed between two positions: what /sync tells, and `/keys/changes` (E2E-11, E2E-12). Nothing without a
+/// first position.
+pub(crate) fn changes(sharing: &mut Sharing<'_>) -> Result<DeviceLists, ViewError> {
+    let Some(since) = sharing.since else { return Ok(DeviceLists::default()) };
+    let (reader, own_id, through) = (sharing.reader, sharing.user_id, sharing.at);
+    let mut changed: BTreeSet<String> =
+        query::signatures_changed(reader, own_id, since, through)?.into_iter().collect();
+    changed.extend(sharing.among(query::device_lists_changed(reader, since, through)?)?);
+    let news = sharing.news()?;
+    changed.extend(news.begun.iter().cloned());
+    let left = news.ended.clone();
+    assert!(!left.contains(own_id), "nobody leaves themselves");
+    Ok(DeviceLists { changed, left })
+}
+
+/// Whether the device's own keys changed since the last answer, so that their counts are news.
+pub(crate) fn has_new_counts(context: &Context<'_>) -> bool {
+    let changed = context.user.keys.get(context.device_id);
+    // What is beyond this answer wakes the request for the next one.
+    context.since.is_some_and(|since| since < changed) && changed <= context.position
 }
 
 /// The counts of one-time keys and the unused fallback keys: two members of the answer, finished.
 pub(crate) fn counts(context: &Context<'_>) -> Result<Arc<str>, ViewError> {
     let known = context.user.device(context.device_id, |memory| memory.counts.clone());
     if let Some((at, counts)) = known
-        && at >= context.user.keys.get()
+        && at >= context.user.keys.get(context.device_id)
     {
         return Ok(counts);
     }

@@ -1,8 +1,9 @@
 //! Feeds the hub: lives on the pipeline's thread, raises marks and collects whom to wake.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 
+use engram_base::Clock;
 use engram_ephemeral::{EphemeralDelta, EphemeralProjector, Live};
 use engram_log::{InputRef, Offset, Record};
 use engram_matrix::Pdu;
@@ -19,6 +20,7 @@ pub(crate) struct HubObserver {
     hub: Arc<Hub>,
     views: Arc<Views>,
     live: Arc<Live>,
+    clock: Clock,
     /// The rooms of the events that are kept in memory, oldest first.
     kept: VecDeque<Arc<RoomHub>>,
     strangers: Strangers,
@@ -57,9 +59,8 @@ impl Observer for HubObserver {
                 Heard::Ephemeral(delta) => self.ephemeral_delta(offset, delta),
             }
         }
-        for record in batch.ephemeral() {
-            self.ephemeral_record(snapshot, record);
-        }
+        self.typing(snapshot, batch.ephemeral());
+        self.presence(snapshot, batch.ephemeral());
         *self.hub.current.write() = self.views.snapshot();
         for user in self.to_wake.drain(..) {
             user.wake();
@@ -68,8 +69,9 @@ impl Observer for HubObserver {
 }
 
 impl HubObserver {
-    pub(crate) fn new(hub: Arc<Hub>, views: Arc<Views>, live: Arc<Live>) -> Self {
-        Self { hub, views, live, kept: VecDeque::new(), strangers: Strangers::default(), to_wake: Vec::new() }
+    pub(crate) fn new(hub: Arc<Hub>, views: Arc<Views>, live: Arc<Live>, clock: Clock) -> Self {
+        let (kept, strangers, to_wake) = (VecDeque::new(), Strangers::default(), Vec::new());
+        Self { hub, views, live, clock, kept, strangers, to_wake }
     }
 
     fn room_delta(&mut self, at: Offset, delta: &RoomDelta) {
@@ -103,6 +105,9 @@ impl HubObserver {
     /// Somebody's membership changed. They listen from here on, if they have joined.
     fn membership(&mut self, number: RoomNumber, room_id: &str, offset: Offset, change: &MemberChange) {
         self.strangers.forget(&change.user_id);
+        if change.membership() != Some(Membership::Join) {
+            self.stops_typing(room_id, &change.user_id, offset);
+        }
         let Some(user) = self.hub.known_user(&change.user_id) else { return };
         let mut rooms = user.rooms.lock();
         let room = self.hub.room(number, room_id);
@@ -182,16 +187,20 @@ impl HubObserver {
             UserDelta::DeviceListChanged { user_id } => {
                 self.sharing(snapshot, user_id, offset, |user| user.device_lists.raise(offset));
             }
-            UserDelta::OneTimeKeysChanged { user_id, .. } => {
-                // Not worth waking anybody: the next answer says it.
-                if let Some(user) = self.hub.known_user(user_id) {
-                    user.keys.raise(offset);
-                }
+            UserDelta::OneTimeKeysChanged { user_id, device_id } => {
+                self.own(user_id, offset, |user| user.keys.raise(device_id, offset));
             }
-            UserDelta::DevicesRemoved { user_id, .. } => {
-                self.own(user_id, offset, |user| user.keys.raise(offset));
+            UserDelta::DevicesRemoved { user_id, device_ids } => {
+                self.live.remove_devices(user_id, Some(device_ids), (self.clock)());
+                // Their polls end, and are told that they are logged out.
+                self.own(user_id, offset, |user| {
+                    device_ids.iter().for_each(|device_id| user.keys.raise(device_id, offset));
+                });
             }
-            UserDelta::ProfileChanged { .. } | UserDelta::AccountDeactivated { .. } => {}
+            UserDelta::AccountDeactivated { user_id } => {
+                self.live.remove_devices(user_id, None, (self.clock)());
+            }
+            UserDelta::ProfileChanged { .. } => {}
         }
     }
 
@@ -207,26 +216,68 @@ impl HubObserver {
         }
     }
 
-    /// Typing and presence. Most records only say again what is known, and wake nobody.
-    fn ephemeral_record(&mut self, snapshot: &Snapshot, record: &Record) {
-        let offset = record.offset;
-        match record.input() {
-            Ok(InputRef::TypingSet(typing)) => {
-                if let Some(room) = self.hub.known_room_by_id(&typing.room_id)
-                    && self.live.typing_changed(&typing.room_id) >= offset
-                {
-                    room.ephemeral.raise(offset);
-                    let to_wake = &mut self.to_wake;
-                    room.for_listeners(|user| touch(to_wake, user, offset));
-                }
+    /// Who is not in a room does not type there, whatever was said before they left, or at the same moment.
+    fn stops_typing(&mut self, room_id: &str, user_id: &str, offset: Offset) {
+        if self.live.left(room_id, user_id, offset)
+            && let Some(room) = self.hub.known_room_by_id(room_id)
+        {
+            self.ephemeral_changed(&room, offset);
+        }
+    }
+
+    fn ephemeral_changed(&mut self, room: &RoomHub, offset: Offset) {
+        room.ephemeral.raise(offset);
+        let to_wake = &mut self.to_wake;
+        room.for_listeners(|user| touch(to_wake, user, offset));
+    }
+
+    /// Most records of typing only say again what is known, and wake nobody.
+    fn typing(&mut self, snapshot: &Snapshot, ephemeral: &[Record]) {
+        for record in ephemeral {
+            let Ok(InputRef::TypingSet(typing)) = record.input() else { continue };
+            if self.live.typing_changed(&typing.room_id) < record.offset {
+                continue;
             }
-            Ok(InputRef::PresenceSet(presence)) => {
-                let user_id = &presence.user_id;
-                if self.live.presence(user_id).is_some_and(|presence| presence.changed >= offset) {
-                    self.sharing(snapshot, user_id, offset, |user| user.presence.raise(offset));
-                }
+            // In a room that the hub does not know nobody is told, and time ends it.
+            let Some(room) = self.hub.known_room_by_id(&typing.room_id) else { continue };
+            self.ephemeral_changed(&room, record.offset);
+            if typing.until_ms.is_some() && !self.may_be_in(snapshot, &room, &typing.user_id) {
+                self.stops_typing(&typing.room_id, &typing.user_id, record.offset);
             }
-            _ => {}
+        }
+    }
+
+    /// Whether a user is in a room, as far as that is remembered or costs little to find out.
+    fn may_be_in(&mut self, snapshot: &Snapshot, room: &RoomHub, user_id: &str) -> bool {
+        let rooms = self.rooms_of(snapshot, user_id);
+        rooms.is_none_or(|rooms| rooms.iter().any(|joined| joined.number == room.number))
+    }
+
+    /// Tells those who share rooms of everybody whose presence changed: each room once, however many of its members are
+    /// among them.
+    fn presence(&mut self, snapshot: &Snapshot, ephemeral: &[Record]) {
+        let mut last = None;
+        let mut rooms = BTreeMap::new();
+        let mut anybody_may_share = false;
+        for record in ephemeral {
+            let Ok(InputRef::PresenceSet(presence)) = record.input() else { continue };
+            last = Some(record.offset);
+            self.own(&presence.user_id, record.offset, |user| user.presence.raise(record.offset));
+            match self.rooms_of(snapshot, &presence.user_id) {
+                Some(joined) => rooms.extend(joined.into_iter().map(|room| (room.number, room))),
+                None => anybody_may_share = true,
+            }
+        }
+        let Some(last) = last else { return };
+        let to_wake = &mut self.to_wake;
+        let mut tell = |user: &Arc<UserHub>| {
+            user.presence.raise(last);
+            touch(to_wake, user, last);
+        };
+        if anybody_may_share {
+            self.hub.known_users().iter().for_each(tell);
+        } else {
+            rooms.values().for_each(|room| room.for_listeners(&mut tell));
         }
     }
 

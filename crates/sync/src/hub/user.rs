@@ -24,8 +24,8 @@ pub(crate) struct UserHub {
     pub(crate) to_device: Mark,
     /// The last change of the keys of somebody they share a room with, or of whom they share rooms with.
     pub(crate) device_lists: Mark,
-    /// The last change of the one-time and fallback keys of one of their devices.
-    pub(crate) keys: Mark,
+    /// The last changes of the one-time and fallback keys of their devices.
+    pub(crate) keys: KeyMarks,
     /// The last change of the presence of somebody they share a room with.
     pub(crate) presence: Mark,
     pub(super) rooms: Mutex<UserRooms>,
@@ -33,6 +33,37 @@ pub(crate) struct UserHub {
     devices: Mutex<HashMap<String, DeviceMemory>>,
     signal: Notify,
     woken: AtomicBool,
+}
+
+/// Where the one-time and fallback keys of each of a user's devices last changed, or the device came to its end.
+pub(crate) struct KeyMarks(Mutex<Keys>);
+
+struct Keys {
+    /// Of devices that are not listed: later than that nothing has changed.
+    others: Offset,
+    devices: HashMap<String, Offset>,
+}
+
+impl KeyMarks {
+    fn new(now: Offset) -> Self {
+        Self(Mutex::new(Keys { others: now, devices: HashMap::new() }))
+    }
+
+    /// The last change of a device's keys, or something later.
+    pub(crate) fn get(&self, device_id: &str) -> Offset {
+        let keys = self.0.lock();
+        keys.devices.get(device_id).copied().unwrap_or(keys.others)
+    }
+
+    pub(super) fn raise(&self, device_id: &str, offset: Offset) {
+        let mut keys = self.0.lock();
+        if keys.devices.len() >= limits::DEVICES_MAX && !keys.devices.contains_key(device_id) {
+            keys.devices.clear();
+            keys.others = offset;
+        }
+        let mark = keys.devices.entry(device_id.to_owned()).or_default();
+        *mark = offset.max(*mark);
+    }
 }
 
 /// Whom a user ignores.
@@ -106,7 +137,7 @@ impl UserHub {
             account_data: Mark::new(now),
             to_device: Mark::new(now),
             device_lists: Mark::new(now),
-            keys: Mark::new(now),
+            keys: KeyMarks::new(now),
             presence: Mark::new(now),
             rooms: Mutex::default(),
             ignored: Mutex::default(),

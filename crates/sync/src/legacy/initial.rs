@@ -11,7 +11,7 @@ use engram_views::{Snapshot, ViewError};
 
 use super::{in_room, presence_event};
 use crate::content::account::{all_account_data, read_ignored};
-use crate::content::ephemeral::presence_of;
+use crate::content::ephemeral::{presence_of, receipt};
 use crate::event::Format;
 use crate::filter::RoomEventFilter;
 use crate::json::{push_joined, push_key, push_string};
@@ -173,11 +173,8 @@ fn receipts(snapshot: &Snapshot, viewer: Viewer<'_>, room_id: &str, here: bool) 
         return Ok(Vec::new());
     }
     let all = snapshot.offset();
-    let content = engram_ephemeral::query::receipts_since(snapshot, room_id, viewer.user_id, Offset::ZERO, all)?;
-    let event = |content: Box<serde_json::value::RawValue>| {
-        in_room(&format!("{{\"content\":{},\"type\":\"m.receipt\"}}", content.get()), room_id)
-    };
-    Ok(content.map(event).into_iter().collect())
+    let contents = engram_ephemeral::query::receipts_since(snapshot, room_id, viewer.user_id, Offset::ZERO, all)?;
+    Ok(contents.iter().map(|content| in_room(&receipt(content), room_id)).collect())
 }
 
 fn push_list(out: &mut String, key: &str, values: &[String]) {

@@ -10,6 +10,7 @@ use engram_views::ViewError;
 use tokio::time::sleep;
 
 use super::{in_room, presence_event};
+use crate::content::account::AccountData;
 use crate::content::sharing::{Sharing, is_joined};
 use crate::content::timeline::{self, Eyes, Stretch};
 use crate::content::{Context, account, ephemeral};
@@ -32,6 +33,8 @@ pub struct StreamRequest {
     /// The only room that is of interest, by number and ID. It need not be one of the user's: whether they may look into it is for
     /// the caller to have checked.
     pub room: Option<(RoomNumber, String)>,
+    /// Most events of each room at once; what is left comes next.
+    pub limit: Option<u64>,
     /// How long to sleep at most if there is nothing to say.
     pub timeout: Duration,
 }
@@ -115,24 +118,40 @@ fn happened(
             entries = vec![Entry { room, membership: Membership::Join, event: VISITOR, forgotten: false }];
         }
     }
-    let mut events = room_events(&mut context, &entries)?;
+    let limit = usize::try_from(request.limit.unwrap_or(u64::MAX)).unwrap_or(usize::MAX);
+    let mut events = room_events(&mut context, &entries, limit.clamp(1, limits::TIMELINE_MAX))?;
     events.sort_by_key(|(offset, _)| *offset);
     let mut chunk: Vec<String> = events.into_iter().map(|(_, event)| event).collect();
     for entry in entries.iter().filter(|entry| entry.membership == Membership::Join) {
         let ephemeral = ephemeral::room(&context, &entry.room, context.after())?;
         chunk.extend(ephemeral.iter().map(|event| in_room(event, &entry.room.id)));
     }
+    chunk.extend(account_data(&context, &entries, request.room.is_some())?);
     let present = match &request.room {
         Some((number, _)) => ephemeral::presence_in(&context, *number)?,
-        None => ephemeral::presence_news(&context, &mut Sharing::new(&context, &entries))?,
+        None => {
+            let (since, at) = (context.since, context.position);
+            ephemeral::presence_news(&context, &mut Sharing::new(&snapshot, &user.id, since, at, &entries)?)?
+        }
     };
     chunk.extend(present.iter().map(|(user_id, presence)| presence_event(user_id, presence, now_ms)));
     Ok((chunk, context.position))
 }
 
+/// The user's notes: for their rooms, and unless one room alone is of interest also those that are for none.
+fn account_data(context: &Context<'_>, entries: &[Entry], one_room: bool) -> Result<Vec<String>, ViewError> {
+    let mut data = AccountData::read(context)?;
+    let mut events = if one_room { Vec::new() } else { std::mem::take(&mut data.global) };
+    for entry in entries.iter().filter(|entry| entry.membership == Membership::Join) {
+        let of_room = data.room(context, &entry.room.id, false)?;
+        events.extend(of_room.iter().map(|event| in_room(event, &entry.room.id)));
+    }
+    Ok(events)
+}
+
 /// The new events of all rooms. Where they are too many for one answer, the context's position moves back to where they
 /// end.
-fn room_events(context: &mut Context<'_>, entries: &[Entry]) -> Result<Vec<(Offset, String)>, ViewError> {
+fn room_events(context: &mut Context<'_>, entries: &[Entry], limit: usize) -> Result<Vec<(Offset, String)>, ViewError> {
     let mut found = Vec::new();
     let mut reached = context.position;
     for entry in entries.iter().filter(|entry| context.is_new(entry.room.latest.get().max(entry.event))) {
@@ -140,7 +159,7 @@ fn room_events(context: &mut Context<'_>, entries: &[Entry]) -> Result<Vec<(Offs
         let stretch = Stretch::live(entry.room.number, after, through, false);
         let eyes = Eyes::of(context.user_id(), &context.ignored, entry);
         let filter = &context.filter.room.timeline;
-        let timeline = timeline::read(context.reader(), stretch, limits::TIMELINE_MAX, filter, &eyes)?;
+        let timeline = timeline::read(context.reader(), stretch, limit, filter, &eyes)?;
         if timeline.limited {
             reached = reached.min(timeline.reached.live_before());
         }

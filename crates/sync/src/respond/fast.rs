@@ -30,7 +30,8 @@ pub(crate) fn answer(
         return None;
     }
     let known = user.device(&request.device_id, |memory| memory.counts.clone());
-    let (_, counts) = known.filter(|(at, _)| *at >= user.keys.get())?;
+    let keys_changed = user.keys.get(&request.device_id);
+    let (_, counts) = known.filter(|(at, _)| *at >= keys_changed)?;
     let mut rooms = String::new();
     if user.latest.get() > since {
         let others = [&user.account_data, &user.to_device, &user.device_lists, &user.presence];
@@ -48,11 +49,12 @@ pub(crate) fn answer(
             quick.push_room(&mut rooms, &entry)?;
         }
     }
-    let is_empty = rooms.is_empty();
+    let is_quiet = rooms.is_empty();
+    let is_empty = is_quiet && (keys_changed <= since || keys_changed > position);
     let mut body = String::with_capacity(rooms.len() + counts.len() + 64);
     body.push_str("{\"next_batch\":");
     push_string(&mut body, &Token::sync(position).to_string());
-    if !is_empty {
+    if !is_quiet {
         body.push_str(",\"rooms\":{\"join\":{");
         body.push_str(&rooms);
         body.push_str("}}");

@@ -8,22 +8,23 @@ use engram_ephemeral::{EphemeralProjector, Live, LiveObserver};
 use engram_log::{Input, Offset, TimestampMs};
 use engram_log_format::v1;
 use engram_matrix::keys::SigningKey;
-use engram_rooms::RoomsProjector;
-use engram_rooms::query;
 use engram_rooms::writer::{
     Change, CreateRoom, MembershipRequest, NoAccounts, Parts, Preset, RoomServer, SendRequest, TransactionScope,
 };
+use engram_rooms::{Membership, RoomsProjector, query};
 use engram_users::UsersProjector;
 use engram_views::testing::{MemoryLog, block_on};
 use engram_views::{Options, Snapshot, Views};
 use parking_lot::Mutex;
 use serde_json::{Map, Value, json};
 
-use crate::{Effects, Filter, Presence, SyncRequest, SyncServer};
+use crate::{Effects, Filter, SyncRequest, SyncServer};
 
 pub(super) const ALICE: &str = "@alice:test";
 pub(super) const BOB: &str = "@bob:test";
 pub(super) const CAROL: &str = "@carol:test";
+/// Longer than a test takes: whoever sleeps so long is woken, or the test fails.
+pub(super) const LONG: Duration = Duration::from_secs(300);
 pub(super) const NOW_MS: u64 = 1_700_000_000_000;
 
 /// The server's parts.
@@ -32,6 +33,7 @@ pub(super) struct Rig {
     pub(super) views: Arc<Views>,
     pub(super) rooms: Arc<RoomServer>,
     pub(super) server: Arc<SyncServer>,
+    pub(super) live: Arc<Live>,
     pub(super) effects: Arc<Recorded>,
     _directory: tempfile::TempDir,
 }
@@ -46,8 +48,6 @@ impl Effects for Recorded {
     fn to_device_received(&self, user_id: &str, device_id: &str, through: Offset) {
         self.received.lock().push((user_id.to_owned(), device_id.to_owned(), through));
     }
-
-    fn present(&self, _user_id: &str, _presence: Presence) {}
 }
 
 impl Rig {
@@ -62,16 +62,20 @@ impl Rig {
                 registration_token: None,
                 appservice_id: None,
             });
-            rig.record(v1::DeviceLoggedIn {
-                user_id: user_id.to_owned(),
-                device_id: "DEVICE".to_owned(),
-                access_token_digest: digest(user_id),
-                display_name: None,
-                expires_ms: None,
-                ip: None,
-            });
+            rig.log_in(user_id, "DEVICE");
         }
         rig
+    }
+
+    pub(super) fn log_in(&self, user_id: &str, device_id: &str) {
+        self.record(v1::DeviceLoggedIn {
+            user_id: user_id.to_owned(),
+            device_id: device_id.to_owned(),
+            access_token_digest: digest(&format!("{device_id}{user_id}")),
+            display_name: None,
+            expires_ms: None,
+            ip: None,
+        });
     }
 
     /// A server that starts on an existing log, with nothing in memory.
@@ -89,7 +93,7 @@ impl Rig {
         let clock: Arc<dyn Fn() -> TimestampMs + Send + Sync> = Arc::new(|| TimestampMs(NOW_MS));
         let (server, observer) =
             SyncServer::new(Arc::clone(&views), Arc::clone(&live), effects.clone(), Arc::clone(&clock), readers());
-        views.start(vec![Box::new(LiveObserver(live)), observer]);
+        views.start(vec![Box::new(LiveObserver(Arc::clone(&live))), observer]);
         let counter = AtomicU64::new(views.applied().0 << 8);
         let rooms = RoomServer::new(Parts {
             log: Arc::new(log.clone()),
@@ -103,7 +107,7 @@ impl Rig {
                 bytes.iter_mut().enumerate().for_each(|(index, byte)| *byte = count[index % 8]);
             }),
         });
-        Self { log, views, rooms, server, effects, _directory: directory }
+        Self { log, views, rooms, server, live, effects, _directory: directory }
     }
 
     /// The same server after a restart.
@@ -115,6 +119,16 @@ impl Rig {
     /// Appends a record and waits until it is applied.
     pub(super) fn record(&self, input: impl Into<Input>) -> Offset {
         self.applied(self.log.journal(input, NOW_MS))
+    }
+
+    /// [`Rig::record`] on the ephemeral lane.
+    pub(super) fn ephemeral(&self, input: impl Into<Input>) -> Offset {
+        self.applied(self.log.ephemeral(input, NOW_MS))
+    }
+
+    pub(super) fn is_in(&self, room_id: &str, user_id: &str) -> bool {
+        let membership = query::membership(&*self.snapshot(), self.number(room_id), user_id).expect("readable");
+        matches!(membership, Some((Membership::Join, _)))
     }
 
     pub(super) fn applied(&self, offset: Offset) -> Offset {

@@ -5,10 +5,8 @@ use std::time::Duration;
 
 use serde_json::json;
 
-use super::rig::{ALICE, BOB, Rig, ids, joined, next, request};
+use super::rig::{ALICE, BOB, LONG, Rig, ids, joined, next, request};
 use crate::SyncRequest;
-
-const LONG: Duration = Duration::from_secs(300);
 
 #[tokio::test]
 async fn a_sleeping_request_is_woken_by_a_message() {

@@ -229,7 +229,7 @@ impl MemoryFollower {
         let start = state.entries.partition_point(|entry| entry.record.offset <= self.seen);
         let mut taken = 0;
         for append in state.entries[start..].chunk_by(|a, b| a.append_last == b.append_last) {
-            let wanted = append.iter().filter(|entry| self.lanes == Lanes::Both || entry.record.lane == Lane::Journal);
+            let wanted = append.iter().filter(|entry| self.lanes.include(entry.record.lane));
             let count = wanted.clone().count();
             if taken > 0 && taken + count > max {
                 break;
