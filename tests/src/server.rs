@@ -329,16 +329,12 @@ fn configuration_of(address: SocketAddr, folder: &Path, more: &str) -> String {
         r#"server_name = "{address}"
 data_dir = "{}"
 default_room_version = "11"
+registration.open = true
+registration.shared_secret = "{SHARED_SECRET}"
+password_hash.cost = "minimal"
 {more}
 [[listener]]
 bind = "{address}"
-
-[registration]
-open = true
-shared_secret = "{SHARED_SECRET}"
-
-[password_hash]
-cost = "minimal"
 "#,
         data_dir.display()
     )
