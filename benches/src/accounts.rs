@@ -1,5 +1,5 @@
-//! Scenario `register` and its kin: what each account or device does by itself, so that a server can share syncs among all who
-//! ask at once.
+//! Scenario `register` and its kin: what each account or device does by itself, so that a server can share syncs among
+//! all who ask at once.
 
 use std::time::{Duration, Instant};
 

@@ -5,6 +5,7 @@
 
 pub mod accounts;
 pub mod baseline;
+pub mod beside;
 pub mod deliver;
 pub mod engine;
 pub mod error;

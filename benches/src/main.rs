@@ -9,7 +9,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use clap::{Args, Parser, Subcommand};
 use engram_benches::stats::Probe;
 use engram_benches::target::{Registration, Target};
-use engram_benches::{Error, Result, accounts, baseline, deliver, log, mix, replay, send, start};
+use engram_benches::{Error, Result, accounts, baseline, beside, deliver, log, mix, replay, send, start};
 use serde::Serialize;
 use serde_json::Value;
 
@@ -80,6 +80,20 @@ enum Bench {
         /// Seed of the sequence of requests.
         #[arg(long, default_value_t = 1)]
         seed: u64,
+    },
+    /// What one who sends and one who asks who they are notice of many who read a large room's whole state.
+    Beside {
+        #[command(flatten)]
+        server: ServerArgs,
+        /// State events of the large room.
+        #[arg(long, default_value_t = 15_000)]
+        entries: usize,
+        /// Connections that read it.
+        #[arg(long, default_value_t = 64)]
+        readers: usize,
+        /// Seconds alone, and seconds beside the readers.
+        #[arg(long, default_value_t = 10)]
+        seconds: u64,
     },
     /// Appends to the log, beside raw fdatasync and sequential write of the same disk.
     Log {
@@ -230,6 +244,11 @@ fn run(cli: &Cli) -> Result<()> {
             let options = mix::Options { requests: *requests, users: *users, rooms: *rooms, seed: *seed };
             print(&mix::run(&mut server.target()?, &prefix(), &options)?, cli.json);
             Ok(())
+        }
+        Bench::Beside { server, entries, readers, seconds } => {
+            let duration = Duration::from_secs(*seconds);
+            let options = beside::Options { entries: *entries, readers: *readers, duration };
+            beside::run(&mut server.target()?, &prefix(), &options, |report| print(report, cli.json))
         }
         Bench::Log { dir, concurrency, record_bytes, batch, seconds } => {
             let duration = Duration::from_secs(*seconds);

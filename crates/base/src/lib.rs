@@ -1,7 +1,8 @@
-//! What crates of every layer need and none of them should define for itself: the shapes of clock and random source, the
-//! limits of identifiers, how keys and rows are put together, and in which order decisions are taken.
+//! What crates of every layer need and none of them should define for itself: the shapes of clock and random source,
+//! the limits of identifiers, how keys and rows are put together, and in which order decisions are taken.
 //!
-//! Nothing here does I/O, reads a clock, or knows what Matrix is. Where to begin: [`parts`] for bytes, [`turns`] for order.
+//! Nothing here does I/O, reads a clock, or knows what Matrix is. Where to begin: [`parts`] for bytes, [`turns`] for
+//! order.
 
 mod block_on;
 pub mod limits;

@@ -1,7 +1,7 @@
 //! Turns under a scheduler that tries the orders in which those who decide may run.
 //!
-//! `RUSTFLAGS="--cfg shuttle" cargo test -p engram-base --lib model --target-dir target/shuttle`; `ENGRAM_MODEL_SCHEDULES` is the number of
-//! schedules of each model.
+//! `RUSTFLAGS="--cfg shuttle" cargo test -p engram-base --lib model --target-dir target/shuttle`;
+//! `ENGRAM_MODEL_SCHEDULES` is the number of schedules of each model.
 
 use std::sync::Arc;
 use std::task::{Context, Poll, Wake, Waker};
@@ -13,7 +13,8 @@ use shuttle::thread;
 use crate::Key;
 use crate::turns::Turns;
 
-/// What several threads decide about: a log that only counts, how far it is applied, and the last decision under each key.
+/// What several threads decide about: a log that only counts, how far it is applied, and the last decision under each
+/// key.
 #[derive(Default)]
 struct World {
     turns: Turns,

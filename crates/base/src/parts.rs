@@ -11,8 +11,8 @@
 //! | `varint` | see [`crate::varint`]; for rows only                                          |
 //! | `bytes`  | length (`varint`), bytes; for rows only                                       |
 //!
-//! All but varints are big-endian. A text carries its length, so that no identifier, whatever it contains, is a prefix of
-//! another one's key. Writers refuse identifiers that are too long; a look-up by one finds nothing and does no harm.
+//! All but varints are big-endian. A text carries its length, so that no identifier, whatever it contains, is a prefix
+//! of another one's key. Writers refuse identifiers that are too long; a look-up by one finds nothing and does no harm.
 
 use engram_log_format::Offset;
 

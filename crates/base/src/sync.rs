@@ -1,4 +1,5 @@
-//! The lock that threads share: the system's, or that of a model, whose scheduler then decides who goes on (see `model`).
+//! The lock that threads share: the system's, or that of a model, whose scheduler then decides who goes on (see
+//! `model`).
 
 #[cfg(not(shuttle))]
 pub(crate) use parking_lot::Mutex;

@@ -1,16 +1,18 @@
 //! In which order decisions about the same thing are taken, and what each of them must have seen.
 //!
-//! Whoever is to decide about a thing lines up under its key: an account, a device's one-time keys. At the front of the line, a
-//! decision is taken in one go, without waiting for anything, and its place is left. What it appended may not be applied by
-//! then: the line keeps the record's offset as its **fence**, and the next in line does not decide before the views have come
-//! so far. So every decision sees all earlier ones, and nobody is held up by whoever waits for the disk, or has given up.
+//! Whoever is to decide about a thing lines up under its key: an account, a device's one-time keys. At the front of the
+//! line, a decision is taken in one go, without waiting for anything, and its place is left. What it appended may not
+//! be applied by then: the line keeps the record's offset as its **fence**, and the next in line does not decide before
+//! the views have come so far. So every decision sees all earlier ones, and nobody is held up by whoever waits for the
+//! disk, or has given up.
 //!
 //! ```text
 //! key "alice":  fence 17 │ place 4 (decides once 17 is applied) ◀─ place 6 ◀─ place 9
 //! ```
 //!
-//! **Invariants:** lines are fair: places leave the front in the order in which they came. A place that is dropped anywhere in
-//! its lines is gone from them. A key takes memory only while somebody is in its line or its fence is not applied.
+//! **Invariants:** lines are fair: places leave the front in the order in which they came. A place that is dropped
+//! anywhere in its lines is gone from them. A key takes memory only while somebody is in its line or its fence is not
+//! applied.
 
 use std::collections::{BTreeSet, HashMap, VecDeque};
 use std::future::poll_fn;
@@ -21,7 +23,8 @@ use engram_log_format::Offset;
 use crate::parts::Key;
 use crate::sync::Mutex;
 
-/// The lines of all keys. One mutex guards them: it is held for a few look-ups, and places in several lines need it for all.
+/// The lines of all keys. One mutex guards them: it is held for a few look-ups, and places in several lines need it for
+/// all.
 #[derive(Debug, Default)]
 pub struct Turns {
     lines: Mutex<Lines>,
@@ -60,8 +63,8 @@ impl Turns {
         Self::default()
     }
 
-    /// A place at the end of the lines of all these keys at once, so that no two wait for each other. `applied` is how far the
-    /// views are.
+    /// A place at the end of the lines of all these keys at once, so that no two wait for each other. `applied` is how
+    /// far the views are.
     pub fn line_up(&self, keys: impl IntoIterator<Item = Key>, applied: Offset) -> Place<'_> {
         let keys: BTreeSet<Key> = keys.into_iter().collect();
         let mut lines = self.lines.lock();
@@ -238,8 +241,8 @@ mod tests {
         assert_eq!(front(&last), Some(4));
     }
 
-    /// Every order in which four places in two lines can end, each by a decision if it is at the front, or by giving up:
-    /// whoever is first in all lines may decide, nobody else may, and nothing is left in the end.
+    /// Every order in which four places in two lines can end, each by a decision if it is at the front, or by giving
+    /// up: whoever is first in all lines may decide, nobody else may, and nothing is left in the end.
     #[test]
     fn any_order_of_leaving_leaves_the_lines_as_they_should_be() {
         let kinds: [&[u8]; 3] = [&[1], &[2], &[1, 2]];

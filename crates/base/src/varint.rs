@@ -34,7 +34,11 @@ mod tests {
 
     proptest! {
         #[test]
-        fn varints_and_zigzag_round_trip(value: u64, signed: i64, bytes in proptest::collection::vec(any::<u8>(), 0..300)) {
+        fn varints_and_zigzag_round_trip(
+            value: u64,
+            signed: i64,
+            bytes in proptest::collection::vec(any::<u8>(), 0..300),
+        ) {
             let mut row = Vec::new();
             put_varint(&mut row, value);
             put_varint(&mut row, zigzag(signed));

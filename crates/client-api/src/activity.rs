@@ -1,7 +1,7 @@
 //! Which requests show that somebody is there (specification, presence: last active ago).
 //!
-//! What clients do by themselves shows nothing: they poll and read, publish keys and send them to devices, keep settings. What
-//! people do is done in rooms, or on the way into one, or to how they are shown.
+//! What clients do by themselves shows nothing: they poll and read, publish keys and send them to devices, keep
+//! settings. What people do is done in rooms, or on the way into one, or to how they are shown.
 
 use axum::http::Method;
 use engram_http::registry::Spec;

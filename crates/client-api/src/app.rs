@@ -79,7 +79,8 @@ impl App {
         Arc::clone(&self.writers)
     }
 
-    /// Waits until everything up to `offset` is durable and applied: what goes before every answer that promises something.
+    /// Waits until everything up to `offset` is durable and applied: what goes before every answer that promises
+    /// something.
     pub async fn applied(&self, offset: Offset) -> ApiResult<()> {
         Ok(self.writers.confirmed(self.views.wait_applied(offset)).await??)
     }

@@ -1,4 +1,5 @@
-//! Every limit of the client API's own parameters, with its reason. Limits of bodies and queues are those of [`engram_http`].
+//! Every limit of the client API's own parameters, with its reason. Limits of bodies and queues are those of
+//! [`engram_http`].
 
 use std::time::Duration;
 

@@ -168,12 +168,12 @@ impl Outbox {
 
     /// The first entries of a target, up to and including a place.
     fn entries(
-        &self,
+        self,
         reader: &dyn Read,
         target: &Target,
         through: Entry,
         limit: usize,
-    ) -> Result<Vec<(Entry, Box<[u8]>)>, ViewError> {
+    ) -> Result<Vec<Noted>, ViewError> {
         let (from, to) = (target_key(ENTRIES, target), entry_key(target, through));
         let mut found = Vec::new();
         let mut visit = |key: &[u8], note: &[u8]| {
@@ -184,10 +184,13 @@ impl Outbox {
         found.into_iter().collect()
     }
 
-    fn malformed(&self) -> ViewError {
+    fn malformed(self) -> ViewError {
         ViewError::Row { table: self.0.name, what: "a key is none of an entry" }
     }
 }
+
+/// An entry with what was noted with it.
+type Noted = (Entry, Box<[u8]>);
 
 /// Beyond every entry that can be.
 const LAST: Entry = Entry { since: Offset(u64::MAX), item: u64::MAX };

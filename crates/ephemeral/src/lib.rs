@@ -1,7 +1,8 @@
 //! Receipts, typing, presence: what is said about a room without being part of its history.
 //!
-//! Receipts are journal records with a persistent view ([`projector::EphemeralProjector`], [`query`]). Typing and presence
-//! travel on the ephemeral lane and live in memory ([`live::Live`]), with what the lane still has from before the start.
+//! Receipts are journal records with a persistent view ([`projector::EphemeralProjector`], [`query`]). Typing and
+//! presence travel on the ephemeral lane and live in memory ([`live::Live`]), with what the lane still has from before
+//! the start.
 //! [`writer::Ephemeral`] is the writer of all three, and the one who decides what time alone changes.
 
 pub mod delta;

@@ -1,8 +1,8 @@
 //! Typing and presence, as the ephemeral lane tells of them; and who attends on which device, which no record says.
 //!
-//! Nothing of it is stored but the lane itself, which is kept for a while. What was said before a start is taken in again
-//! ([`Live::replay`]): so whoever was shown to type, or to be there, and has gone meanwhile, ends by a record like everybody else, and that is
-//! told to every client whatever the age of its token.
+//! Nothing of it is stored but the lane itself, which is kept for a while. What was said before a start is taken in
+//! again ([`Live::replay`]): so whoever was shown to type, or to be there, and has gone meanwhile, ends by a record
+//! like everybody else, and that is told to every client whatever the age of its token.
 //!
 //! Locks are taken in the order: what was said, who attends.
 
@@ -75,8 +75,9 @@ impl Live {
         Arc::default()
     }
 
-    /// Takes in what the ephemeral lane still has from before the start, before anybody observes. Who is said to type in a room
-    /// where `is_joined` does not hold has left since; who was there counts as there until it shows that they do not come back.
+    /// Takes in what the ephemeral lane still has from before the start, before anybody observes. Who is said to type
+    /// in a room where `is_joined` does not hold has left since; who was there counts as there until it shows that they
+    /// do not come back.
     pub fn replay<E: From<FollowError>>(
         &self,
         log: &dyn Log,
@@ -213,7 +214,8 @@ impl Live {
             .collect()
     }
 
-    /// A device polls, and says how present its user is. What others are to be told of that, the writer of presence finds out.
+    /// A device polls, and says how present its user is. What others are to be told of that, the writer of presence
+    /// finds out.
     pub fn attend(self: &Arc<Self>, user_id: &str, device_id: &str, says: Availability, clock: Clock) -> Attending {
         let told = self.told(user_id);
         let poll = self.attendance.lock().poll_began((user_id, device_id), says, told, clock());

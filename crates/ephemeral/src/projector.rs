@@ -11,7 +11,8 @@ use crate::{query, tables};
 
 /// Receipts: a deterministic function of the journal.
 ///
-/// A later record replaces an earlier one: that a receipt does not go backwards is the writer's decision, who knows the room.
+/// A later record replaces an earlier one: that a receipt does not go backwards is the writer's decision, who knows the
+/// room.
 #[derive(Debug, Default)]
 pub struct EphemeralProjector;
 

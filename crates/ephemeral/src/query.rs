@@ -78,8 +78,8 @@ pub fn receipts_of(reader: &dyn Read, room_id: &str, user_id: &str) -> Result<Ve
     receipts.ok_or_else(|| malformed(&RECEIPTS))
 }
 
-/// The receipts of a room that moved after `since`, up to and including `through`, in the order of their moves. Private ones
-/// only if they are `viewer`'s.
+/// The receipts of a room that moved after `since`, up to and including `through`, in the order of their moves. Private
+/// ones only if they are `viewer`'s.
 pub fn receipts_changed(
     reader: &dyn Read,
     room_id: &str,
@@ -133,8 +133,8 @@ struct ReceiptContent<'a> {
 /// The content of an `m.receipt` event: event → type → user → receipt.
 type Content<'a> = BTreeMap<&'a str, BTreeMap<&'a str, BTreeMap<&'a str, ReceiptContent<'a>>>>;
 
-/// Receipts as contents of events. A content has no place for two receipts of a user at one event that differ in the thread
-/// alone: the first goes into the first content, the second into the second (EPH-03, EPH-07).
+/// Receipts as contents of events. A content has no place for two receipts of a user at one event that differ in the
+/// thread alone: the first goes into the first content, the second into the second (EPH-03, EPH-07).
 fn contents(receipts: &[Receipt]) -> Vec<Box<RawValue>> {
     let mut contents: Vec<Content<'_>> = Vec::new();
     let mut there: BTreeMap<(&str, &str, &str), usize> = BTreeMap::new();

@@ -9,7 +9,8 @@ use engram_views::Table;
 /// room, user, receipt type (texts), thread (optional text) → event (text), time (number), offset of the record.
 pub static RECEIPTS: Table = Table::new(64, "ephemeral.receipts");
 
-/// room (text), offset of the record → user, receipt type (texts), thread (optional text). One row for each row of `receipts`.
+/// room (text), offset of the record → user, receipt type (texts), thread (optional text). One row for each row of
+/// `receipts`.
 pub static RECEIPT_CHANGES: Table = Table::new(65, "ephemeral.receipt_changes");
 
 /// All tables, in the order of their numbers.

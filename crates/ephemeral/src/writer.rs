@@ -1,8 +1,8 @@
 //! The writer of receipts, typing and presence.
 //!
 //! Decisions about the same thing are taken in turn, and nobody holds a turn or a thread while they are written
-//! ([`engram_views::Decider`]). What travels on the ephemeral lane is applied as soon as what precedes it is: nobody waits
-//! for the disk on its account.
+//! ([`engram_views::Decider`]). What travels on the ephemeral lane is applied as soon as what precedes it is: nobody
+//! waits for the disk on its account.
 
 mod marks;
 mod presence;
@@ -44,9 +44,9 @@ impl Ephemeral {
         decided.await?.applied().await
     }
 
-    /// Does what time alone brings about: ends the typing of those whose time is over, and tells whose presence has changed
-    /// or changes by itself. How many records that took. To be called several times a second; without anything due it costs
-    /// nothing.
+    /// Does what time alone brings about: ends the typing of those whose time is over, and tells whose presence has
+    /// changed or changes by itself. How many records that took. To be called several times a second; without anything
+    /// due it costs nothing.
     pub async fn keep_time(&self) -> Result<usize, WriteError> {
         Ok(self.end_typing().await? + self.tell_presence().await?)
     }

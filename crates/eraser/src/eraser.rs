@@ -15,7 +15,7 @@ use crate::later::Later;
 /// One batch at a time, whether the last one failed or not.
 const SLOTS: Slots = Slots { all: 2, failing: 1 };
 /// How long a log that takes nothing is left alone.
-const BACKOFF: Backoff = Backoff { first: Duration::from_secs(1), longest: Duration::from_mins(5) };
+const BACKOFF: Backoff = Backoff { first: Duration::from_secs(1), longest: Duration::from_secs(300) };
 
 /// How long what is due is kept; none: for ever.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

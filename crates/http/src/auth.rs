@@ -1,7 +1,7 @@
 //! Who calls: the access token of a request and the device that it belongs to, or another server.
 //!
-//! The front authenticates by the registry's line; what a handler can ask for afterwards is bounded by the type of caller
-//! that the line promises.
+//! The front authenticates by the registry's line; what a handler can ask for afterwards is bounded by the type of
+//! caller that the line promises.
 
 use std::borrow::Cow;
 use std::net::IpAddr;
@@ -204,7 +204,8 @@ fn bearer(value: &HeaderValue) -> Option<&str> {
     (scheme.eq_ignore_ascii_case("bearer") && !token.is_empty()).then_some(token)
 }
 
-/// Refuses users whom an operation's rules leave out. Accounts cannot be locked or suspended yet; the rules wait for them.
+/// Refuses users whom an operation's rules leave out. Accounts cannot be locked or suspended yet; the rules wait for
+/// them.
 pub(crate) fn admitted(session: &Session, rules: Rules) -> ApiResult<()> {
     if session.guest && !rules.guests {
         return Err(ApiError::guest_access_forbidden("Guests cannot do this."));

@@ -1,8 +1,8 @@
 //! Bodies of requests: read within a bound, or dropped so that the connection can go on.
 //!
 //! An answer that is given before its request's body was read would end an HTTP/1.1 connection: what follows on it
-//! could not be told from the rest of the body. So what is short is read and dropped before the answer is given, and where
-//! that takes too long the answer says `Connection: close`. The listener then lets the client read it.
+//! could not be told from the rest of the body. So what is short is read and dropped before the answer is given, and
+//! where that takes too long the answer says `Connection: close`. The listener then lets the client read it.
 
 use std::pin::Pin;
 use std::time::Duration;
@@ -87,7 +87,8 @@ where
         }
     }
 
-    /// Reads and drops what is left, if that is little. Whether everything was read: if not, the connection cannot go on.
+    /// Reads and drops what is left, if that is little. Whether everything was read: if not, the connection cannot go
+    /// on.
     pub(crate) async fn drop_rest(&mut self) -> bool {
         if self.at_end {
             return true;

@@ -1,7 +1,8 @@
 //! Polling a future on threads that may block, without keeping one of them while it waits.
 //!
-//! For writers whose decision grows with what a client sends: it reads rows for each of a thousand devices, which is too long for
-//! a thread of the runtime; but most of its time it waits for the disk, which should hold up no thread at all.
+//! For writers whose decision grows with what a client sends: it reads rows for each of a thousand devices, which is
+//! too long for a thread of the runtime; but most of its time it waits for the disk, which should hold up no thread at
+//! all.
 
 use std::future::Future;
 use std::sync::Arc;
@@ -11,8 +12,8 @@ use tokio::sync::Notify;
 
 use crate::writers::blocking;
 
-/// The output of a future that is polled on blocking threads only. If this is dropped while a poll is under way, the future
-/// is dropped when that has ended.
+/// The output of a future that is polled on blocking threads only. If this is dropped while a poll is under way, the
+/// future is dropped when that has ended.
 pub async fn elsewhere<F>(future: F) -> F::Output
 where
     F: Future + Send + 'static,

@@ -114,7 +114,8 @@ pub struct Answer {
 }
 
 impl Front {
-    /// A front for these operations. Panics if two of them are in conflict, which no operation list may be released with.
+    /// A front for these operations. Panics if two of them are in conflict, which no operation list may be released
+    /// with.
     pub fn new(operations: Operations, parts: FrontParts) -> Self {
         let needs_servers = operations.specs.iter().any(|spec| spec.access == Access::Server);
         assert!(!needs_servers || parts.servers.is_some(), "nobody can tell which server has signed a request");
@@ -137,13 +138,17 @@ impl Front {
         let (method_is_options, version) = (parts.method == Method::OPTIONS, parts.version);
         let mut body = Incoming::new(body);
         let mut operation = None;
-        let answered = caught(self.0.answer(parts, &mut body, address, &mut operation)).await;
+        let answering = async {
+            let answered = self.0.answer(parts, &mut body, address, &mut operation).await;
+            reached(Point::ResponseReady);
+            answered
+        };
+        let answered = caught(answering).await;
         let mut response = match answered {
             Ok(Ok(response)) => response,
             Ok(Err(refused)) => refused.into_response(),
             Err(panic) => self.0.panicked(&panic).into_response(),
         };
-        reached(Point::ResponseReady);
         let headers = response.headers_mut();
         // HTTP/2 gives up the stream alone, and has no such header.
         if !body.drop_rest().await && version <= Version::HTTP_11 {

@@ -1,9 +1,9 @@
 //! Handlers: functions whose parameters say what they need of a call.
 //!
-//! A handler is a function of up to six parameters, each of which is an [`Extract`]: the application ([`State`]), segments
-//! of the path, the query, the body, who calls. They are made on the thread on which the handler runs, so that parsing costs
-//! nobody else anything. What a handler can have of its caller is bounded by the type that its line promises: there is no
-//! session to be had in an operation for which nobody has to log in.
+//! A handler is a function of up to six parameters, each of which is an [`Extract`]: the application ([`State`]),
+//! segments of the path, the query, the body, who calls. They are made on the thread on which the handler runs, so that
+//! parsing costs nobody else anything. What a handler can have of its caller is bounded by the type that its line
+//! promises: there is no session to be had in an operation for which nobody has to log in.
 
 use std::future::Future;
 use std::sync::Arc;

@@ -1,7 +1,7 @@
 //! JSON in and out: request bodies with the specification's error codes, and responses.
 //!
-//! A request's content type is ignored. The front bounds bodies in size; here they are bounded in depth, before anything is
-//! built from them.
+//! A request's content type is ignored. The front bounds bodies in size; here they are bounded in depth, before
+//! anything is built from them.
 
 use axum::body::Body as HttpBody;
 use axum::http::{HeaderValue, header};

@@ -1,4 +1,5 @@
-//! Every limit that the surfaces share, with its reason. Limits of one operation's own parameters stand in its API crate.
+//! Every limit that the surfaces share, with its reason. Limits of one operation's own parameters stand in its API
+//! crate.
 
 use std::time::Duration;
 
@@ -11,14 +12,15 @@ pub const SMALL_BODY_BYTES_MAX: usize = 64 * 1024;
 /// Largest body of a request that is read before anybody is authenticated: login, registration.
 pub const ANONYMOUS_BODY_BYTES_MAX: usize = 64 * 1024;
 
-/// Largest body that names many things: the keys of hundreds of devices, the users of a large room, the state of a new one.
+/// Largest body that names many things: the keys of hundreds of devices, the users of a large room, the state of a new
+/// one.
 pub const LARGE_BODY_BYTES_MAX: usize = 1024 * 1024;
 
 /// Largest body of one to-device request: a message each for the devices of a large room.
 pub const TO_DEVICE_BODY_BYTES_MAX: usize = 4 * 1024 * 1024;
 
-/// How much of a body is read and dropped when its request is answered before it was read, so that the connection can go
-/// on. What is longer costs the client a new connection, and the server nothing.
+/// How much of a body is read and dropped when its request is answered before it was read, so that the connection can
+/// go on. What is longer costs the client a new connection, and the server nothing.
 pub const BODY_BYTES_DROPPED: usize = 64 * 1024;
 
 /// How long that may take. A client that sends nothing meanwhile loses its connection, not its answer.
@@ -33,12 +35,12 @@ pub const JSON_DEPTH_MAX: usize = 100;
 /// Segments that a path may leave open: no path of the specification leaves more.
 pub const PATH_SEGMENTS_MAX: usize = 4;
 
-/// How long a browser may remember what a preflight said. Nothing in it ever changes; browsers cut it to two hours or one
-/// day anyhow. Without it half of a web client's requests are preflights.
+/// How long a browser may remember what a preflight said. Nothing in it ever changes; browsers cut it to two hours or
+/// one day anyhow. Without it half of a web client's requests are preflights.
 pub const PREFLIGHT_SECONDS: &str = "86400";
 
-/// Threads for readers, per core: enough to keep the disk busy while some wait for it, and few enough that what a reader
-/// holds in memory is bounded.
+/// Threads for readers, per core: enough to keep the disk busy while some wait for it, and few enough that what a
+/// reader holds in memory is bounded.
 pub const READERS_PER_CORE: usize = 4;
 
 /// Calls that may wait for a reader, each holding a request in memory. As many again may run.

@@ -9,8 +9,8 @@ use std::task::Poll;
 /// What a panic carried.
 pub(crate) type Panic = Box<dyn Any + Send>;
 
-/// Runs a future to its end or its panic. What it worked on is dropped with it; locks of the server are not poisoned, and
-/// guard what is whole between any two steps.
+/// Runs a future to its end or its panic. What it worked on is dropped with it; locks of the server are not poisoned,
+/// and guard what is whole between any two steps.
 pub(crate) async fn caught<T>(future: impl Future<Output = T>) -> Result<T, Panic> {
     let mut future = pin!(future);
     poll_fn(|context| match catch_unwind(AssertUnwindSafe(|| future.as_mut().poll(context))) {

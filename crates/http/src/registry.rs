@@ -7,8 +7,8 @@
 //! ```
 //!
 //! Who may call it has to be said before where it runs, or the line does not compile. From these lines come the router,
-//! `405` and `Allow`, the labels of metrics, the table in `docs/endpoints.md`, and the test of access, which fails for an
-//! operation without a row.
+//! `405` and `Allow`, the labels of metrics, the table in `docs/endpoints.md`, and the test of access, which fails for
+//! an operation without a row.
 
 use std::marker::PhantomData;
 use std::sync::Arc;

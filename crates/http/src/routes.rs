@@ -47,8 +47,8 @@ pub(crate) struct Routes {
 }
 
 impl Routes {
-    /// The paths of all operations, in the order of their numbers. Panics if two have the same path and method, or if a path
-    /// cannot be one: every start and every test would meet that.
+    /// The paths of all operations, in the order of their numbers. Panics if two have the same path and method, or if a
+    /// path cannot be one: every start and every test would meet that.
     pub(crate) fn new<'a>(specs: impl Iterator<Item = &'a Spec>) -> Self {
         let mut paths: BTreeMap<String, SmallVec<[(Method, Number); 3]>> = BTreeMap::new();
         for (number, spec) in specs.enumerate() {

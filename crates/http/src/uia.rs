@@ -172,8 +172,8 @@ impl Uia {
         Ok(Request { parameters: json::parse(&body)?, purpose, auth, fields, answered })
     }
 
-    /// Does what a request asks for once it may pass; else answers 401 with what is still to be shown. What succeeds is done
-    /// once a session; what fails may be tried again in it.
+    /// Does what a request asks for once it may pass; else answers 401 with what is still to be shown. What succeeds is
+    /// done once a session; what fails may be tried again in it.
     pub async fn perform<T, F>(
         &self,
         request: Request<T>,

@@ -1,8 +1,9 @@
-//! Waiting for the disk: until a record is applied, with writers that hold a thread meanwhile, and with password hashes.
+//! Waiting for the disk: until a record is applied, with writers that hold a thread meanwhile, and with password
+//! hashes.
 //!
 //! A disk that stands still holds up everybody who writes. Here is what keeps them from holding up the rest: writers
-//! that block have slots and threads of their own; further ones wait in a bounded line; and a request that waits for its
-//! record is answered after a while, though the record may still come to be. To be called on the writers' runtime.
+//! that block have slots and threads of their own; further ones wait in a bounded line; and a request that waits for
+//! its record is answered after a while, though the record may still come to be. To be called on the writers' runtime.
 
 use std::future::Future;
 use std::panic::resume_unwind;
@@ -29,7 +30,8 @@ where
     }
 }
 
-/// The outcome of a future, on a thread that may block: for long decisions that would stall the runtime's threads, and wait in between.
+/// The outcome of a future, on a thread that may block: for long decisions that would stall the runtime's threads, and
+/// wait in between.
 pub fn wait<T>(future: impl Future<Output = T>) -> T {
     tokio::runtime::Handle::current().block_on(future)
 }
@@ -115,8 +117,8 @@ impl Writers {
         Ok(self.confirmed(self.hashing.run(call)).await???)
     }
 
-    /// Waits for what says that a record is durable and applied, but not for ever, and not while the disk is full. After
-    /// an error it may still come to be.
+    /// Waits for what says that a record is durable and applied, but not for ever, and not while the disk is full.
+    /// After an error it may still come to be.
     pub async fn confirmed<T>(&self, outcome: impl Future<Output = T>) -> ApiResult<T> {
         let mut outcome = pin!(outcome);
         let mut waited = Duration::ZERO;

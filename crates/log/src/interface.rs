@@ -188,8 +188,9 @@ pub trait Log: Send + Sync + 'static {
     /// once, if some had to be given up.
     fn wait_erased(&self, timeout: Duration) -> Result<bool, EraseError>;
 
-    /// The stretch of the log that is written anew as a whole when the payload of one of its records is erased; none if an erasure costs no
-    /// rewriting, or nothing is known of the record. A stretch that is still being written has no end, and its last offset is [`Extent::OPEN`].
+    /// The stretch of the log that is written anew as a whole when the payload of one of its records is erased; none if
+    /// an erasure costs no rewriting, or nothing is known of the record. A stretch that is still being written has no
+    /// end, and its last offset is [`Extent::OPEN`].
     fn extent(&self, _offset: Offset) -> Option<Extent> {
         None
     }

@@ -1,7 +1,8 @@
 //! Authorization: may this event be, given this state?
 //!
-//! [`check`] is the whole of the room version's rules, by ruma. Its two halves stand alone, since an event received from another
-//! server is judged against three states ([`check_dependent`]) but only once against itself ([`check_independent`]).
+//! [`check`] is the whole of the room version's rules, by ruma. Its two halves stand alone, since an event received
+//! from another server is judged against three states ([`check_dependent`]) but only once against itself
+//! ([`check_independent`]).
 //! [`check_ordinary`] is the short way for events without rules of their own, such as messages: the same verdict
 //! from values parsed once per room and kept.
 
@@ -84,7 +85,8 @@ fn member_auth_types(
     Some(types.into_iter().map(|(event_type, state_key)| (event_type.to_string(), state_key)).collect())
 }
 
-/// The (type, state key) pairs of the state that the rules read for an event; none if its content cannot be read, and it is allowed by no state.
+/// The (type, state key) pairs of the state that the rules read for an event; none if its content cannot be read, and
+/// it is allowed by no state.
 pub fn reads(version: &RoomVersion, event: &Pdu) -> Option<Vec<(String, String)>> {
     let content: &RawValue = serde_json::from_str(event.content_str()).ok()?;
     let (rules, state_key) = (&version.rules().authorization, event.state_key.as_deref());

@@ -1,9 +1,10 @@
 //! What is Matrix but not a server: room versions, canonical JSON, identifiers, event building and parsing,
 //! hashes, signatures, redaction, authorization rules, state resolution and the client event format.
 //!
-//! Everything here is a pure function of its arguments: no I/O, no clock, no randomness, no async. Room-version rules, the full
-//! authorization rules and state resolution come from ruma; what every message passes through (building, hashing and
-//! signing an event, parsing it, judging an ordinary event) is written here and cross-checked against ruma in the tests.
+//! Everything here is a pure function of its arguments: no I/O, no clock, no randomness, no async. Room-version rules,
+//! the full authorization rules and state resolution come from ruma; what every message passes through (building,
+//! hashing and signing an event, parsing it, judging an ordinary event) is written here and cross-checked against ruma
+//! in the tests.
 //!
 //! Start at [`pdu`] for reading events, [`build`] for making them and [`auth`] for judging them.
 

@@ -1,9 +1,11 @@
 //! Named limits of the protocol, with where each comes from.
 
-/// Largest event in federation format, signatures included, in bytes of canonical JSON (size limits of the client-server API).
+/// Largest event in federation format, signatures included, in bytes of canonical JSON (size limits of the
+/// client-server API).
 pub const PDU_BYTES_MAX: usize = 65_536;
 
-/// Largest user, room and event identifier, alias, event type and state key, in bytes (size limits of the client-server API).
+/// Largest user, room and event identifier, alias, event type and state key, in bytes (size limits of the client-server
+/// API).
 pub const ID_BYTES_MAX: usize = 255;
 
 /// Most `prev_events` of an event (server-server API, PDU format).
@@ -21,6 +23,6 @@ pub const DEPTH_MAX_BEFORE_V6: u64 = i64::MAX as u64;
 /// Largest depth from room version 6 on, 2^53 - 1.
 pub const DEPTH_MAX: u64 = INTEGER_MAX as u64;
 
-/// Longest `Authorization` header of a request between servers that is read. Two server names, a key ID and a signature take
-/// less than 1,000 bytes; the rest is room for parameters of the future.
+/// Longest `Authorization` header of a request between servers that is read. Two server names, a key ID and a signature
+/// take less than 1,000 bytes; the rest is room for parameters of the future.
 pub const X_MATRIX_BYTES_MAX: usize = 4096;

@@ -1,8 +1,8 @@
 //! A persistent event as it is stored and sent between servers, parsed as far as the server needs it.
 //!
 //! Parsing is one pass over the JSON that finds the routing fields and the bounds of `content`; the bytes are kept
-//! exactly and the content is only read by those who ask. A [`Pdu`] satisfies the size and shape limits of its room version.
-//! It does not vouch for hashes, signatures or authorization: see [`crate::verify`] and [`crate::auth`].
+//! exactly and the content is only read by those who ask. A [`Pdu`] satisfies the size and shape limits of its room
+//! version. It does not vouch for hashes, signatures or authorization: see [`crate::verify`] and [`crate::auth`].
 
 mod state_res;
 mod wire;

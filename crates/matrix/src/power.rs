@@ -118,7 +118,8 @@ pub struct PowerLevels {
     pub invite: i64,
     /// To redact others' events.
     pub redact: i64,
-    /// Which of the numbers of their own the event states, in the order of [`PowerLevels::numbers`]. To state a default is a change too.
+    /// Which of the numbers of their own the event states, in the order of [`PowerLevels::numbers`]. To state a default
+    /// is a change too.
     stated: [bool; 7],
     /// The content has no other forms than those of version 10, so that changes of it can be judged here.
     is_plain: bool,
@@ -194,8 +195,8 @@ impl PowerLevels {
         self.users.len() + self.events.len() + self.notifications.len()
     }
 
-    /// Whether a sender with the power that these levels give may set others in their place, by the rules on power levels events alone; `None` if
-    /// either has a form that only the full rules read.
+    /// Whether a sender with the power that these levels give may set others in their place, by the rules on power
+    /// levels events alone; `None` if either has a form that only the full rules read.
     pub fn may_become(&self, next: &Self, sender: &str, version: &RoomVersion) -> Option<bool> {
         if !self.is_plain || !next.is_plain {
             return None;
@@ -283,8 +284,8 @@ impl PowerLevels {
     }
 }
 
-/// Whether every entry that differs between two maps may differ: what is there now is the caller's question, what it becomes is not beyond the
-/// sender's power.
+/// Whether every entry that differs between two maps may differ: what is there now is the caller's question, what it
+/// becomes is not beyond the sender's power.
 fn is_changeable(
     before: &BTreeMap<Box<str>, i64>,
     after: &BTreeMap<Box<str>, i64>,
@@ -325,7 +326,8 @@ struct Content<N> {
     redact: Option<N>,
 }
 
-/// Whether a field that holds a level, or levels, is null. The rules refuse such an event, and whoever asks for the levels of one does not mind.
+/// Whether a field that holds a level, or levels, is null. The rules refuse such an event, and whoever asks for the
+/// levels of one does not mind.
 fn has_null(text: &str) -> bool {
     const FIELDS: [&str; 10] = [
         "users",
@@ -410,8 +412,9 @@ impl<'de> Deserialize<'de> for Loose {
     }
 }
 
-/// Checks power levels that a client wants to set: integers only, in every room version; user IDs as keys of `users`; no
-/// creator among them where creators have unlimited power. Whether the sender may make the change is for [`crate::auth`].
+/// Checks power levels that a client wants to set: integers only, in every room version; user IDs as keys of `users`;
+/// no creator among them where creators have unlimited power. Whether the sender may make the change is for
+/// [`crate::auth`].
 pub fn check_client_content(version: &RoomVersion, content: &str, creation: &Creation) -> Result<(), PowerError> {
     let content = Object::parse(content).map_err(|error| PowerError::Content(de::Error::custom(error)))?;
     for key in ["users_default", "events_default", "state_default", "ban", "kick", "invite", "redact"] {

@@ -1,5 +1,5 @@
-//! What another server sends, as far as it can be believed without knowing its room: size and shape, hash, signatures (AUTH-01, the
-//! first three checks on receipt).
+//! What another server sends, as far as it can be believed without knowing its room: size and shape, hash, signatures
+//! (AUTH-01, the first three checks on receipt).
 
 use std::sync::Arc;
 
@@ -39,8 +39,8 @@ impl From<CanonicalError> for ReceiveError {
 }
 
 impl VerifiedPdu {
-    /// Checks the JSON of an event of a room as another server sent it. The ID follows from the event; so does the room, if it is
-    /// a create event of version 12.
+    /// Checks the JSON of an event of a room as another server sent it. The ID follows from the event; so does the
+    /// room, if it is a create event of version 12.
     pub fn check(
         version: &'static RoomVersion,
         room_id: &str,
@@ -61,8 +61,9 @@ impl VerifiedPdu {
         Ok(Self { event, verified_keys })
     }
 
-    /// An event from a copy that was made where its signatures had been checked: of these nothing is asked, all else is. An event whose
-    /// content is not what was hashed is refused, unless it is what redaction, or erasure ([`redact::prune`]), left of it.
+    /// An event from a copy that was made where its signatures had been checked: of these nothing is asked, all else
+    /// is. An event whose content is not what was hashed is refused, unless it is what redaction, or erasure
+    /// ([`redact::prune`]), left of it.
     pub fn from_copy(
         version: &'static RoomVersion,
         room_id: &str,

@@ -16,9 +16,10 @@ pub fn redact(version: &RoomVersion, json: &[u8]) -> Result<Vec<u8>, CanonicalEr
     Ok(text.into_bytes())
 }
 
-/// What is kept of a redacted event for ever: its redacted form, and of the rest that alone by which the authorization rules judge it and
-/// those that name it. So every verdict stays what it was, also when it is found anew, and the event still has its ID and verifies: the redacted
-/// form of what is kept is the redacted form of the event. Nothing of what is kept besides is to be shown.
+/// What is kept of a redacted event for ever: its redacted form, and of the rest that alone by which the authorization
+/// rules judge it and those that name it. So every verdict stays what it was, also when it is found anew, and the event
+/// still has its ID and verifies: the redacted form of what is kept is the redacted form of the event. Nothing of what
+/// is kept besides is to be shown.
 pub fn prune(version: &RoomVersion, json: &[u8]) -> Result<Vec<u8>, CanonicalError> {
     let mut event = parse_event(version, json)?;
     let rest = judged_by(&event);

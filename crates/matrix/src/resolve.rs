@@ -1,6 +1,7 @@
 //! State resolution: from the states of several branches to the one state of the room.
 //!
-//! Versions 2.0 (room versions 2 to 11) and 2.1 (room version 12) by ruma; algorithm 1, of room version 1 alone, in `v1`.
+//! Versions 2.0 (room versions 2 to 11) and 2.1 (room version 12) by ruma; algorithm 1, of room version 1 alone, in
+//! `v1`.
 
 mod v1;
 
@@ -60,7 +61,8 @@ pub fn resolve(
     Ok(resolved.into_iter().map(|((event_type, key), id)| ((event_type.to_string(), key), id)).collect())
 }
 
-/// The events reachable from `events` over `auth_events`, themselves included. Events that `fetch` lacks end their branch.
+/// The events reachable from `events` over `auth_events`, themselves included. Events that `fetch` lacks end their
+/// branch.
 pub fn auth_chain<'a>(events: impl IntoIterator<Item = &'a OwnedEventId>, fetch: &Fetch<'_>) -> AuthChain {
     let mut pending: Vec<OwnedEventId> = events.into_iter().cloned().collect();
     let mut chain = AuthChain::new();

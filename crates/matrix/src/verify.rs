@@ -1,7 +1,8 @@
 //! Checking what other servers send: content hash and signatures.
 //!
-//! Events of room versions 1 to 5 may hold any numbers (SIG-02). They are hashed in the form that their servers gave them; only of integers
-//! beyond 64 bits that form is lost, so that such an event verifies no better than one whose content was changed.
+//! Events of room versions 1 to 5 may hold any numbers (SIG-02). They are hashed in the form that their servers gave
+//! them; only of integers beyond 64 bits that form is lost, so that such an event verifies no better than one whose
+//! content was changed.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -164,9 +165,10 @@ pub fn required_signers(version: &RoomVersion, json: &[u8]) -> Result<Vec<String
 
 const AUTHORISER: &str = "join_authorised_via_users_server";
 
-/// The sender's server, except of an invite that follows from a third party's; in versions 1 and 2 the server that the event's ID names; and
-/// for a join into a restricted room the server of the user who authorises it. Only member events are authorised so:
-/// asking for that signature wherever the content has the key would let anyone make events that servers disagree about.
+/// The sender's server, except of an invite that follows from a third party's; in versions 1 and 2 the server that the
+/// event's ID names; and for a join into a restricted room the server of the user who authorises it. Only member events
+/// are authorised so: asking for that signature wherever the content has the key would let anyone make events that
+/// servers disagree about.
 fn signers(version: &RoomVersion, event: &Object<'_>) -> Result<BTreeSet<String>, VerifyError> {
     let mut servers = BTreeSet::new();
     let content = event.get("content").and_then(Tree::as_object).ok_or(VerifyError::Field("content"))?;

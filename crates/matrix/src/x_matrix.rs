@@ -1,11 +1,12 @@
-//! The `Authorization` header by which servers sign their requests to each other (server-server API, Request Authentication).
+//! The `Authorization` header by which servers sign their requests to each other (server-server API, Request
+//! Authentication).
 //!
 //! ```text
 //! X-Matrix origin="a.example",destination="b.example",key="ed25519:1",sig="…"
 //! ```
 //!
-//! Reads what RFC 9110, section 11.4, lets anybody send, and colons outside quotes, which old servers send; writes the one
-//! form that old servers read. Says nothing about whether the signature is right.
+//! Reads what RFC 9110, section 11.4, lets anybody send, and colons outside quotes, which old servers send; writes the
+//! one form that old servers read. Says nothing about whether the signature is right.
 
 use std::{borrow::Cow, fmt, str::FromStr};
 
@@ -66,7 +67,8 @@ impl FromStr for XMatrix {
         let [mut origin, mut destination, mut key_id, mut signature] = [const { None }; 4];
         let mut parameters = Parameters { text: header, at: scheme.len() };
         while let Some((name, value)) = parameters.next()? {
-            // The specification calls the last one `sig` in its examples, as all servers do, and `signature` in its list.
+            // The specification calls the last one `sig` in its examples, as all servers do, and `signature` in its
+            // list.
             let (name, slot) = match name.to_ascii_lowercase().as_str() {
                 "origin" => ("origin", &mut origin),
                 "destination" => ("destination", &mut destination),

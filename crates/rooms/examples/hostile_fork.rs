@@ -1,7 +1,9 @@
-//! Measures a room that another server attacks with a fork: `cargo run --release -p engram-rooms --example hostile_fork -- [ENTRIES] [EVENTS]`.
+//! Measures a room that another server attacks with a fork: `cargo run --release -p engram-rooms --example hostile_fork
+//! -- [ENTRIES] [EVENTS]`.
 //!
-//! One branch is honest, the other sets `ENTRIES` entries of the state; then `EVENTS` more events come on it, of every kind that makes resolution
-//! work: each is timed from its append until it can be read. Beside it stands the same with an honest fork of ten entries, in the same run.
+//! One branch is honest, the other sets `ENTRIES` entries of the state; then `EVENTS` more events come on it, of every
+//! kind that makes resolution work: each is timed from its append until it can be read. Beside it stands the same with
+//! an honest fork of ten entries, in the same run.
 
 #![expect(clippy::disallowed_methods, reason = "a measurement needs the clock")]
 #![expect(clippy::cast_precision_loss, reason = "counts and microseconds are far below 2^52")]
@@ -49,15 +51,27 @@ const ATTACKS: [(&str, Attack); 8] = [
         let tips = [room.branch.clone(), room.honest.clone()];
         room.send("x.custom", Some(&format!("joined {at}")), "{}", &user(1), &tips);
         room.branch = room.last.clone();
-        room.send("x.custom", Some("honest"), &format!(r#"{{"at":{at}}}"#), &user(0), &[room.honest.clone()]);
+        room.send(
+            "x.custom",
+            Some("honest"),
+            &format!(r#"{{"at":{at}}}"#),
+            &user(0),
+            std::slice::from_ref(&room.honest.clone()),
+        );
         room.honest = room.last.clone();
     }),
     ("joins of ever other branches", |room, at| {
         if at == 0 {
             for tip in 0..TIPS {
-                room.send("x.tip", Some(&tip.to_string()), "{}", &user(1), &[room.branch.clone()]);
+                room.send("x.tip", Some(&tip.to_string()), "{}", &user(1), std::slice::from_ref(&room.branch.clone()));
                 room.tips.push(room.last.clone());
-                room.send("x.tip", Some("honest"), &format!(r#"{{"n":{tip}}}"#), &user(0), &[room.honest.clone()]);
+                room.send(
+                    "x.tip",
+                    Some("honest"),
+                    &format!(r#"{{"n":{tip}}}"#),
+                    &user(0),
+                    std::slice::from_ref(&room.honest.clone()),
+                );
                 room.tips.push(room.last.clone());
             }
         }
@@ -84,7 +98,7 @@ fn run(entries: usize, events: usize, attack: Attack) {
     room.begin(10);
     let views = TestViews::over(room.log.clone(), vec![Box::new(RoomsProjector::default())], Vec::new());
     let start = Instant::now();
-    room.send("m.room.topic", Some(""), r#"{"topic":"honest"}"#, &user(0), &[room.branch.clone()]);
+    room.send("m.room.topic", Some(""), r#"{"topic":"honest"}"#, &user(0), std::slice::from_ref(&room.branch.clone()));
     room.honest = room.last.clone();
     for entry in 0..entries {
         room.send_on_branch("x.custom", Some(&entry.to_string()), &format!(r#"{{"n":{entry}}}"#));
@@ -185,7 +199,7 @@ impl Room {
     }
 
     fn send_from(&mut self, sender: &str, kind: &str, key: Option<&str>, content: &str) {
-        self.send(kind, key, content, sender, &[self.branch.clone()]);
+        self.send(kind, key, content, sender, std::slice::from_ref(&self.branch.clone()));
         self.branch = self.last.clone();
     }
 

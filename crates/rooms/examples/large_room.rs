@@ -1,9 +1,10 @@
-//! A large room with forks: how fast it is replayed, what its state weighs, what it takes to read the state at any event, and to
-//! resolve a fork: `cargo run --release -p engram-rooms --example large_room -- [MEMBERS] [EVENTS]`. With `hostile` instead of the
-//! numbers it measures rooms that are made to be expensive.
+//! A large room with forks: how fast it is replayed, what its state weighs, what it takes to read the state at any
+//! event, and to resolve a fork: `cargo run --release -p engram-rooms --example large_room -- [MEMBERS] [EVENTS]`. With
+//! `hostile` instead of the numbers it measures rooms that are made to be expensive.
 //!
-//! The room is of version 12. One event in twenty has a sibling, and the event after the two joins the branches again. Most
-//! events are messages; a quarter of those in forks, and one in ten of the others, are state events. CPU time is of all threads.
+//! The room is of version 12. One event in twenty has a sibling, and the event after the two joins the branches again.
+//! Most events are messages; a quarter of those in forks, and one in ten of the others, are state events. CPU time is
+//! of all threads.
 
 #![expect(clippy::disallowed_methods, reason = "a measurement needs the clock")]
 #![expect(clippy::cast_precision_loss, reason = "counts and microseconds are far below 2^52")]
@@ -141,7 +142,8 @@ fn read_states(snapshot: &Snapshot, room: &Room) {
     whole.report(&format!("the whole state at a random event, {entries} entries and {cpu:.0} us of CPU on average"));
 }
 
-/// The time from the append of an event that joins two branches until it can be read, with what precedes it: the branches.
+/// The time from the append of an event that joins two branches until it can be read, with what precedes it: the
+/// branches.
 fn resolve_forks(views: &TestViews, room: &mut Room) {
     let mut joining = Samples::default();
     let mut plain = Samples::default();

@@ -1,9 +1,10 @@
 //! Forward extremities, and a policy against their build-up.
 //!
-//! An event names at most 20 parents (RES-10), so a room with more ends than that has to choose. The deepest lead the conversation on, and
-//! other servers are most likely to know them; the oldest have waited longest. Half of each: no end waits for ever, and
-//! each event leaves nineteen ends less. What is chosen is also what counts: the room's current state is that before the event which names
-//! them, so that a writer judges by exactly what its event will be judged by, and one event never resolves more than 20 states.
+//! An event names at most 20 parents (RES-10), so a room with more ends than that has to choose. The deepest lead the
+//! conversation on, and other servers are most likely to know them; the oldest have waited longest. Half of each: no
+//! end waits for ever, and each event leaves nineteen ends less. What is chosen is also what counts: the room's current
+//! state is that before the event which names them, so that a writer judges by exactly what its event will be judged
+//! by, and one event never resolves more than 20 states.
 
 use engram_matrix::limits::PREV_EVENTS_MAX;
 

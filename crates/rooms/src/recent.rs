@@ -5,8 +5,8 @@ use std::collections::HashMap;
 use std::hash::Hash;
 use std::mem;
 
-/// A bounded memory in two generations: what is used stays in the young one; when that is full, it becomes the old one, and what
-/// the old one still held is forgotten.
+/// A bounded memory in two generations: what is used stays in the young one; when that is full, it becomes the old one,
+/// and what the old one still held is forgotten.
 pub(crate) struct Recent<K, V> {
     young: HashMap<K, V>,
     old: HashMap<K, V>,

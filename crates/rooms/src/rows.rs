@@ -141,7 +141,8 @@ const IS_APART: u8 = 1 << 7;
 /// All flags at once, which no event has: the event has a place now, under another offset.
 const IS_MOVED: u8 = u8::MAX;
 
-/// Flags, depth, distance back to `state_before`, then the redaction if there is one, and the anchor of an event of the past.
+/// Flags, depth, distance back to `state_before`, then the redaction if there is one, and the anchor of an event of the
+/// past.
 pub(crate) fn encode_meta(offset: Offset, meta: &EventMeta) -> Vec<u8> {
     assert!(meta.state_before <= offset, "the state before an event comes from before it");
     let flag = |on: bool, bit: u8| if on { bit } else { 0 };

@@ -1,7 +1,8 @@
 //! What a view has decided about a room, in 32 bytes: by which two versions of the view are compared.
 //!
-//! Verdicts are a view. Better rules judge history anew, and clients have to be told where they judge otherwise; see [`differences`].
-//! The digest is a sum, so that it follows each event at no cost, and does not depend on the order in which decisions are made.
+//! Verdicts are a view. Better rules judge history anew, and clients have to be told where they judge otherwise; see
+//! [`differences`]. The digest is a sum, so that it follows each event at no cost, and does not depend on the order in
+//! which decisions are made.
 
 use std::collections::BTreeMap;
 use std::ops::{Bound, ControlFlow};

@@ -1,5 +1,5 @@
-//! The server put together: configuration, wiring, listeners, shutdown. The binary `engram` is [`cli`] and nothing else;
-//! `engramctl` reuses [`config`] and [`node`].
+//! The server put together: configuration, wiring, listeners, shutdown. The binary `engram` is [`cli`] and nothing
+//! else; `engramctl` reuses [`config`] and [`node`].
 //!
 //! Clock, randomness and environment enter the program here, at its root, and are handed down.
 

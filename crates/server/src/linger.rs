@@ -1,9 +1,9 @@
 //! The end of a connection, so that the last answer on it is read.
 //!
-//! Whoever closes a socket while bytes of the peer are still on their way sends a reset, and a reset takes from the peer
-//! what it has not read yet. That happens when a request is answered before its body was read, and when a request
-//! cannot be understood. So the write side is closed first, which says that the answer is whole, and what the peer still
-//! sends is read and dropped for a short while.
+//! Whoever closes a socket while bytes of the peer are still on their way sends a reset, and a reset takes from the
+//! peer what it has not read yet. That happens when a request is answered before its body was read, and when a request
+//! cannot be understood. So the write side is closed first, which says that the answer is whole, and what the peer
+//! still sends is read and dropped for a short while.
 
 use std::io;
 use std::pin::Pin;

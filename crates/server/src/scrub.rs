@@ -1,7 +1,7 @@
 //! The scrubber's thread: reads the sealed files of the log again, slowly and for ever, and tells what it finds.
 //!
-//! What it finds is logged where it is found, with file and position. A round over the whole log is logged too, so that an
-//! operator can see when every byte was read last.
+//! What it finds is logged where it is found, with file and position. A round over the whole log is logged too, so that
+//! an operator can see when every byte was read last.
 
 use std::io;
 use std::sync::mpsc::{RecvTimeoutError, Sender, channel};

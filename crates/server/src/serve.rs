@@ -19,13 +19,14 @@ use crate::scrub;
 /// How long requests under way may take once the server is to stop. Long polls end at once.
 const DRAIN_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// Threads of the main runtime that may block. Nothing that anybody waits for runs there: readers and writers have threads of
-/// their own.
+/// Threads of the main runtime that may block. Nothing that anybody waits for runs there: readers and writers have
+/// threads of their own.
 const HINT_THREADS_MAX: usize = 16;
 
 /// How often rooms with too many branches are looked after.
 const BRANCHES_CHECK: Duration = Duration::from_secs(10);
-/// How often it is looked whose typing has expired, and of whose presence others are to be told: how late they see somebody come.
+/// How often it is looked whose typing has expired, and of whose presence others are to be told: how late they see
+/// somebody come.
 const TIMES_CHECK: Duration = Duration::from_millis(200);
 
 /// Why a server did not serve, or ceased to.
@@ -167,8 +168,8 @@ async fn join_branches(app: Arc<engram_client_api::App>) {
     }
 }
 
-/// Takes guests out of rooms that no longer admit them: first what may have been left undone before the start, then whenever a room
-/// closes its door.
+/// Takes guests out of rooms that no longer admit them: first what may have been left undone before the start, then
+/// whenever a room closes its door.
 async fn dismiss_guests(app: Arc<engram_client_api::App>) {
     let rooms = Arc::clone(&app.rooms);
     if let Err(error) = blocking(move || wait(rooms.dismiss_all_guests())).await {

@@ -120,7 +120,8 @@ async fn guests_are_where_they_may_be_and_can_become_full_users() {
     good(&api, &alice, "PUT", &access, &json!({ "guest_access": "forbidden" })).await;
     assert_eq!(server.node.app.rooms.dismiss_guests().await, 1);
     let after = format!("/rooms/{room}/send/m.room.message/1");
-    good(&api, &alice, "PUT", &after, &json!({ "msgtype": "m.text", "body": "what comes after is applied after" })).await;
+    good(&api, &alice, "PUT", &after, &json!({ "msgtype": "m.text", "body": "what comes after is applied after" }))
+        .await;
     assert_eq!(state(&api, &alice, &room, &member).await["membership"], "leave");
     assert_eq!(state(&api, &alice, &room, "m.room.member/@alice:localhost").await["membership"], "join");
 

@@ -46,8 +46,8 @@ fn code(answer: &(u16, Value)) -> (u16, &str) {
     (answer.0, answer.1["errcode"].as_str().unwrap_or_default())
 }
 
-/// The store panics on keys of more than 64 KiB, and a transaction ID becomes part of one: what no table could hold must
-/// neither be looked up there nor reach the log, where every start would meet it again.
+/// The store panics on keys of more than 64 KiB, and a transaction ID becomes part of one: what no table could hold
+/// must neither be looked up there nor reach the log, where every start would meet it again.
 #[tokio::test(flavor = "multi_thread")]
 async fn names_that_no_table_could_hold_are_refused() {
     let server = Server::start(CONFIG);
@@ -216,7 +216,8 @@ async fn aliases_are_made_by_members_and_claimed_by_no_other_room() {
     create_room(&api, &eve, json!({ "room_alias_name": "eves", "initial_state": [own] })).await;
 }
 
-/// A first start that fails after the log was made, at a busy port for instance, must not be the only one to make a token.
+/// A first start that fails after the log was made, at a busy port for instance, must not be the only one to make a
+/// token.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_registration_token_is_shown_until_there_is_an_account() {
     let directory = tempfile::tempdir().unwrap();

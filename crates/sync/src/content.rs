@@ -1,4 +1,5 @@
-//! What an answer is made of, section by section. Each is a function of a [`Context`]: who asks, since when, up to where.
+//! What an answer is made of, section by section. Each is a function of a [`Context`]: who asks, since when, up to
+//! where.
 
 pub(crate) mod account;
 pub(crate) mod devices;

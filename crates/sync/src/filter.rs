@@ -228,7 +228,8 @@ fn matches_list(only: Option<&[String]>, not: &[String], value: &str) -> bool {
     !listed(not) && only.is_none_or(listed)
 }
 
-/// Whether a text matches a pattern in which `*` stands for any sequence of characters. Linear in the text for each star.
+/// Whether a text matches a pattern in which `*` stands for any sequence of characters. Linear in the text for each
+/// star.
 fn matches_pattern(pattern: &str, text: &str) -> bool {
     let mut parts = pattern.split('*');
     let first = parts.next().unwrap_or_default();

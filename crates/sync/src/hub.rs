@@ -1,12 +1,13 @@
 //! What the pipeline has just applied, in memory: where each room and each user changed last, who waits for what.
 //!
-//! The hub knows the users who have synced since the start of the process, and the rooms that they are in; both are loaded from
-//! a snapshot when they are first asked for. From then on the [`observer`] keeps them current. Offsets in here may be later
-//! than what really changed, never earlier: a request that finds one beyond its token looks into the views, and one
-//! that finds none has missed nothing.
+//! The hub knows the users who have synced since the start of the process, and the rooms that they are in; both are
+//! loaded from a snapshot when they are first asked for. From then on the [`observer`] keeps them current. Offsets in
+//! here may be later than what really changed, never earlier: a request that finds one beyond its token looks into the
+//! views, and one that finds none has missed nothing.
 //!
-//! Locks are taken in the order: a user's rooms, the map of rooms, a room's own. None is held across a read of the views.
-//! There is no bound on the users who stay known: an entry costs some hundred bytes, plus about a hundred for each room.
+//! Locks are taken in the order: a user's rooms, the map of rooms, a room's own. None is held across a read of the
+//! views. There is no bound on the users who stay known: an entry costs some hundred bytes, plus about a hundred for
+//! each room.
 
 mod observer;
 mod room;

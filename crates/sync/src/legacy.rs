@@ -1,8 +1,8 @@
-//! The event stream of the first versions of the specification: `/events`, and what a client begins with, `/initialSync` and
-//! `/rooms/{roomId}/initialSync` (SYNC-20).
+//! The event stream of the first versions of the specification: `/events`, and what a client begins with,
+//! `/initialSync` and `/rooms/{roomId}/initialSync` (SYNC-20).
 //!
-//! Thin: the same context, timelines and wake-ups as [`crate::server`], written down in the old shape. Events name their room
-//! and, as old clients expect, repeat their sender as `user_id`.
+//! Thin: the same context, timelines and wake-ups as [`crate::server`], written down in the old shape. Events name
+//! their room and, as old clients expect, repeat their sender as `user_id`.
 
 mod initial;
 mod stream;

@@ -11,8 +11,8 @@ pub const TIMELINE_INCREMENTAL: usize = 20;
 /// Most timeline events of a room in one answer, whatever the filter says.
 pub const TIMELINE_MAX: usize = 100;
 
-/// Rows that one timeline may look at: a filter that matches hardly anything must not read a whole room. When they are spent
-/// the timeline is `limited`, and paging goes on from there.
+/// Rows that one timeline may look at: a filter that matches hardly anything must not read a whole room. When they are
+/// spent the timeline is `limited`, and paging goes on from there.
 pub const TIMELINE_SCAN_MAX: usize = 2_000;
 
 /// Events of a page of history, if the request names no limit (client-server API, `/messages`).
@@ -33,25 +33,26 @@ pub const TIMEOUT_MAX: Duration = Duration::from_secs(300);
 /// Events of all rooms that are kept in memory for those who are about to fetch them. At 1 to 2 kB each a few MB.
 pub const RECENT_EVENTS_MAX: usize = 4_096;
 
-/// Member events that the server remembers to have sent to a device with lazy loading. Beyond that it forgets them all and
-/// sends some again, which is allowed.
+/// Member events that the server remembers to have sent to a device with lazy loading. Beyond that it forgets them all
+/// and sends some again, which is allowed.
 pub const SENT_MEMBERS_MAX: usize = 4_096;
 
 /// Devices of a user for which something is remembered.
 pub const DEVICES_MAX: usize = 64;
 
-/// Users that the hub does not know and whose rooms it remembers nevertheless: at some hundred bytes each less than 4 MB.
+/// Users that the hub does not know and whose rooms it remembers nevertheless: at some hundred bytes each less than 4
+/// MB.
 pub const STRANGERS_MAX: usize = 4_096;
 
-/// Rows of memberships, former ones included, that the pipeline reads of a user whom the hub does not know: about a millisecond. Whoever
-/// has more counts as somebody who may share a room with everybody.
+/// Rows of memberships, former ones included, that the pipeline reads of a user whom the hub does not know: about a
+/// millisecond. Whoever has more counts as somebody who may share a room with everybody.
 pub const STRANGER_ROOMS_MAX: usize = 1_000;
 
 /// Heroes of a room's summary (client-server API, `RoomSummary`).
 pub const HEROES_MAX: usize = 5;
 
-/// Users whose presence is told to a client that begins, or that has come into a room: those whose presence changed last. More
-/// than a list of members shows, and in a room of thousands it keeps the answer small.
+/// Users whose presence is told to a client that begins, or that has come into a room: those whose presence changed
+/// last. More than a list of members shows, and in a room of thousands it keeps the answer small.
 pub const PRESENCE_INITIAL_MAX: usize = 1_000;
 
 /// Users who are looked at for that: most of them may be in no room of the client's.

@@ -1,6 +1,7 @@
 //! A room's history: `/messages`, `/context` and `/timestamp_to_event`.
 //!
-//! The order is that of arrival, as in /sync, so tokens fit both ways. History visibility and ignored users apply to every event.
+//! The order is that of arrival, as in /sync, so tokens fit both ways. History visibility and ignored users apply to
+//! every event.
 
 use std::ops::ControlFlow;
 
@@ -106,8 +107,8 @@ pub(crate) fn page(reader: &dyn Read, request: PageRequest<'_>, format: &Format<
     Ok(Page { chunk, start, end: end(&found, &stretch), state })
 }
 
-/// Where to go on: what comes after the last event may still come, forwards with time, backwards from other servers. Only a page
-/// with nothing in it is the end.
+/// Where to go on: what comes after the last event may still come, forwards with time, backwards from other servers.
+/// Only a page with nothing in it is the end.
 fn end(found: &Timeline, stretch: &Stretch) -> Option<Token> {
     if found.limited {
         return Some(Token::at(found.reached));
@@ -157,7 +158,8 @@ pub fn context(
     })
 }
 
-/// The event closest to a time in a direction, of those that the viewer gets to see: its ID, and the time that it names (HIST-10).
+/// The event closest to a time in a direction, of those that the viewer gets to see: its ID, and the time that it names
+/// (HIST-10).
 pub fn closest(
     reader: &dyn Read,
     viewer: Viewer<'_>,

@@ -31,8 +31,8 @@ struct Rooms {
     leave: String,
 }
 
-/// The answer at the context's position. `entries` are all of the user's rooms, `to_device_after` is where messages to the
-/// device go on.
+/// The answer at the context's position. `entries` are all of the user's rooms, `to_device_after` is where messages to
+/// the device go on.
 pub(crate) fn answer(context: &Context<'_>, entries: &[Entry], to_device_after: Offset) -> Result<Answer, ViewError> {
     let mut account_data = AccountData::read(context)?;
     let rooms = rooms(context, entries, &mut account_data)?;

@@ -93,8 +93,8 @@ impl SyncServer {
 
     /// Answers a request with a finished JSON body.
     ///
-    /// With nothing to say it sleeps until something is applied that concerns the user, the time is over, or the server stops.
-    /// Dropping the future abandons the request without a trace.
+    /// With nothing to say it sleeps until something is applied that concerns the user, the time is over, or the server
+    /// stops. Dropping the future abandons the request without a trace.
     pub async fn sync(&self, request: SyncRequest) -> Result<Bytes, SyncError> {
         let inner = &self.inner;
         let request = Arc::new(request);

@@ -1,9 +1,10 @@
 //! Positions as clients hold them: `s123` from /sync, `t123` from the paging of history.
 //!
-//! Both are offsets of the log, and each works where the other does. A token names the gap after its offset: forwards comes
-//! what is later, backwards what is at it or before. `s0` is before everything. `s123_45` says in addition that of the
-//! messages to the device only those up to 45 fitted into the answer. `t123-7-45` lies further back than `t123`, within the past of the
-//! event at 124 that was fetched from other servers: before the event of that past which has depth 7 and offset 45.
+//! Both are offsets of the log, and each works where the other does. A token names the gap after its offset: forwards
+//! comes what is later, backwards what is at it or before. `s0` is before everything. `s123_45` says in addition that
+//! of the messages to the device only those up to 45 fitted into the answer. `t123-7-45` lies further back than `t123`,
+//! within the past of the event at 124 that was fetched from other servers: before the event of that past which has
+//! depth 7 and offset 45.
 
 use std::fmt;
 use std::str::FromStr;

@@ -13,8 +13,8 @@ pub type RawJson = Box<RawValue>;
 /// What stands for an object of an old log that not everybody could read: whoever is handed it finds nothing in it.
 const EMPTY: &str = "{}";
 
-/// Parses bytes from a record or a row; none if they are no JSON (a writer never lets that happen). What no longer comes in, but
-/// may be in an old log, becomes an empty object: it must not spoil the answer that it is a part of.
+/// Parses bytes from a record or a row; none if they are no JSON (a writer never lets that happen). What no longer
+/// comes in, but may be in an old log, becomes an empty object: it must not spoil the answer that it is a part of.
 pub(crate) fn from_bytes(bytes: &[u8]) -> Option<RawJson> {
     let json: RawJson = serde_json::from_slice(bytes).ok()?;
     if strict::check(&json, Numbers::Any).is_ok() {

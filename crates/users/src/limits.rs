@@ -22,7 +22,8 @@ pub const DEVICE_KEYS_BYTES_MAX: usize = 16 * 1024;
 /// Largest one-time or fallback key.
 pub const KEY_BYTES_MAX: usize = 4 * 1024;
 
-/// How deep JSON that is stored for others may be nested: as deep as that of requests. Objects of the specification need less than ten.
+/// How deep JSON that is stored for others may be nested: as deep as that of requests. Objects of the specification
+/// need less than ten.
 pub const JSON_DEPTH_MAX: usize = 100;
 
 /// One-time keys that nobody can use, of an old log, which one claim passes over: the next claim goes on behind them.

@@ -2,8 +2,8 @@
 
 /// The user ID of a new account, from the localpart that its owner asks for.
 ///
-/// Capitals are lowered. Beyond the grammar of the specification, a localpart of digits alone is refused: those are the guests'.
-/// Application services may have them.
+/// Capitals are lowered. Beyond the grammar of the specification, a localpart of digits alone is refused: those are the
+/// guests'. Application services may have them.
 pub fn new_user_id(localpart: &str, server_name: &str, appservice: bool) -> Result<String, &'static str> {
     let localpart = localpart.to_ascii_lowercase();
     if localpart.is_empty() {

@@ -1,7 +1,7 @@
 //! The projector of everything that belongs to users: the account, device and key servers of the classic architecture.
 //!
-//! It trusts the writer's decisions and checks only what keeps the tables whole: a record about an account or a device that is
-//! not there is passed over. Nothing is memorised between records.
+//! It trusts the writer's decisions and checks only what keeps the tables whole: a record about an account or a device
+//! that is not there is passed over. Nothing is memorised between records.
 
 mod accounts;
 mod data;

@@ -54,8 +54,8 @@ impl AccountRow {
     }
 }
 
-/// Row of `users.devices`: token digest (32 bytes), last login (number), expiry (optional number), display name, address of
-/// the last login (optional strings).
+/// Row of `users.devices`: token digest (32 bytes), last login (number), expiry (optional number), display name,
+/// address of the last login (optional strings).
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct DeviceRow {
     pub(crate) token_digest: TokenDigest,
@@ -114,8 +114,8 @@ impl RegistrationTokenRow {
     }
 }
 
-/// Row of `users.one_time_key_ids`, and the end of a row of `users.fallback_keys`: where a key's JSON is, as the offset of its
-/// record (number) and its position there (index).
+/// Row of `users.one_time_key_ids`, and the end of a row of `users.fallback_keys`: where a key's JSON is, as the offset
+/// of its record (number) and its position there (index).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct KeyPlace {
     pub(crate) offset: Offset,

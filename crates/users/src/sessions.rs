@@ -1,8 +1,9 @@
 //! The cache from access token to session: consulted by every authenticated request.
 //!
-//! Filled from the view on a miss. A session ends, or changes, only by this process's writer, which says so here as soon as the
-//! record is appended: from then on the token is looked up in the view, and so good until the record is applied, and no
-//! longer. A fill that read the view before that and stores after it is caught by the generation: it is not stored.
+//! Filled from the view on a miss. A session ends, or changes, only by this process's writer, which says so here as
+//! soon as the record is appended: from then on the token is looked up in the view, and so good until the record is
+//! applied, and no longer. A fill that read the view before that and stores after it is caught by the generation: it is
+//! not stored.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -70,8 +71,8 @@ impl Sessions {
         Ok(Some(session))
     }
 
-    /// From now on the view alone knows whether a token is good: the record at `at` takes it away. `applied` is how far the
-    /// view is.
+    /// From now on the view alone knows whether a token is good: the record at `at` takes it away. `applied` is how far
+    /// the view is.
     pub(crate) fn end(&self, digest: &TokenDigest, at: Offset, applied: Offset) {
         let mut shard = self.shard(digest).write();
         // A fill that is under way may have read the view before one of those that are struck off here.

@@ -1,9 +1,9 @@
 //! What JSON must be before it is stored and handed on to others as it came.
 //!
-//! A text that is JSON by its grammar can still hold numbers that nobody can represent, halves of characters, nesting without
-//! end, and a key twice, of which each reader takes another. One reader of it fails, the next understands something else, and an
-//! answer that contains it cannot be read at all. So it is looked through once on the way in; and what an old log may hold
-//! of the kind is passed over on the way out.
+//! A text that is JSON by its grammar can still hold numbers that nobody can represent, halves of characters, nesting
+//! without end, and a key twice, of which each reader takes another. One reader of it fails, the next understands
+//! something else, and an answer that contains it cannot be read at all. So it is looked through once on the way in;
+//! and what an old log may hold of the kind is passed over on the way out.
 
 use std::collections::HashSet;
 use std::fmt;

@@ -1,8 +1,8 @@
 //! The tables of the users' view, with their encodings.
 //!
-//! Parts of keys and rows are written as [`engram_base::parts`] says; `user`, `device` and so on are texts, `offset` is a number.
-//! JSON bodies stay in the log: rows hold the offset of the record that has them. Only profile fields and signatures,
-//! which are small and read often, are copied.
+//! Parts of keys and rows are written as [`engram_base::parts`] says; `user`, `device` and so on are texts, `offset` is
+//! a number. JSON bodies stay in the log: rows hold the offset of the record that has them. Only profile fields and
+//! signatures, which are small and read often, are copied.
 
 use engram_base::Key;
 use engram_log::Offset;
@@ -46,8 +46,8 @@ tables! {
     FALLBACK_KEYS = 44, "users.fallback_keys";
     /// user, usage (byte: 0 master, 1 self-signing, 2 user-signing) → `CrossSigningRow`.
     CROSS_SIGNING_KEYS = 45, "users.cross_signing_keys";
-    /// owner of the key, device ID or public key, signer, signing key ID → signature (bytes of its text). Signatures that
-    /// came after the key they sign.
+    /// owner of the key, device ID or public key, signer, signing key ID → signature (bytes of its text). Signatures
+    /// that came after the key they sign.
     SIGNATURES = 46, "users.signatures";
     /// offset → user whose devices or keys changed.
     DEVICE_LIST_CHANGES = 47, "users.device_list_changes";
@@ -59,7 +59,8 @@ tables! {
     TRANSACTIONS = 50, "users.transactions";
     /// user, offset → nothing: a record with something that goes if the user closes the account and asks for erasure.
     PERSONAL = 51, "users.personal";
-    /// offset → messages of that record that are still queued (index); then, if it has a transaction, its key in `transactions` up to the offset.
+    /// offset → messages of that record that are still queued (index); then, if it has a transaction, its key in
+    /// `transactions` up to the offset.
     TO_DEVICE_RECORDS = 52, "users.to_device_records";
     /// Records of messages that all receivers have: see [`DueList`].
     RECEIVED = 53, "users.received";

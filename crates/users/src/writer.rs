@@ -1,12 +1,13 @@
 //! The writer: decides what a request about a user means, and appends it.
 //!
-//! Decisions are taken in turn, under the keys in [`subjects`], so that no two requests decide from the same past; a request
-//! then waits for its record without holding anything, neither a turn nor a thread ([`engram_views::Decider`]). A future that
-//! is dropped has either done nothing, or what it did comes to be.
+//! Decisions are taken in turn, under the keys in [`subjects`], so that no two requests decide from the same past; a
+//! request then waits for its record without holding anything, neither a turn nor a thread ([`engram_views::Decider`]).
+//! A future that is dropped has either done nothing, or what it did comes to be.
 //!
 //! The async methods may be polled on threads of a runtime: a decision reads a few rows. [`Users::claim_keys`],
-//! [`Users::upload_keys`], [`Users::upload_signatures`], [`Users::send_to_device`] and [`Users::delete_devices`] read rows for
-//! each thing that they are given; whoever lets clients give many polls them elsewhere. [`Users::hash_password`] and
+//! [`Users::upload_keys`], [`Users::upload_signatures`], [`Users::send_to_device`] and [`Users::delete_devices`] read
+//! rows for each thing that they are given; whoever lets clients give many polls them elsewhere.
+//! [`Users::hash_password`] and
 //! [`Users::verify_password`] take a core for tens of milliseconds, and belong on threads that are kept for that.
 
 mod accounts;
@@ -83,8 +84,8 @@ impl Users {
         }
     }
 
-    /// Ends the sessions of devices whose removal was appended: their tokens are good until it is applied, and no longer,
-    /// whether or not the request is still there by then.
+    /// Ends the sessions of devices whose removal was appended: their tokens are good until it is applied, and no
+    /// longer, whether or not the request is still there by then.
     fn end_sessions(&self, devices: &[Device], removed: Option<Offset>) {
         let Some(removed) = removed else { return };
         let applied = self.decider.snapshot().offset();

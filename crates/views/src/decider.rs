@@ -1,9 +1,10 @@
 //! Decisions from the views: taken in turn, appended, and waited for by nobody who keeps others waiting.
 //!
-//! A writer asks for a decision under the keys of what it decides about. Once all earlier decisions under these keys are
-//! applied, its function gets a snapshot and says what is to be appended; it is called in one go and cannot wait for anything,
-//! for it is handed nothing that could. With the append its turn is over. Whether the writer then waits for the disk, or is
-//! dropped with its request, the next decision under the same keys sees its records: see [`engram_base::turns`].
+//! A writer asks for a decision under the keys of what it decides about. Once all earlier decisions under these keys
+//! are applied, its function gets a snapshot and says what is to be appended; it is called in one go and cannot wait
+//! for anything, for it is handed nothing that could. With the append its turn is over. Whether the writer then waits
+//! for the disk, or is dropped with its request, the next decision under the same keys sees its records: see
+//! [`engram_base::turns`].
 //!
 //! Decisions under different keys share one sync of the disk, as many of them as come while the last one is under way.
 
@@ -16,7 +17,8 @@ use engram_log::{Input, Lane, Log, Offset, TimestampMs};
 use crate::error::WriteError;
 use crate::views::{Snapshot, Views};
 
-/// Takes decisions in turn. A writer holds this instead of the log and the views, so that it cannot wait for them otherwise.
+/// Takes decisions in turn. A writer holds this instead of the log and the views, so that it cannot wait for them
+/// otherwise.
 pub struct Decider {
     log: Arc<dyn Log>,
     views: Arc<Views>,
@@ -101,8 +103,8 @@ impl Decider {
 
     /// Takes a decision under these keys, and appends what it says. What it errs about is not appended.
     ///
-    /// A future that is dropped has either decided nothing, or appended everything. `decide` runs on the thread that polls:
-    /// it should cost no more than that thread can be without.
+    /// A future that is dropped has either decided nothing, or appended everything. `decide` runs on the thread that
+    /// polls: it should cost no more than that thread can be without.
     pub async fn decide<T, E: From<WriteError>>(
         &self,
         keys: impl IntoIterator<Item = Key>,

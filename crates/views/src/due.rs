@@ -1,9 +1,9 @@
 //! Payloads that have had their day: what is to be taken out of the log once a grace period is over, and since when.
 //!
-//! A projector lists a record when the last use of its payload is over, and strikes it off when the log says, by `v1::Erased`, that the
-//! payload goes. The list is rows of the projector's own table, and as pure as those: it names records and no times; whoever erases
-//! looks up when the record came that made an entry due. On a log whose payloads are gone already the entries may never come to be;
-//! past the record of the erasure both lists are the same.
+//! A projector lists a record when the last use of its payload is over, and strikes it off when the log says, by
+//! `v1::Erased`, that the payload goes. The list is rows of the projector's own table, and as pure as those: it names
+//! records and no times; whoever erases looks up when the record came that made an entry due. On a log whose payloads
+//! are gone already the entries may never come to be; past the record of the erasure both lists are the same.
 
 use std::ops::{Bound, ControlFlow};
 
@@ -17,7 +17,8 @@ use crate::table::Table;
 const BY_TIME: u8 = 0;
 const BY_RECORD: u8 = 1;
 
-/// A list in a table of a projector's. Rows: 0x00, since (u64), record (u64) → nothing; 0x01, record (u64) → since (u64).
+/// A list in a table of a projector's. Rows: 0x00, since (u64), record (u64) → nothing; 0x01, record (u64) → since
+/// (u64).
 #[derive(Clone, Copy, Debug)]
 pub struct DueList(pub &'static Table);
 

@@ -111,7 +111,8 @@ impl Pipeline {
         }
     }
 
-    /// Waits as long as the disk has no room. False if the views are closed before it has: what is left is replayed later.
+    /// Waits as long as the disk has no room. False if the views are closed before it has: what is left is replayed
+    /// later.
     fn wait_for_space(&self) -> bool {
         if self.engine.has_room() {
             return true;
@@ -153,8 +154,8 @@ impl Pipeline {
     }
 }
 
-/// Shows a snapshot, tells observers of it, and wakes those who wait for its offset, in this order: whoever is woken sees
-/// what they have waited for, and so does everybody whom an observer wakes.
+/// Shows a snapshot, tells observers of it, and wakes those who wait for its offset, in this order: whoever is woken
+/// sees what they have waited for, and so does everybody whom an observer wakes.
 pub(crate) fn publish<S>(
     current: &ArcSwap<S>,
     waiters: &Waiters,

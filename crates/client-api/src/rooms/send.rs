@@ -63,8 +63,8 @@ pub(super) async fn write(app: &Arc<App>, request: &SendRequest<'_>) -> ApiResul
     Ok(RawJson(format!("{{\"event_id\":\"{event_id}\"}}")))
 }
 
-/// Waits until an event is durable and applied, and sees to what follows from it for its sender. Every answer to whoever sent one comes by
-/// here.
+/// Waits until an event is durable and applied, and sees to what follows from it for its sender. Every answer to
+/// whoever sent one comes by here.
 pub(super) async fn settled(app: &Arc<App>, sender: &str, room_id: &str, sent: Sent) -> ApiResult<String> {
     app.applied(sent.offset).await?;
     if let Some(old) = sent.moved_from {

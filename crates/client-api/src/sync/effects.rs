@@ -6,7 +6,8 @@ use engram_log::Offset;
 use engram_sync::Effects;
 use engram_users::Users;
 
-/// Records the effects through the writers. None is promised to a client: one that fails is only a hint that is missing.
+/// Records the effects through the writers. None is promised to a client: one that fails is only a hint that is
+/// missing.
 pub struct SyncEffects {
     /// The writer of devices.
     pub users: Arc<Users>,

@@ -1,5 +1,5 @@
-//! `GET /_matrix/client/v3/initialSync` (Syncing, deprecated) and `GET /_matrix/client/v3/rooms/{roomId}/initialSync` (Room
-//! previews)
+//! `GET /_matrix/client/v3/initialSync` (Syncing, deprecated) and `GET /_matrix/client/v3/rooms/{roomId}/initialSync`
+//! (Room previews)
 
 use std::sync::Arc;
 

@@ -1,8 +1,9 @@
 //! Who attends on which device, in memory: from it follows what is to be told of a user, and when to look again.
 //!
-//! A device counts as long as it polls, and for a while after. The most present of a user's devices speaks for them. Nothing
-//! here is told to anybody: the writer of presence asks what is due, appends a record, and the record is what others see. More presence is due at
-//! once, less of it only when it lasts ([`SETTLE`]); so devices that contradict each other cost nothing.
+//! A device counts as long as it polls, and for a while after. The most present of a user's devices speaks for them.
+//! Nothing here is told to anybody: the writer of presence asks what is due, appends a record, and the record is what
+//! others see. More presence is due at once, less of it only when it lasts ([`SETTLE`]); so devices that contradict
+//! each other cost nothing.
 //!
 //! No clock is read: every call brings the time.
 

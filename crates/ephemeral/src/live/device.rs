@@ -102,7 +102,8 @@ impl Device {
         !self.polls.is_empty() || now < after(self.last_seen, AWAY_AFTER)
     }
 
-    /// What it is worth. Whoever acts on a device that calls itself idle is there; one that does not want to be seen is not.
+    /// What it is worth. Whoever acts on a device that calls itself idle is there; one that does not want to be seen is
+    /// not.
     pub(super) fn availability(&self, now: TimestampMs) -> Availability {
         if !self.is_here(now) || self.said == Availability::Offline {
             return Availability::Offline;

@@ -9,6 +9,7 @@ use super::{Fixture, fixture};
 use crate::{MarkError, Marks, NewReceipt, query};
 
 /// `$1` precedes `$2`; other events are unknown.
+#[expect(clippy::unnecessary_wraps, reason = "a place may have to be read, which may fail")]
 fn place(_: &Snapshot, event_id: &str) -> Result<Option<u64>, ViewError> {
     Ok(event_id.strip_prefix('$').and_then(|number| number.parse().ok()))
 }
@@ -115,8 +116,8 @@ fn what_is_no_event_of_the_room_is_refused() {
     assert!(fixture.views.log.is_empty());
 }
 
-/// A follower gets whole appends only: of two records that fit, the one that begins another append has to wait for the other
-/// half of that.
+/// A follower gets whole appends only: of two records that fit, the one that begins another append has to wait for the
+/// other half of that.
 #[test]
 fn marks_of_one_request_are_one_append() {
     let fixture = fixture();

@@ -1,7 +1,7 @@
 //! How far somebody has read: receipts, and the mark up to which everything was read.
 //!
-//! One request may set several. They are checked together and appended together, so that either all of them come to be or
-//! none does.
+//! One request may set several. They are checked together and appended together, so that either all of them come to be
+//! or none does.
 
 use engram_base::is_identifier;
 use engram_log::{Input, TimestampMs};
@@ -41,7 +41,8 @@ pub struct NewReceipt {
 /// Why nothing was marked.
 #[derive(Debug, thiserror::Error)]
 pub enum MarkError {
-    /// `M_INVALID_PARAM`: the type is neither `m.read` nor `m.read.private`, or the thread is empty or an identifier too long.
+    /// `M_INVALID_PARAM`: the type is neither `m.read` nor `m.read.private`, or the thread is empty or an identifier
+    /// too long.
     #[error("{0}")]
     Invalid(&'static str),
     /// `M_NOT_FOUND`: the room has no such event, or none that the user may see.
@@ -123,7 +124,8 @@ fn sent(marks: &Marks, receipt: &NewReceipt, now: TimestampMs) -> Input {
     ReceiptSent { room_id, user_id, receipt_type, event_id, thread_id, at_ms: now.0 }.into()
 }
 
-/// The mark is account data of the room that clients cannot set otherwise; so nothing of it is read before it is written.
+/// The mark is account data of the room that clients cannot set otherwise; so nothing of it is read before it is
+/// written.
 fn fully_read(marks: &Marks, event_id: &str) -> Input {
     let set = AccountDataSet {
         user_id: marks.user_id.clone(),

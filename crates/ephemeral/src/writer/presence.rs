@@ -9,7 +9,8 @@ use crate::limits::PRESENCE_BATCH_MAX;
 use crate::live::{Availability, Presence, Sum};
 
 impl Ephemeral {
-    /// A device says how present its user is, and what is to be said of them; no status message takes away the one before.
+    /// A device says how present its user is, and what is to be said of them; no status message takes away the one
+    /// before.
     ///
     /// What others see is what all devices of the user come to.
     pub async fn set_presence(

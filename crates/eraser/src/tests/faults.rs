@@ -92,7 +92,9 @@ impl Log for Faulty {
         let (stuck, free): (Vec<&Erasure>, Vec<&Erasure>) =
             erasures.iter().partition(|each| stuck.contains(&each.offset));
         let segments: BTreeSet<u64> = free.iter().filter_map(|erasure| self.segment(erasure.offset)).collect();
-        segments.into_iter().for_each(|segment| *self.rewritten.lock().entry(segment).or_default() += 1);
+        for segment in segments {
+            *self.rewritten.lock().entry(segment).or_default() += 1;
+        }
         self.gone.lock().extend(free.iter().map(|erasure| (erasure.offset, now.0)));
         if !stuck.is_empty() {
             announce(&stuck)?;

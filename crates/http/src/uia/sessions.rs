@@ -94,8 +94,8 @@ struct Inner {
 }
 
 impl Sessions {
-    /// Checks that a request continues its session, adds the parameters that it leaves out, and finds the answer if there
-    /// is one. A session that is unknown or over says nothing.
+    /// Checks that a request continues its session, adds the parameters that it leaves out, and finds the answer if
+    /// there is one. A session that is unknown or over says nothing.
     pub(super) fn resume(
         &self,
         id: &str,

@@ -3,7 +3,8 @@
 use super::{Denied, PowerLevels};
 use crate::{Pdu, RoomVersion, ids, membership::Membership, power::Creation};
 
-/// Whether the version has no rules for this type beyond those on every event; then [`check_ordinary`] is the whole check.
+/// Whether the version has no rules for this type beyond those on every event; then [`check_ordinary`] is the whole
+/// check.
 pub fn is_ordinary(version: &RoomVersion, event_type: &str) -> bool {
     let rules = &version.rules().authorization;
     match event_type {
@@ -14,8 +15,8 @@ pub fn is_ordinary(version: &RoomVersion, event_type: &str) -> bool {
     }
 }
 
-/// The state-dependent rules for an ordinary event. The verdict is that of [`super::check_dependent`] for the state in which
-/// `creation`, `power` and `sender_membership` hold.
+/// The state-dependent rules for an ordinary event. The verdict is that of [`super::check_dependent`] for the state in
+/// which `creation`, `power` and `sender_membership` hold.
 ///
 /// # Panics
 ///

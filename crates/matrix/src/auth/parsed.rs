@@ -1,6 +1,8 @@
-//! Judging state events from values that were parsed once: state resolution judges thousands of events by the same few of them.
+//! Judging state events from values that were parsed once: state resolution judges thousands of events by the same few
+//! of them.
 //!
-//! [`check`] knows the rules for what a room mostly consists of. Where it does not, it says so, and [`super::check_dependent`] has to judge.
+//! [`check`] knows the rules for what a room mostly consists of. Where it does not, it says so, and
+//! [`super::check_dependent`] has to judge.
 
 use super::{PowerLevels, message::is_ordinary};
 use crate::{RoomVersion, ids, membership::Membership, power::Creation};
@@ -81,7 +83,8 @@ impl Entrance {
     }
 }
 
-/// The state-dependent rules of the room version for a state event: whether it is allowed. `None` if only the full rules can tell.
+/// The state-dependent rules of the room version for a state event: whether it is allowed. `None` if only the full
+/// rules can tell.
 pub fn check(version: &RoomVersion, event: &Subject<'_>, state: &State<'_>) -> Option<bool> {
     if event.event_type == "m.room.create" {
         return Some(true);

@@ -10,7 +10,8 @@ use serde::{
 use super::{CanonicalError, integral, push_integer, push_loose_float, push_string};
 use crate::limits;
 
-/// A JSON value with a canonical form, or with one that old room versions agree on. Strings without escapes borrow from the parsed text.
+/// A JSON value with a canonical form, or with one that old room versions agree on. Strings without escapes borrow from
+/// the parsed text.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Tree<'a> {
     /// `null`
@@ -19,7 +20,8 @@ pub enum Tree<'a> {
     Bool(bool),
     /// An integer within ±(2^53 − 1)
     Integer(i64),
-    /// Any other number, in the words of [`push_loose_float`](super::push_loose_float): only [`Tree::parse_tolerant`] makes it
+    /// Any other number, in the words of [`push_loose_float`](super::push_loose_float): only [`Tree::parse_tolerant`]
+    /// makes it
     Loose(String),
     /// A string
     String(Cow<'a, str>),

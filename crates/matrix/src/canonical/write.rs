@@ -9,8 +9,9 @@ pub fn push_integer(out: &mut String, value: i64) {
     write!(out, "{value}").expect("writing to a string does not fail");
 }
 
-/// Appends a float that canonical JSON does not have, the way the servers of room versions 1 to 5 wrote it, which is Python's:
-/// the shortest digits that read back the same, always with a fraction or an exponent, exponents with sign and two digits.
+/// Appends a float that canonical JSON does not have, the way the servers of room versions 1 to 5 wrote it, which is
+/// Python's: the shortest digits that read back the same, always with a fraction or an exponent, exponents with sign
+/// and two digits.
 pub fn push_loose_float(out: &mut String, value: f64) {
     let text = format!("{value:?}");
     let Some((digits, exponent)) = text.split_once('e') else {

@@ -1,7 +1,8 @@
 //! State resolution of room version 1: by depth and the SHA-1 of event IDs, in four passes.
 //!
-//! An entry is in conflict only where states hold different events for it; what one state alone has is taken as it is. Each
-//! conflicted entry is settled by itself, from the results of the passes before, so that the order of entries does not matter.
+//! An entry is in conflict only where states hold different events for it; what one state alone has is taken as it is.
+//! Each conflicted entry is settled by itself, from the results of the passes before, so that the order of entries does
+//! not matter.
 
 use std::{cmp::Reverse, collections::BTreeMap, sync::Arc};
 
@@ -82,8 +83,8 @@ fn last_of_chain(
     Arc::clone(last)
 }
 
-/// The deepest event that is allowed. Where none is, the specification is silent; the least deep one stays then, as in the other
-/// passes, and as servers that take part in such rooms have always done.
+/// The deepest event that is allowed. Where none is, the specification is silent; the least deep one stays then, as in
+/// the other passes, and as servers that take part in such rooms have always done.
 fn deepest_allowed(version: &RoomVersion, resolved: &Resolved, events: &[Arc<Pdu>]) -> Arc<Pdu> {
     let is_allowed = |event: &&Arc<Pdu>| auth::check_dependent(version, event, resolved).is_ok();
     let found = events.iter().rev().find(is_allowed).or(events.first());

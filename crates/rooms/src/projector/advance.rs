@@ -109,8 +109,9 @@ fn extend_graph(room: &mut RoomMemo, step: &Step<'_>) {
     }
 }
 
-/// The state before the event that comes next: that after the forward extremities together, as far as one event can name them. If the room cannot pay
-/// for it, that is put off, and the current state stays one by which the next event can be judged.
+/// The state before the event that comes next: that after the forward extremities together, as far as one event can
+/// name them. If the room cannot pay for it, that is put off, and the current state stays one by which the next event
+/// can be judged.
 fn settle_current(memo: &Memo, view: &mut Apply<'_>, room: &mut RoomMemo, step: &Step<'_>) -> Result<(), ViewError> {
     let wanted = extremities::parents(&room.head.extremities);
     let tips: Vec<Tip> = wanted.iter().map(|at| room.tips[*at]).collect();

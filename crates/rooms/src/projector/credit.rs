@@ -1,16 +1,18 @@
 //! What a room may spend on resolutions: each event pays for some work, and a room that owes too much waits.
 //!
-//! There are two accounts, so that neither takes from the other what it has to have: that of the current state, and that of the events that
-//! join branches. Both follow from the log alone, since what a resolution takes does.
+//! There are two accounts, so that neither takes from the other what it has to have: that of the current state, and
+//! that of the events that join branches. Both follow from the log alone, since what a resolution takes does.
 //!
-//! **The current state** is put off while its account owes too much. It stays what it was, and goes on only with events that follow all that it
-//! comes from; whatever else has come is an extremity that the next event does not name yet. So writers and the projector never differ about it, and
-//! when enough events have paid, the resolution is made up for, exactly.
+//! **The current state** is put off while its account owes too much. It stays what it was, and goes on only with events
+//! that follow all that it comes from; whatever else has come is an extremity that the next event does not name yet. So
+//! writers and the projector never differ about it, and when enough events have paid, the resolution is made up for,
+//! exactly.
 //!
-//! **An event that joins branches** needs the state before it at once. If its account owes too much, or the resolution takes more than any may, the
-//! room's current state stands for it: nobody who joins branches has chosen that. The event takes the place of those of its parents only that the
-//! current state comes from; the others stay extremities, so that nothing they say is lost to the room. What came to pass is in a
-//! row of its own, is counted, and is told of live. An event of the past is not let in instead, since the present says nothing about it.
+//! **An event that joins branches** needs the state before it at once. If its account owes too much, or the resolution
+//! takes more than any may, the room's current state stands for it: nobody who joins branches has chosen that. The
+//! event takes the place of those of its parents only that the current state comes from; the others stay extremities,
+//! so that nothing they say is lost to the room. What came to pass is in a row of its own, is counted, and is told of
+//! live. An event of the past is not let in instead, since the present says nothing about it.
 
 use engram_views::ViewError;
 

@@ -1,7 +1,7 @@
 //! Which payloads have to go: those of redacted events, in whatever records they lie.
 //!
-//! The log replaces them by what [`redact::prune`] leaves, and on such a log this projector comes to the same verdicts and, past the record of
-//! the erasure, to the same rows.
+//! The log replaces them by what [`redact::prune`] leaves, and on such a log this projector comes to the same verdicts
+//! and, past the record of the erasure, to the same rows.
 
 use crate::delta::Apply;
 use engram_log::Offset;

@@ -122,8 +122,9 @@ fn judge_by_memo(
     }))
 }
 
-/// Whether the auth events are exactly those of the current state that permit an ordinary event, each once. Then they pass the rules that do not depend
-/// on state: no state holds an event of another room, and rejected ones are looked for.
+/// Whether the auth events are exactly those of the current state that permit an ordinary event, each once. Then they
+/// pass the rules that do not depend on state: no state holds an event of another room, and rejected ones are looked
+/// for.
 fn names_exactly(event: &Pdu, values: &AuthValues, member: Option<&Member>) -> bool {
     let create = (!event.version().create_is_room_id()).then(|| values.create.as_str());
     let power = values.power.as_ref().map(|id| id.as_str());

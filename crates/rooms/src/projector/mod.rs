@@ -2,8 +2,9 @@
 //!
 //! One event passes through `intake` (is it new, where does it belong, what is the state before it), `judge` (the
 //! authorization rules), `resolution` (where branches meet) and `advance` (the room's head, current
-//! state and members). `credit` bounds what a room's resolutions may take. `past` is for what arrives after those that follow it. `redactions`, `erasures` and `directory` stand beside that
-//! way; `memo` keeps what the next event will ask for.
+//! state and members). `credit` bounds what a room's resolutions may take. `past` is for what arrives after those that
+//! follow it. `redactions`, `erasures` and `directory` stand beside that way; `memo` keeps what the next event will ask
+//! for.
 //!
 //! Bad input is counted and passed over: nothing that a peer sends stops the projector.
 
@@ -50,7 +51,8 @@ impl RoomsProjector {
         Self { memo: Memo::new(memo_bytes), memo_bytes }
     }
 
-    /// A projector by other rules than those of the specification: what it builds is to be looked at, and is no server's view.
+    /// A projector by other rules than those of the specification: what it builds is to be looked at, and is no
+    /// server's view.
     pub fn by_rules(rules: Rules) -> Self {
         let mut projector = Self::default();
         projector.memo.rules = rules;

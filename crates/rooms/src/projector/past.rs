@@ -1,6 +1,8 @@
-//! What was before: states that other servers gave, and the places of events that came later than those that follow them.
+//! What was before: states that other servers gave, and the places of events that came later than those that follow
+//! them.
 //!
-//! An event of the past gets its place in the timeline as soon as one that follows it has one; which of them arrives first does not matter.
+//! An event of the past gets its place in the timeline as soon as one that follows it has one; which of them arrives
+//! first does not matter.
 //! [`crate::query::history`] has the order.
 
 use std::collections::BTreeMap;
@@ -20,7 +22,8 @@ use crate::tables::{EVENTS, GIVEN_STATES, MISSING, PAST};
 use crate::types::RoomNumber;
 use crate::{counters, rows};
 
-/// Takes the state before an event in. Of its events only those count that are known, and that their own auth events permit.
+/// Takes the state before an event in. Of its events only those count that are known, and that their own auth events
+/// permit.
 pub(super) fn take_state(
     view: &mut Apply<'_>,
     pdus: &Pdus,
@@ -54,8 +57,8 @@ pub(super) fn given_state(
     row.map(|row| rows::decode_given(&row)).transpose()
 }
 
-/// An event has come into the graph of its room, perhaps after those that follow it: gives it its place in the timeline, and with it the events of
-/// the past that it follows. Those that are not there are missing from now on.
+/// An event has come into the graph of its room, perhaps after those that follow it: gives it its place in the
+/// timeline, and with it the events of the past that it follows. Those that are not there are missing from now on.
 pub(super) fn settle(
     view: &mut Apply<'_>,
     pdus: &Pdus,

@@ -50,8 +50,8 @@ pub(super) fn apply(
     Ok(false)
 }
 
-/// Lets a redaction wait for its target, unless one waits already that takes effect whenever this one does: one by the power to redact others' events, or
-/// one by the same server.
+/// Lets a redaction wait for its target, unless one waits already that takes effect whenever this one does: one by the
+/// power to redact others' events, or one by the same server.
 fn wait(
     memo: &mut Memo,
     view: &mut Apply<'_>,
@@ -75,7 +75,8 @@ fn wait(
     Ok(())
 }
 
-/// The redactions of a room that wait for an event, in order, with the server by whose right, or nothing if it is by power.
+/// The redactions of a room that wait for an event, in order, with the server by whose right, or nothing if it is by
+/// power.
 fn waiting(view: &dyn Read, room: &RoomInfo, event_id: &str) -> Result<Vec<(Offset, String)>, ViewError> {
     let (from, to) = (pending_key(room, event_id, Offset::ZERO), pending_key(room, event_id, Offset(u64::MAX)));
     let mut waiting = Vec::new();

@@ -41,8 +41,9 @@ pub struct Rules {
 }
 
 impl Rules {
-    /// Rooms of one version are judged, and their branches resolved, by the rules of another. The format of events and what redaction
-    /// leaves of them stay what they are: the events are there already. Whether the two versions are near enough for that.
+    /// Rooms of one version are judged, and their branches resolved, by the rules of another. The format of events and
+    /// what redaction leaves of them stay what they are: the events are there already. Whether the two versions are
+    /// near enough for that.
     #[must_use]
     pub fn assume_version(&mut self, of: &'static RoomVersion, rules: &'static RoomVersion) -> bool {
         let format = |version: &RoomVersion| (version.event_id_in_event(), version.create_is_room_id());

@@ -25,8 +25,8 @@ pub fn meta(reader: &dyn Read, room: RoomNumber, offset: Offset) -> Result<Optio
     Ok(placed(reader, room, offset)?.map(|(_, meta)| meta))
 }
 
-/// The row of an event with the position that is the event's now: one that was kept apart first may have another than it had. States from
-/// that time name the first.
+/// The row of an event with the position that is the event's now: one that was kept apart first may have another than
+/// it had. States from that time name the first.
 pub fn placed(reader: &dyn Read, room: RoomNumber, offset: Offset) -> Result<Option<(Offset, EventMeta)>, ViewError> {
     let Some(row) = reader.get(&EVENTS, &room_offset_key(room, offset))? else { return Ok(None) };
     if let Some(meta) = rows::decode_meta(offset, &row)? {
@@ -65,7 +65,8 @@ pub fn event(reader: &dyn Read, room: RoomNumber, offset: Offset) -> Result<Opti
     Ok(Some(StoredEvent { room, offset, meta, pdu, transaction }))
 }
 
-/// Just the body of an event, parsed, by its offset: as it was received, for the rules. What is shown is [`super::presented_at`].
+/// Just the body of an event, parsed, by its offset: as it was received, for the rules. What is shown is
+/// [`super::presented_at`].
 pub fn pdu(reader: &dyn Read, offset: Offset) -> Result<Arc<Pdu>, ViewError> {
     let record = reader.record(offset)?;
     parse(archived(&record)?).map(Arc::new).map_err(|error| damaged(offset, &error))
@@ -76,7 +77,8 @@ pub fn event_id(reader: &dyn Read, offset: Offset) -> Result<Box<str>, ViewError
     Ok(archived(&reader.record(offset)?)?.event_id.as_str().into())
 }
 
-/// A transaction with all of its scope: the same ID of the same device at another endpoint is another transaction (API-11, API-12).
+/// A transaction with all of its scope: the same ID of the same device at another endpoint is another transaction
+/// (API-11, API-12).
 ///
 /// The endpoint is told by what it makes: by the room and the type, and for redactions by their target.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -1,6 +1,7 @@
 //! The graph of a room as other servers ask for it: auth chains, states, what is missing, what came before.
 //!
-//! What is returned is what is known here. What of it a server may have is a question of its own; see [`super::ServerSight`].
+//! What is returned is what is known here. What of it a server may have is a question of its own; see
+//! [`super::ServerSight`].
 
 use std::collections::{BTreeMap, BTreeSet, BinaryHeap};
 use std::sync::Arc;
@@ -93,7 +94,8 @@ pub fn auth_difference(reader: &dyn Read, sets: &[Vec<Arc<Pdu>>]) -> Result<Even
     Ok(all)
 }
 
-/// The state before an event with its auth chain; none if the event is not known, or has no place and so no state before it.
+/// The state before an event with its auth chain; none if the event is not known, or has no place and so no state
+/// before it.
 pub fn state_ids_before(reader: &dyn Read, room: RoomNumber, event_id: &str) -> Result<Option<StateBefore>, ViewError> {
     let Some((_, offset)) = locate(reader, event_id)?.filter(|(at, _)| *at == room) else { return Ok(None) };
     let Some((_, meta)) = placed(reader, room, offset)?.filter(|(_, meta)| meta.place != Place::Apart) else {
@@ -107,8 +109,9 @@ pub fn state_ids_before(reader: &dyn Read, room: RoomNumber, event_id: &str) -> 
     Ok(Some(before))
 }
 
-/// The events between some that another server has and some later ones: those that follow none of `earliest` over those found, oldest first, at
-/// most `limit`, none of less than `min_depth`. Rejected events are passed over, soft-failed ones are not.
+/// The events between some that another server has and some later ones: those that follow none of `earliest` over those
+/// found, oldest first, at most `limit`, none of less than `min_depth`. Rejected events are passed over, soft-failed
+/// ones are not.
 pub fn missing_events(
     reader: &dyn Read,
     room: RoomNumber,

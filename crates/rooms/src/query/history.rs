@@ -1,4 +1,5 @@
-//! The timeline of a room with its past: live events by arrival, and before each those of the past that was fetched for it.
+//! The timeline of a room with its past: live events by arrival, and before each those of the past that was fetched for
+//! it.
 //!
 //! ```text
 //! live      1   2   3               90              91
@@ -6,8 +7,9 @@
 //!                       anchor 90       anchor 91
 //! ```
 //!
-//! An event of the past has a live event as its anchor: the first that follows it, over however many others. Among those of one anchor
-//! the order is by depth, then by arrival, so that it does not matter in which order a past is fetched.
+//! An event of the past has a live event as its anchor: the first that follows it, over however many others. Among
+//! those of one anchor the order is by depth, then by arrival, so that it does not matter in which order a past is
+//! fetched.
 
 use std::ops::{Bound, ControlFlow};
 
@@ -87,7 +89,8 @@ impl Position {
     }
 }
 
-/// The shown events from one cut to another, newest first if `backwards`, at most `limit`: with position, offset and row.
+/// The shown events from one cut to another, newest first if `backwards`, at most `limit`: with position, offset and
+/// row.
 pub fn history(
     reader: &dyn Read,
     room: RoomNumber,
@@ -153,8 +156,8 @@ pub fn has_past(reader: &dyn Read, room: RoomNumber) -> Result<bool, ViewError> 
     Ok(false)
 }
 
-/// The backward extremities of a room: the events that are missing from its graph. Fetching what is known of them elsewhere extends
-/// the room's history.
+/// The backward extremities of a room: the events that are missing from its graph. Fetching what is known of them
+/// elsewhere extends the room's history.
 pub fn backward_extremities(reader: &dyn Read, room: RoomNumber) -> Result<Vec<Missing>, ViewError> {
     let mut missing = Vec::new();
     let mut visit = |key: &[u8], row: &[u8]| {

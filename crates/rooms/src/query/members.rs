@@ -47,7 +47,8 @@ pub fn rooms_of(reader: &dyn Read, user_id: &str) -> Result<Vec<UserRoom>, ViewE
     rooms.into_iter().collect()
 }
 
-/// The rooms that a user has joined, in the order of their numbers; none if they have more than `rows_max` memberships, former ones included.
+/// The rooms that a user has joined, in the order of their numbers; none if they have more than `rows_max` memberships,
+/// former ones included.
 pub fn joined_rooms(reader: &dyn Read, user_id: &str, rows_max: usize) -> Result<Option<Vec<RoomNumber>>, ViewError> {
     let mut prefix = user_id.as_bytes().to_vec();
     prefix.push(0);

@@ -1,8 +1,8 @@
 //! Reading rooms: from a snapshot of the views, or from inside a projector.
 //!
 //! The values are here; the questions are in files of one idea each: `rooms` for a room and its head, `members`,
-//! `events`, the `timeline` of those that are shown and `arrivals` of all, `states`, who may see what in `visibility`, the client format in `render`, and the
-//! `directory` of aliases and published rooms.
+//! `events`, the `timeline` of those that are shown and `arrivals` of all, `states`, who may see what in `visibility`,
+//! the client format in `render`, and the `directory` of aliases and published rooms.
 
 mod arrivals;
 mod directory;
@@ -79,8 +79,8 @@ pub struct Head {
     pub joined: u64,
     /// Number of invited members.
     pub invited: u64,
-    /// The events that the next one follows. The current state is that after these together: of the extremities as far as one event names them,
-    /// unless [`Head::put_off`] says otherwise.
+    /// The events that the next one follows. The current state is that after these together: of the extremities as far
+    /// as one event names them, unless [`Head::put_off`] says otherwise.
     pub next: Vec<Extremity>,
     /// What the room owes for resolutions.
     pub owed: Owed,
@@ -136,7 +136,8 @@ pub struct EventMeta {
     pub state_is_resolved: bool,
     /// The redaction that took its content away.
     pub redacted_by: Option<Offset>,
-    /// Not shown: a redaction whose target is not known or not the sender's to redact (AUTH-19), or an event that only joins branches.
+    /// Not shown: a redaction whose target is not known or not the sender's to redact (AUTH-19), or an event that only
+    /// joins branches.
     pub is_withheld: bool,
     /// Where the event is in the order of the room.
     pub place: Place,
@@ -147,7 +148,8 @@ pub struct EventMeta {
 pub enum Place {
     /// In the live order, at its offset.
     Live,
-    /// In the past that was fetched: before the live event at the anchor, by depth. Without an anchor no event that follows it is known.
+    /// In the past that was fetched: before the live event at the anchor, by depth. Without an anchor no event that
+    /// follows it is known.
     Past(Option<Offset>),
     /// Nowhere: it is known as part of a state, or what comes before it is not known.
     Apart,
@@ -225,5 +227,6 @@ pub struct Viewer<'a> {
     pub is_erased: IsErased,
 }
 
-/// Whether the owner of an account has closed it and asked for erasure. Accounts are another part's: who renders brings the answer.
+/// Whether the owner of an account has closed it and asked for erasure. Accounts are another part's: who renders brings
+/// the answer.
 pub type IsErased = fn(&dyn Read, &str) -> Result<bool, ViewError>;

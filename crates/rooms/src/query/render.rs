@@ -54,8 +54,8 @@ pub fn render(
     Ok(client::render(&pdu, with_room_id, &unsigned))
 }
 
-/// Stripped state of the room for an invite or a knock (SYNC-12, SYNC-13), as JSON objects: as of the member event, with
-/// that event and its sender's membership.
+/// Stripped state of the room for an invite or a knock (SYNC-12, SYNC-13), as JSON objects: as of the member event,
+/// with that event and its sender's membership.
 pub fn stripped_state(
     reader: &dyn Read,
     room: RoomNumber,
@@ -101,8 +101,8 @@ pub fn presented_to(reader: &dyn Read, event: &StoredEvent, viewer: Viewer<'_>) 
     if is_erased_for(reader, event, viewer, membership)? { redacted(&pdu) } else { Ok(pdu) }
 }
 
-/// Whether the sender has asked for erasure, and the viewer was not there when the event was sent. What is state to this day
-/// belongs to the room, and stays.
+/// Whether the sender has asked for erasure, and the viewer was not there when the event was sent. What is state to
+/// this day belongs to the room, and stays.
 fn is_erased_for(
     reader: &dyn Read,
     event: &StoredEvent,

@@ -9,7 +9,8 @@ use crate::tables::UNRESOLVED;
 use crate::types::RoomNumber;
 use crate::{counters, rows};
 
-/// Why the room's current state stands for the state before an event that joins branches, with what the room owed; none if it does not.
+/// Why the room's current state stands for the state before an event that joins branches, with what the room owed; none
+/// if it does not.
 pub fn unresolved(reader: &dyn Read, room: RoomNumber, offset: Offset) -> Result<Option<(Unresolved, u64)>, ViewError> {
     let row = reader.get(&UNRESOLVED, &room_offset_key(room, offset))?;
     row.map(|row| rows::decode_unresolved(&row)).transpose()

@@ -49,7 +49,8 @@ pub fn head(reader: &dyn Read, room: RoomNumber) -> Result<Head, ViewError> {
     rows::decode_head(&row)
 }
 
-/// Since when a room's verdicts or state are other ones than clients have been shown before; zero if they never changed.
+/// Since when a room's verdicts or state are other ones than clients have been shown before; zero if they never
+/// changed.
 pub fn rejudged(reader: &dyn Read, room: RoomNumber) -> Result<Offset, ViewError> {
     match reader.get(&REJUDGED, &room.0.to_be_bytes())? {
         Some(row) => Ok(Offset::from_be_bytes(Reader::new(REJUDGED.name, &row).array()?)),

@@ -16,7 +16,8 @@ use crate::state::Root;
 use crate::tables::MEMBERS;
 use crate::types::{Membership, RoomNumber};
 
-/// One server's look into one room. It remembers what it found, since events that follow each other mostly have one state.
+/// One server's look into one room. It remembers what it found, since events that follow each other mostly have one
+/// state.
 pub struct ServerSight<'a> {
     reader: &'a dyn Read,
     room: RoomNumber,
@@ -40,8 +41,8 @@ impl<'a> ServerSight<'a> {
         Ok(Self { reader, room, users, by_root: HashMap::new() })
     }
 
-    /// Whether the server may see an event: the history is open to all or to whoever joins later, or one of its users was there. Where
-    /// members see only what they were invited to, an invitation is enough.
+    /// Whether the server may see an event: the history is open to all or to whoever joins later, or one of its users
+    /// was there. Where members see only what they were invited to, an invitation is enough.
     pub fn may_see(&mut self, event: &StoredEvent) -> Result<bool, ViewError> {
         if matches!(event.meta.verdict, Verdict::Rejected | Verdict::Outlier) {
             return Ok(false);
@@ -63,7 +64,8 @@ impl<'a> ServerSight<'a> {
         redacted(&event.pdu)
     }
 
-    /// The state event at an offset as the server gets it. That a server may have the state follows from its being in the room.
+    /// The state event at an offset as the server gets it. That a server may have the state follows from its being in
+    /// the room.
     pub fn presented_state(&self, offset: Offset, event: &Pdu) -> Result<Arc<[u8]>, ViewError> {
         let is_redacted = meta(self.reader, self.room, offset)?.is_some_and(|meta| meta.redacted_by.is_some());
         if is_redacted { redacted(event) } else { Ok(event.json_shared()) }

@@ -59,8 +59,8 @@ pub fn state_entry(
     }
 }
 
-/// What a state says, in 32 bytes that are the same on every server: BLAKE3 over type, state key and event ID of its entries in order,
-/// each followed by a zero byte. A root names offsets, and is a server's own.
+/// What a state says, in 32 bytes that are the same on every server: BLAKE3 over type, state key and event ID of its
+/// entries in order, each followed by a zero byte. A root names offsets, and is a server's own.
 pub fn state_digest(reader: &dyn Read, root: Root) -> Result<[u8; 32], ViewError> {
     let mut entries = Vec::new();
     for (pair, offset) in state::entries(reader, root)? {

@@ -10,8 +10,8 @@ use crate::rows::time_key;
 use crate::tables::TIMES;
 use crate::types::RoomNumber;
 
-/// Visits accepted events of a room with `origin_server_ts >= ts`, the earliest first, or, if `backwards`, with `origin_server_ts <= ts`, the
-/// latest first, until the visitor has had enough.
+/// Visits accepted events of a room with `origin_server_ts >= ts`, the earliest first, or, if `backwards`, with
+/// `origin_server_ts <= ts`, the latest first, until the visitor has had enough.
 pub fn by_time(
     reader: &dyn Read,
     room: RoomNumber,

@@ -33,8 +33,8 @@ pub fn count_nodes(reader: &dyn Read) -> Result<Nodes, ViewError> {
     Ok(Nodes { stored, reached: reached.len() as u64 })
 }
 
-/// Removes a room's roots and all that they reach. Whoever reads a snapshot from before goes on with what is there. The memory of whoever calls this
-/// speaks of nodes that are gone then: it is to be dropped.
+/// Removes a room's roots and all that they reach. Whoever reads a snapshot from before goes on with what is there. The
+/// memory of whoever calls this speaks of nodes that are gone then: it is to be dropped.
 pub fn remove_room(view: &mut Apply<'_>, room: RoomNumber) -> Result<(), ViewError> {
     let prefix = room.0.to_be_bytes();
     for number in reach(view, &prefix)? {
@@ -56,7 +56,8 @@ pub fn remove_room(view: &mut Apply<'_>, room: RoomNumber) -> Result<(), ViewErr
     Ok(())
 }
 
-/// The nodes that are reached from the roots in rows whose keys begin with a prefix: a room's number, or nothing for all.
+/// The nodes that are reached from the roots in rows whose keys begin with a prefix: a room's number, or nothing for
+/// all.
 fn reach(reader: &dyn Read, prefix: &[u8]) -> Result<BTreeSet<NodeNumber>, ViewError> {
     let mut reached = BTreeSet::new();
     let mut pending = Vec::new();

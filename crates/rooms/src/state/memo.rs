@@ -1,5 +1,5 @@
-//! What the projector remembers of nodes, roots and pairs, and what readers do of nodes. Dropping any of it changes nothing: they never change once
-//! they are written, while their room is there.
+//! What the projector remembers of nodes, roots and pairs, and what readers do of nodes. Dropping any of it changes
+//! nothing: they never change once they are written, while their room is there.
 
 use std::cell::RefCell;
 use std::sync::Arc;
@@ -16,7 +16,8 @@ use crate::recent::Recent;
 /// An event type and a state key.
 pub(crate) type PairName = Arc<(String, String)>;
 
-/// The memory. Interior mutability, since look-ups go through it while the tables are borrowed; never shared between threads.
+/// The memory. Interior mutability, since look-ups go through it while the tables are borrowed; never shared between
+/// threads.
 pub(crate) struct Memo {
     nodes: RefCell<Recent<NodeNumber, Arc<Node>>>,
     pub(super) roots: RefCell<Recent<Root, NodeNumber>>,

@@ -4,9 +4,10 @@
 //! two tries share what they have in common, and a comparison stops where the numbers are equal. A root is the BLAKE3
 //! hash of its node's bytes, hence equal for equal states within one log's views.
 //!
-//! There is nothing to collect: a change stores the nodes of its result only, and the projector keeps every root that it stores, since history
-//! is judged and shown by them. `garbage` checks just that. A room's nodes are its own, since they hold offsets of its events; so when a
-//! room is removed its nodes go with it, and nobody else's. Readers hold snapshots, in which they stay.
+//! There is nothing to collect: a change stores the nodes of its result only, and the projector keeps every root that
+//! it stores, since history is judged and shown by them. `garbage` checks just that. A room's nodes are its own, since
+//! they hold offsets of its events; so when a room is removed its nodes go with it, and nobody else's. Readers hold
+//! snapshots, in which they stay.
 
 mod garbage;
 mod memo;
@@ -143,8 +144,8 @@ impl<'a> Remembering<'a> {
     }
 }
 
-/// Sets or removes entries, ascending by pair, and stores the nodes of the new state that are not there yet. `fresh` is a position that no state
-/// holds so far: of what holds it nobody has to ask whether it is there.
+/// Sets or removes entries, ascending by pair, and stores the nodes of the new state that are not there yet. `fresh` is
+/// a position that no state holds so far: of what holds it nobody has to ask whether it is there.
 pub(crate) fn update(
     view: &mut Apply<'_>,
     memo: &Memo,

@@ -1,7 +1,8 @@
 //! The trie's algorithms, over any store of numbered nodes: reading here, writing in `update`.
 //!
-//! The shape depends on the set of entries alone: a subtree of at most [`super::node::LEAF_ENTRIES_MAX`] entries is a leaf, any
-//! other branches at the highest digit in which its entries differ. Recursion is bounded by the eight digits of a pair.
+//! The shape depends on the set of entries alone: a subtree of at most [`super::node::LEAF_ENTRIES_MAX`] entries is a
+//! leaf, any other branches at the highest digit in which its entries differ. Recursion is bounded by the eight digits
+//! of a pair.
 
 use std::sync::Arc;
 

@@ -11,15 +11,16 @@ use super::trie::{Source, collect};
 
 /// Where nodes are written to. Equal nodes get equal numbers.
 pub(super) trait Store: Source {
-    /// The number of a node, and whether it is new. That `is_new` is known from what the node holds saves the search for it.
+    /// The number of a node, and whether it is new. That `is_new` is known from what the node holds saves the search
+    /// for it.
     fn intern(&mut self, node: Node, is_new: bool) -> Result<(NodeNumber, bool), ViewError>;
 }
 
 /// A change of one entry: the offset that it is to have, or none.
 pub(super) type Assignment = (u32, Option<u64>);
 
-/// Makes changes, ascending by pair, and returns the new trie; zero stands for the empty one. `fresh` is an offset that no
-/// stored node holds yet.
+/// Makes changes, ascending by pair, and returns the new trie; zero stands for the empty one. `fresh` is an offset that
+/// no stored node holds yet.
 pub(super) fn update(
     store: &mut dyn Store,
     number: NodeNumber,

@@ -1,4 +1,5 @@
-//! The authorization rules as data, in every room version (AUTH-03 to AUTH-18): somebody tries something, and may or may not.
+//! The authorization rules as data, in every room version (AUTH-03 to AUTH-18): somebody tries something, and may or
+//! may not.
 
 use std::ops::RangeInclusive;
 

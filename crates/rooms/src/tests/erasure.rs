@@ -1,4 +1,5 @@
-//! Redacted events whose content is taken out of the log: nothing that was decided changes, now or when it is decided anew.
+//! Redacted events whose content is taken out of the log: nothing that was decided changes, now or when it is decided
+//! anew.
 
 use engram_log::{Erasure, Input, Log as _, Offset, PayloadState, TimestampMs};
 use engram_log_format::v1;
@@ -73,7 +74,8 @@ impl World {
         Erasure { offset, replacement: Some(Input::from(v1::Pdu { json, ..pdu }).encode().to_vec()) }
     }
 
-    /// Live, rebuilt over the erased log, and rebuilt over a log that was never erased: the same rows, and so the same verdicts.
+    /// Live, rebuilt over the erased log, and rebuilt over a log that was never erased: the same rows, and so the same
+    /// verdicts.
     fn check(&mut self) {
         self.copy();
         let live = rows(&*self.rig.snapshot());
@@ -149,7 +151,8 @@ fn copies_of_a_redacted_event_go_too() {
 
 #[test]
 fn rules_judge_by_what_was_redacted_as_before() {
-    // The level for invitations is taken by redaction to version 10; the events after it must not become allowed by that.
+    // The level for invitations is taken by redaction to version 10; the events after it must not become allowed by
+    // that.
     let mut world = World::new("10");
     world.rig.join(BOB);
     let levels = format!(r#"{{"invite":60,"note":"{SECRET}","users":{{"{ALICE}":100,"{BOB}":50}}}}"#);

@@ -1,5 +1,5 @@
-//! What the published examples of state resolution say must come of small conflicts (RES-02 to RES-08): the room is forked, in either order of
-//! arrival, and an event that joins the branches finds the state that all servers find.
+//! What the published examples of state resolution say must come of small conflicts (RES-02 to RES-08): the room is
+//! forked, in either order of arrival, and an event that joins the branches finds the state that all servers find.
 
 use engram_matrix::OwnedEventId;
 use engram_matrix::resolve::{self, State};
@@ -28,7 +28,8 @@ fn play(rig: &mut Rig, base: &Made, branch: &[Action]) -> Made {
     })
 }
 
-/// Forks a room, joins the branches, and tells which event of theirs holds an entry then, as (branch, event), counted from 1.
+/// Forks a room, joins the branches, and tells which event of theirs holds an entry then, as (branch, event), counted
+/// from 1.
 #[track_caller]
 fn check(left: &[Action], right: &[Action], entry: (&str, &str), expected: Option<(usize, usize)>) {
     for version in VERSIONS {

@@ -104,7 +104,8 @@ fn the_later_of_two_rival_power_levels_by_the_rules_holds_on_every_side() {
                 Some(query::pdu(&*rig.snapshot(), winner).unwrap().sender.to_string())
             })
             .collect();
-        // Alice has more power, so hers comes first; Bob's fails after it. If hers was applied first, his was soft-failed.
+        // Alice has more power, so hers comes first; Bob's fails after it. If hers was applied first, his was
+        // soft-failed.
         assert_eq!(results, [Some(ALICE.to_owned()), Some(ALICE.to_owned())], "version {version}");
     }
 }

@@ -1,4 +1,5 @@
-//! What decisions about rooms need to know of this server's accounts. Accounts are another part's: the root brings the answers.
+//! What decisions about rooms need to know of this server's accounts. Accounts are another part's: the root brings the
+//! answers.
 
 use engram_views::{Read, ViewError};
 

@@ -1,4 +1,5 @@
-//! What has to be done in rooms because of what was applied, whoever sent it: noted here, done by [`RoomServer::join_crowded`] and
+//! What has to be done in rooms because of what was applied, whoever sent it: noted here, done by
+//! [`RoomServer::join_crowded`] and
 //! [`RoomServer::dismiss_guests`].
 
 use std::sync::Arc;

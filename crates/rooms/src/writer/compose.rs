@@ -85,8 +85,8 @@ impl RoomServer {
     }
 }
 
-/// The rules of the room, by the state at the head. What they say of the event's own `auth_events` holds by the way in which
-/// those were selected, so that for an ordinary event only the state is asked.
+/// The rules of the room, by the state at the head. What they say of the event's own `auth_events` holds by the way in
+/// which those were selected, so that for an ordinary event only the state is asked.
 fn judge(head: &Head, event: &Pdu, auth_events: &[Arc<Pdu>]) -> Result<(), RoomError> {
     let verdict = if auth::is_ordinary(head.version, &event.event_type) {
         let powers = head.powers()?;

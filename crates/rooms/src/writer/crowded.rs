@@ -1,4 +1,5 @@
-//! Joining the branches of a room that has too many: an event of a local member that does nothing else, and that clients are not shown.
+//! Joining the branches of a room that has too many: an event of a local member that does nothing else, and that
+//! clients are not shown.
 
 use engram_matrix::build::Draft;
 
@@ -10,8 +11,8 @@ use crate::query;
 use crate::types::Membership;
 
 impl RoomServer {
-    /// Joins branches of the rooms that were noted since the last call, with one event in each. A room that is still crowded then will be noted again.
-    /// Returns how many events were sent. To be called now and then.
+    /// Joins branches of the rooms that were noted since the last call, with one event in each. A room that is still
+    /// crowded then will be noted again. Returns how many events were sent. To be called now and then.
     pub async fn join_crowded(&self) -> usize {
         let rooms = std::mem::take(&mut *self.crowded.lock());
         let mut sent = 0;

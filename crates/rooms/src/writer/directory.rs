@@ -60,8 +60,8 @@ impl RoomServer {
         Ok(self.unset_canonical_alias(&room_id, alias, user_id).await?.unwrap_or(offset))
     }
 
-    /// Takes a removed alias out of `m.room.canonical_alias`, if it is there and the user may (ROOM-17). Where they may not the
-    /// alias is gone all the same.
+    /// Takes a removed alias out of `m.room.canonical_alias`, if it is there and the user may (ROOM-17). Where they may
+    /// not the alias is gone all the same.
     async fn unset_canonical_alias(
         &self,
         room_id: &str,

@@ -9,7 +9,8 @@ pub enum RoomError {
     /// This server knows no such room.
     #[error("unknown room {0}")]
     UnknownRoom(String),
-    /// The user is not in the room. Said likewise of a room that does not exist: whoever is not in a room is not told that there is one.
+    /// The user is not in the room. Said likewise of a room that does not exist: whoever is not in a room is not told
+    /// that there is one.
     #[error("you are not in the room {0}, or there is no such room")]
     NotInRoom(String),
     /// A guest may not do this, or not in this room.

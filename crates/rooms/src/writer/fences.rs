@@ -1,7 +1,7 @@
 //! What must be applied before the next decision about an alias, or about what a room has of aliases and listings.
 //!
-//! A decision names all keys that it depends on. If a record about one of them is on its way, it is told to wait, and asks again;
-//! otherwise it decides and appends at once, and its record is the keys' fence.
+//! A decision names all keys that it depends on. If a record about one of them is on its way, it is told to wait, and
+//! asks again; otherwise it decides and appends at once, and its record is the keys' fence.
 
 use std::collections::HashMap;
 

@@ -1,8 +1,8 @@
 //! What guests may do in rooms (UIA-19), whatever the endpoint: say anything, join where they are welcome, and leave.
 //!
-//! Where they are no longer welcome they are taken out again. What changes that may be an event of this server or another's, a redaction,
-//! or a resolution of states; so not those who send are asked to see to it, but whoever observes what was applied. After a start all
-//! guests are looked at once: a crash may have come between.
+//! Where they are no longer welcome they are taken out again. What changes that may be an event of this server or
+//! another's, a redaction, or a resolution of states; so not those who send are asked to see to it, but whoever
+//! observes what was applied. After a start all guests are looked at once: a crash may have come between.
 
 use std::collections::BTreeSet;
 use std::future::poll_fn;
@@ -75,7 +75,8 @@ impl RoomServer {
         }
     }
 
-    /// Takes guests out of the rooms that were noted since the last call, and that do not admit them. Returns how many have left.
+    /// Takes guests out of the rooms that were noted since the last call, and that do not admit them. Returns how many
+    /// have left.
     pub async fn dismiss_guests(&self) -> usize {
         let rooms = std::mem::take(&mut self.doors.lock().closed);
         let mut left = 0;
@@ -88,7 +89,8 @@ impl RoomServer {
         left
     }
 
-    /// Takes all guests out of all rooms that do not admit them: what a crash may have left undone. Returns how many have left.
+    /// Takes all guests out of all rooms that do not admit them: what a crash may have left undone. Returns how many
+    /// have left.
     pub async fn dismiss_all_guests(&self) -> Result<usize, RoomError> {
         let snapshot = self.snapshot();
         let mut left = 0;

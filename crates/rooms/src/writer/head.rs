@@ -35,8 +35,8 @@ pub(super) struct Head {
     pub(super) version: &'static RoomVersion,
     pub(super) prev_events: SmallVec<[Box<str>; 2]>,
     pub(super) depth: u64,
-    /// The room has more forward extremities than the next event can name, or its current state is put off. The views know them; the head is loaded afresh
-    /// as soon as those have what it has.
+    /// The room has more forward extremities than the next event can name, or its current state is put off. The views
+    /// know them; the head is loaded afresh as soon as those have what it has.
     is_partial: bool,
     /// The event that this process appended last.
     pub(super) last: Option<Arc<Pdu>>,
@@ -105,7 +105,8 @@ impl Head {
         }
     }
 
-    /// Loads the head of a room from the views; none if the room is not known. What it weighs is counted in `all_bytes` too.
+    /// Loads the head of a room from the views; none if the room is not known. What it weighs is counted in `all_bytes`
+    /// too.
     pub(super) fn load(
         reading: &Reading,
         room_id: &str,
@@ -140,7 +141,8 @@ impl Head {
         self.state.stored.map(|(number, _)| number)
     }
 
-    /// The event that a transaction made a moment ago. What is applied is for the views to tell, which know when the device has ended.
+    /// The event that a transaction made a moment ago. What is applied is for the views to tell, which know when the
+    /// device has ended.
     pub(super) fn remembered(&self, scope: &query::TransactionScope<'_>, applied: Offset) -> Option<Sent> {
         let known = |entry: &&InFlight| {
             entry.offset > applied && entry.transaction.as_ref().is_some_and(|known| known.is(scope))
@@ -268,8 +270,8 @@ impl HeadState {
         Ok(found)
     }
 
-    /// The events of a type in the current state that are in memory, by their state keys: among them all that changed since the
-    /// head was loaded.
+    /// The events of a type in the current state that are in memory, by their state keys: among them all that changed
+    /// since the head was loaded.
     pub(super) fn remembered_of_type(&self, event_type: &str) -> BTreeMap<String, Arc<Pdu>> {
         let entries = self.entries.borrow();
         let of_type = entries.iter().filter(|((kind, _), _)| **kind == *event_type);

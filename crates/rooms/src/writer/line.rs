@@ -1,7 +1,7 @@
 //! The line before a room: whoever wants to decide there waits for those who came before, without holding a thread.
 //!
-//! A place is left as soon as the decision is taken, or when it is dropped: somebody who has given up holds nobody up. Whoever is at
-//! the front may wait for the views to catch up; those behind would have to wait for the same.
+//! A place is left as soon as the decision is taken, or when it is dropped: somebody who has given up holds nobody up.
+//! Whoever is at the front may wait for the views to catch up; those behind would have to wait for the same.
 
 use std::collections::VecDeque;
 use std::future::poll_fn;

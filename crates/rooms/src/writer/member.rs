@@ -1,5 +1,5 @@
-//! The content of member events, which only this file makes: whatever a client sends, on whichever path, what a server alone may say is
-//! not taken from it.
+//! The content of member events, which only this file makes: whatever a client sends, on whichever path, what a server
+//! alone may say is not taken from it.
 
 use engram_matrix::build::Draft;
 use engram_matrix::pdu::Pdu;
@@ -10,11 +10,12 @@ use super::head::Head;
 use super::{RoomError, RoomServer};
 use crate::types::Membership;
 
-/// Names the member by whose power somebody joins a restricted room. The signature of that member's server vouches for it, so
-/// that this server says it of its own accord or not at all.
+/// Names the member by whose power somebody joins a restricted room. The signature of that member's server vouches for
+/// it, so that this server says it of its own accord or not at all.
 const VOUCHER: &str = "join_authorised_via_users_server";
 
-/// What no client may put into a member event: the voucher, and what an identity server signed, which is no content as it stands.
+/// What no client may put into a member event: the voucher, and what an identity server signed, which is no content as
+/// it stands.
 const OF_SERVERS: [&str; 2] = [VOUCHER, "third_party_signed"];
 
 /// What belongs to a change of membership, and not to the member: it goes when only the profile changes.

@@ -171,8 +171,8 @@ impl RoomServer {
         })
     }
 
-    /// Shows what a user has changed of their profile in every room that they have joined; returns the last position to wait for. What they
-    /// have set for one room otherwise stays.
+    /// Shows what a user has changed of their profile in every room that they have joined; returns the last position to
+    /// wait for. What they have set for one room otherwise stays.
     ///
     /// A room that refuses is passed over: the profile itself is already changed.
     pub async fn show_profile(&self, user_id: &str, field: ProfileField) -> Result<Offset, RoomError> {

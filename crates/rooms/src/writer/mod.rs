@@ -1,11 +1,12 @@
-//! The writers of rooms: they decide at the front of the room's line, build and sign the PDU on the room's head, and append it.
+//! The writers of rooms: they decide at the front of the room's line, build and sign the PDU on the room's head, and
+//! append it.
 //!
 //! Every writer returns as soon as its records have an offset; whoever answers a client first awaits
-//! [`engram_views::Views::wait_applied`] of that offset, which makes the answer durable and readable. No writer blocks, and none holds
-//! a lock while it waits: see `reach`.
+//! [`engram_views::Views::wait_applied`] of that offset, which makes the answer durable and readable. No writer blocks,
+//! and none holds a lock while it waits: see `reach`.
 //!
-//! The rules of rooms are here and nowhere above, so that they hold for whoever comes, by whichever endpoint. What they need to know of
-//! accounts is asked of [`Accounts`].
+//! The rules of rooms are here and nowhere above, so that they hold for whoever comes, by whichever endpoint. What they
+//! need to know of accounts is asked of [`Accounts`].
 //!
 //! Where to begin: [`RoomServer::send`] for one event on a head, [`RoomServer::create_room`] for many at once.
 

@@ -1,8 +1,8 @@
 //! What a decision can reach of log and views: it reads and appends, and has no way to wait.
 //!
-//! A decision is a plain function that runs while it holds its room. To wait for disk or views is a future, which a plain function
-//! cannot await, and neither [`Reading`] nor [`Journal`] has anything else that blocks. So no lock is held across a wait: it would
-//! not compile.
+//! A decision is a plain function that runs while it holds its room. To wait for disk or views is a future, which a
+//! plain function cannot await, and neither [`Reading`] nor [`Journal`] has anything else that blocks. So no lock is
+//! held across a wait: it would not compile.
 
 use std::sync::Arc;
 

@@ -1,7 +1,8 @@
 //! Events from other servers: taken into the log whole, in an order in which each comes after what it follows.
 //!
-//! Whoever fetched them has checked signatures and hashes ([`VerifiedPdu::check`]) and has fetched what was missing. Here is decided what
-//! is new, and what still cannot be taken since something before it is not known; the rules of the room are the projector's business.
+//! Whoever fetched them has checked signatures and hashes ([`VerifiedPdu::check`]) and has fetched what was missing.
+//! Here is decided what is new, and what still cannot be taken since something before it is not known; the rules of the
+//! room are the projector's business.
 
 use std::collections::{BTreeSet, HashMap, HashSet, VecDeque};
 
@@ -35,7 +36,8 @@ pub struct GivenState<'a> {
     pub state: &'a [String],
     /// Who gave it.
     pub server: &'a str,
-    /// Whether the room begins anew with the event, as for a server that joins, or comes back: what was known as current is not any more.
+    /// Whether the room begins anew with the event, as for a server that joins, or comes back: what was known as
+    /// current is not any more.
     pub anew: bool,
 }
 
@@ -73,8 +75,8 @@ pub enum Outcome {
 pub type Outcomes = HashMap<String, Outcome>;
 
 impl RoomServer {
-    /// Takes events of a room in, all with one append. To take the same again changes nothing. Returns when they are applied; by then
-    /// others may have gone on in the room.
+    /// Takes events of a room in, all with one append. To take the same again changes nothing. Returns when they are
+    /// applied; by then others may have gone on in the room.
     ///
     /// What is returned as missing leaves no trace: fetch it and come again.
     pub async fn receive(&self, received: &Received<'_>) -> Result<Outcomes, RoomError> {
@@ -209,7 +211,8 @@ impl<'a> Intake<'a> {
         Ok(())
     }
 
-    /// An event may be among the outliers too: what comes of it as an event is what counts, since it is that by which its parents are missed.
+    /// An event may be among the outliers too: what comes of it as an event is what counts, since it is that by which
+    /// its parents are missed.
     fn take_event(&mut self, pdu: &VerifiedPdu) -> Result<(), RoomError> {
         let event_id = pdu.event.event_id.as_str();
         if self.is_placed(event_id)? {
@@ -296,8 +299,8 @@ impl<'a> Intake<'a> {
     }
 }
 
-/// The events, each after those among them that it refers to, otherwise in the order given. What refers to itself in a circle is left out:
-/// no honest event can.
+/// The events, each after those among them that it refers to, otherwise in the order given. What refers to itself in a
+/// circle is left out: no honest event can.
 fn parents_first<'p, I, S>(pdus: &'p [VerifiedPdu], parents: impl Fn(&'p Pdu) -> I) -> Vec<&'p VerifiedPdu>
 where
     I: IntoIterator<Item = S>,

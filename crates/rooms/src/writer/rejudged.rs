@@ -1,8 +1,9 @@
 //! Tells of rooms about which another version of the view has decided otherwise.
 //!
-//! Verdicts are a view: better rules and a rebuild judge history anew. An event that is accepted now may lie before what a client has
-//! seen, and one that was shown may be none any more; nothing in the log happened, so nothing would ever tell the client. So it is made to
-//! happen: a record names the rooms, and /sync shows each of them anew to whoever has it from before that record.
+//! Verdicts are a view: better rules and a rebuild judge history anew. An event that is accepted now may lie before
+//! what a client has seen, and one that was shown may be none any more; nothing in the log happened, so nothing would
+//! ever tell the client. So it is made to happen: a record names the rooms, and /sync shows each of them anew to
+//! whoever has it from before that record.
 
 use std::collections::BTreeMap;
 
@@ -18,8 +19,8 @@ use crate::verdicts::{self, Decided};
 const ROOMS_MAX: usize = 10_000;
 
 impl Parts {
-    /// Compares what the views have decided with what a former version of them had, and records where they differ. To be called before
-    /// the views are started, and thus before there are writers. Returns how many rooms differ.
+    /// Compares what the views have decided with what a former version of them had, and records where they differ. To
+    /// be called before the views are started, and thus before there are writers. Returns how many rooms differ.
     pub fn tell_of_rejudged(&self) -> Result<usize, RoomError> {
         let views = &self.views;
         let projector = RoomsProjector::default();

@@ -8,8 +8,8 @@ use crate::query;
 use crate::types::Membership;
 
 impl RoomServer {
-    /// If the room is restricted, names a local member in whose power it is to let somebody in who is neither there nor invited. None
-    /// where the join needs no such voucher, or cannot have one: then the auth rules say no.
+    /// If the room is restricted, names a local member in whose power it is to let somebody in who is neither there nor
+    /// invited. None where the join needs no such voucher, or cannot have one: then the auth rules say no.
     pub(super) fn voucher(&self, head: &Head, joiner: &str) -> Result<Option<String>, RoomError> {
         let rule = JoinRule::in_state(head.state.entry("m.room.join_rules", "")?.as_deref());
         if !self.is_in_any(joiner, rule.allowed_rooms())? {

@@ -85,8 +85,8 @@ pub struct Sent {
     pub event_id: String,
     /// Its position.
     pub offset: Offset,
-    /// For a join: the room that this one replaced. What the user had set for it moves along (ROOM-25); for whoever repeats a join too,
-    /// which may have been cut short.
+    /// For a join: the room that this one replaced. What the user had set for it moves along (ROOM-25); for whoever
+    /// repeats a join too, which may have been cut short.
     pub moved_from: Option<String>,
 }
 
@@ -194,7 +194,8 @@ impl RoomServer {
         Ok(Some(Sent::new(&event, offset)))
     }
 
-    /// A clearer word than the auth rules have for the commonest refusal, and the same one as for a room that does not exist.
+    /// A clearer word than the auth rules have for the commonest refusal, and the same one as for a room that does not
+    /// exist.
     pub(super) fn check_member(head: &Head, user_id: &str) -> Result<(), RoomError> {
         match head.state.membership(user_id)? {
             Some(Membership::Join) => Ok(()),
@@ -243,8 +244,8 @@ impl RoomServer {
     }
 }
 
-/// A state event that says again what the state says already, by the same sender, is not sent again; unless what it said
-/// was redacted.
+/// A state event that says again what the state says already, by the same sender, is not sent again; unless what it
+/// said was redacted.
 fn unchanged_state(head: &Head, draft: &Draft<'_>) -> Result<Option<Sent>, RoomError> {
     let Some(state_key) = draft.state_key else {
         return Ok(None);

@@ -1,7 +1,7 @@
 //! The rooms that writers have in memory: for each its line, and what is known of it at the front.
 //!
-//! A room that others have written to (a server that sent events) has no head any more, but a **fence**: the next head is loaded when
-//! the views have come so far. Whoever finds one waits for it outside of the room's mutex.
+//! A room that others have written to (a server that sent events) has no head any more, but a **fence**: the next head
+//! is loaded when the views have come so far. Whoever finds one waits for it outside of the room's mutex.
 
 use std::collections::HashMap;
 use std::sync::Arc;

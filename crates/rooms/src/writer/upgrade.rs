@@ -37,7 +37,8 @@ pub struct UpgradeRoom<'a> {
     pub additional_creators: &'a [String],
 }
 
-/// State that is copied: it says how the room looks and who may do what, whoever sent it (ROOM-22). Power levels come last.
+/// State that is copied: it says how the room looks and who may do what, whoever sent it (ROOM-22). Power levels come
+/// last.
 const COPIED: [&str; 9] = [
     "m.room.join_rules",
     "m.room.history_visibility",
@@ -330,8 +331,8 @@ fn default_levels(room: &NewRoom<'_>, old: &Head) -> Result<Value, RoomError> {
     Ok(Value::Object(levels))
 }
 
-/// The old room's power levels, as they can stand in the new one: creators are named there only in versions in which they do not
-/// stand above all levels (ROOM-24), and levels are numbers.
+/// The old room's power levels, as they can stand in the new one: creators are named there only in versions in which
+/// they do not stand above all levels (ROOM-24), and levels are numbers.
 fn copied_levels(room: &NewRoom<'_>, old: &Head, mut levels: Map<String, Value>) -> Result<Value, RoomError> {
     levels.values_mut().for_each(make_number);
     for key in ["users", "events", "notifications"] {

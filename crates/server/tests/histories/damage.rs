@@ -1,7 +1,7 @@
 //! Whatever happens to the files of the views, the server has the same views again, and nobody has to help.
 //!
-//! Damage that is met when a store is opened is healed at once; damage that is met only when a row is read condemns the store, and the
-//! next start heals it. What must never happen is that wrong rows are shown for right ones.
+//! Damage that is met when a store is opened is healed at once; damage that is met only when a row is read condemns the
+//! store, and the next start heals it. What must never happen is that wrong rows are shown for right ones.
 
 use std::collections::BTreeMap;
 use std::fs;

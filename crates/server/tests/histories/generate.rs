@@ -1,7 +1,7 @@
 //! Random histories: what people, their devices and other servers might do, as records.
 //!
-//! The same seed gives the same history on every machine. Writers are not asked: some records name what is not there, and some events
-//! are forbidden, as a log may hold them too.
+//! The same seed gives the same history on every machine. Writers are not asked: some records name what is not there,
+//! and some events are forbidden, as a log may hold them too.
 
 use engram_log::{Input, Lane, Log, TimestampMs};
 use engram_log_format::v1;

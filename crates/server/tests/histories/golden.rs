@@ -1,9 +1,10 @@
-//! A history that is kept in the repository, and the digests that its views have on every machine, in debug and in release.
+//! A history that is kept in the repository, and the digests that its views have on every machine, in debug and in
+//! release.
 //!
-//! `golden/log` was written once by `ENGRAM_WRITE_GOLDEN=history`, which does not overwrite it. `golden/digests.txt` has a line a view: name,
-//! version, digest. Whoever changes what a projector writes raises the view's version, and then
-//! `ENGRAM_WRITE_GOLDEN=digests cargo test -p engram-server --test histories golden` writes the new digests. Digests that change without a
-//! version would leave servers with views of two minds.
+//! `golden/log` was written once by `ENGRAM_WRITE_GOLDEN=history`, which does not overwrite it. `golden/digests.txt`
+//! has a line a view: name, version, digest. Whoever changes what a projector writes raises the view's version, and
+//! then `ENGRAM_WRITE_GOLDEN=digests cargo test -p engram-server --test histories golden` writes the new digests.
+//! Digests that change without a version would leave servers with views of two minds.
 
 use std::path::PathBuf;
 use std::sync::Arc;

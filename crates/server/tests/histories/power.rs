@@ -1,8 +1,8 @@
 //! Power loss under live views: what the disk may have of a store's files, as images.
 //!
-//! The store has no seam for a simulated disk. So its directory is recorded at moments while it runs; what changed between two
-//! moments may be on the disk or not: each file as it was, as it is, cut anywhere, or with zeros or garbage for a tail. That is more than a
-//! disk that keeps its promises can do: also what was synced is cut.
+//! The store has no seam for a simulated disk. So its directory is recorded at moments while it runs; what changed
+//! between two moments may be on the disk or not: each file as it was, as it is, cut anywhere, or with zeros or garbage
+//! for a tail. That is more than a disk that keeps its promises can do: also what was synced is cut.
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;

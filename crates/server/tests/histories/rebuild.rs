@@ -1,6 +1,7 @@
 //! A rebuild gives what was live: whatever the batches were, wherever it was cut, whoever read meanwhile.
 //!
-//! One thread writes all views, by construction. So what is tried with several is several rebuilds at once, and readers beside the writer.
+//! One thread writes all views, by construction. So what is tried with several is several rebuilds at once, and readers
+//! beside the writer.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -104,7 +105,8 @@ fn cut_at_every_record_and_resumed() {
         let log = log_of(&history(seed ^ 0xc07, RECORDS / 2));
         let right = expected(&log);
         let directory = scratch_dir();
-        // In one directory, one record after the other: every boundary is one at which a start resumes, and all memos are gone.
+        // In one directory, one record after the other: every boundary is one at which a start resumes, and all memos
+        // are gone.
         for records in 1..=log.len() {
             let views = open(directory.path(), &log.prefix(records), 0).expect("it opens");
             if records % 40 == 0 {

@@ -1,6 +1,7 @@
 //! No snapshot shows half a record, half an append, or two views at different records.
 //!
-//! Each append changes four tables of three views at once. Readers take snapshots of a live pipeline, as fast as they can, and compare.
+//! Each append changes four tables of three views at once. Readers take snapshots of a live pipeline, as fast as they
+//! can, and compare.
 
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::thread;

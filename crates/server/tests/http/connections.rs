@@ -111,8 +111,8 @@ async fn a_connection_outlives_an_answer_that_did_not_wait_for_a_short_chunked_b
     }
 }
 
-/// Of a large body nothing is read first. The answer says that the connection ends, and arrives whole although the client is
-/// still sending: a reset would take it away.
+/// Of a large body nothing is read first. The answer says that the connection ends, and arrives whole although the
+/// client is still sending: a reset would take it away.
 #[tokio::test(flavor = "multi_thread")]
 async fn an_answer_that_did_not_wait_for_a_large_body_is_read_by_a_client_that_sends_on() {
     let listening = listen().await;

@@ -16,7 +16,8 @@ fn text<'a>(answer: &'a Value, key: &str) -> &'a str {
     answer[key].as_str().unwrap_or_else(|| panic!("{key} in {answer}"))
 }
 
-/// "Or the result of the API call if all stages were completed when a client retries a stage": one account, whoever asks again.
+/// "Or the result of the API call if all stages were completed when a client retries a stage": one account, whoever
+/// asks again.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_completed_session_that_is_sent_again_gives_the_first_result_again() {
     let server = Server::start(CONFIG);

@@ -111,8 +111,8 @@ fn presence_since(
     Ok(changes.into_iter().filter(|(user_id, _)| sharing.contains(user_id)).collect())
 }
 
-/// Who is there: the user, and those whose presence changed last of those with whom they share rooms. Whoever is not told of is
-/// offline, for all that a client knows.
+/// Who is there: the user, and those whose presence changed last of those with whom they share rooms. Whoever is not
+/// told of is offline, for all that a client knows.
 fn presence_now(context: &Context<'_>, sharing: &mut Sharing<'_>) -> Result<Vec<(String, Presence)>, ViewError> {
     let live = context.live;
     let own = live.presence_to_tell(context.user_id(), TimestampMs(context.now_ms));

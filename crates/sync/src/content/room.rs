@@ -96,7 +96,8 @@ pub(crate) fn left(
         push_timeline(&mut out, context, &timeline, is_whole)?;
         push_state(&mut out, context, &state);
     } else {
-        // An invitation that was declined or withdrawn, a knock, a ban from outside: of the room itself there is nothing to show.
+        // An invitation that was declined or withdrawn, a knock, a ban from outside: of the room itself there is
+        // nothing to show.
         let shown = context.filter.room.timeline.event(&leave.pdu);
         let events = if shown { vec![leave] } else { Vec::new() };
         push_timeline(&mut out, context, &Timeline { events, ..Timeline::empty(entry.event) }, false)?;
@@ -128,7 +129,8 @@ fn since(context: &Context<'_>, entry: &Entry) -> Result<Since, ViewError> {
     let (reader, room) = (context.reader(), entry.room.number);
     let Some(since) = context.since else { return Ok(Since { after: Offset::ZERO, known: None, fresh: true }) };
     let before = query::state_at(reader, room, since)?;
-    // With a membership from before, the client has the room already; with a later one, it depends on the one before that.
+    // With a membership from before, the client has the room already; with a later one, it depends on the one before
+    // that.
     let had =
         (entry.event <= since && entry.membership == Membership::Join) || is_joined(reader, before, context.user_id())?;
     if !had || is_rejudged(context, entry)? {
@@ -137,12 +139,14 @@ fn since(context: &Context<'_>, entry: &Entry) -> Result<Since, ViewError> {
     Ok(Since { after: since, known: (!context.full_state).then_some(before), fresh: false })
 }
 
-/// Whether a timeline from the beginning leaves nothing out: neither for its length, nor what lies before what was seen live.
+/// Whether a timeline from the beginning leaves nothing out: neither for its length, nor what lies before what was seen
+/// live.
 fn is_whole(context: &Context<'_>, entry: &Entry, timeline: &Timeline) -> Result<bool, ViewError> {
     Ok(!timeline.limited && !query::has_past(context.reader(), entry.room.number)?)
 }
 
-/// Whether the room was judged anew since, with another outcome: what the client has of it is void (the tokens are not).
+/// Whether the room was judged anew since, with another outcome: what the client has of it is void (the tokens are
+/// not).
 pub(crate) fn is_rejudged(context: &Context<'_>, entry: &Entry) -> Result<bool, ViewError> {
     // The hub knows when that cannot be.
     if !context.is_new(entry.room.state_changed.get()) {
@@ -193,8 +197,8 @@ fn push_timeline(
         events.push(context.format.render(context.reader(), event)?);
     }
     let previous = match timeline.events.first() {
-        // Nothing is known of before. Whoever pages back all the same finds what they have, and that it ends there, rather than an
-        // empty page: that is what clients are used to.
+        // Nothing is known of before. Whoever pages back all the same finds what they have, and that it ends there,
+        // rather than an empty page: that is what clients are used to.
         _ if is_whole => Token::timeline(context.position),
         Some(event) => Token::before(event.offset),
         None => Token::at(timeline.reached),

@@ -1,7 +1,7 @@
 //! With whom a user shares rooms, and since when: what device lists and presence go by.
 //!
-//! All of it is said of a position, which may lie before the snapshot that is read: whoever asks later gets the answer that
-//! was given then.
+//! All of it is said of a position, which may lie before the snapshot that is read: whoever asks later gets the answer
+//! that was given then.
 
 use std::collections::{BTreeMap, BTreeSet};
 

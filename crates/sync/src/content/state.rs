@@ -53,8 +53,8 @@ pub(crate) fn section(
 
 /// What the client has to know besides the timeline.
 ///
-/// With `state_after` that is the difference to the end. Otherwise it is the difference to the start, and what changed between
-/// start and end by no event of the timeline: resolutions of forks, and events that the filter held back.
+/// With `state_after` that is the difference to the end. Otherwise it is the difference to the start, and what changed
+/// between start and end by no event of the timeline: resolutions of forks, and events that the filter held back.
 fn changes(context: &Context<'_>, around: Around, timeline: &Timeline) -> Result<BTreeMap<Pair, Offset>, ViewError> {
     let reader = context.reader();
     let target = if context.use_state_after { around.end } else { around.start };
@@ -74,8 +74,8 @@ fn difference(reader: &dyn Read, before: Root, after: Root) -> Result<impl Itera
     Ok(changes.into_iter().filter_map(|change| Some((change.pair, change.after?))))
 }
 
-/// Of the members leaves those whom the timeline or the summary names, and adds those who have not changed but whom the client
-/// has not been sent. Changes of memberships since the last answer all stay (FIL-07).
+/// Of the members leaves those whom the timeline or the summary names, and adds those who have not changed but whom the
+/// client has not been sent. Changes of memberships since the last answer all stay (FIL-07).
 fn lazy(
     context: &Context<'_>,
     room: RoomNumber,

@@ -86,8 +86,8 @@ impl<'a> Eyes<'a> {
         if event.pdu.state_key.is_none() && self.ignored.contains(sender) {
             return Ok(false);
         }
-        // Events of this server are made on the room's head, so who is joined since before was joined at the event. Events
-        // of others may hang on an older branch.
+        // Events of this server are made on the room's head, so who is joined since before was joined at the event.
+        // Events of others may hang on an older branch.
         let is_live = event.meta.place == Place::Live;
         let present = is_live && self.joined_since.is_some_and(|joined| joined <= event.offset);
         if present && same_server(self.user_id, sender) {

@@ -49,8 +49,8 @@ fn in_order<'a>(batch: &Batch<'a>) -> Vec<(Offset, Heard<'a>)> {
 impl Observer for HubObserver {
     fn committed(&mut self, batch: &Batch<'_>) {
         let snapshot = batch.snapshot();
-        // The order of these steps is what lets requests run beside them without a lock: marks are raised before the position
-        // that they belong to is shown, and nobody is woken before that.
+        // The order of these steps is what lets requests run beside them without a lock: marks are raised before the
+        // position that they belong to is shown, and nobody is woken before that.
         self.hub.taking.raise(snapshot.offset());
         for (offset, heard) in in_order(batch) {
             match heard {
@@ -77,14 +77,18 @@ impl HubObserver {
     fn room_delta(&mut self, at: Offset, delta: &RoomDelta) {
         match delta {
             RoomDelta::Event { room, room_id, offset, pdu, membership } => {
-                membership.iter().for_each(|change| self.membership(*room, room_id, *offset, change));
+                if let Some(change) = membership {
+                    self.membership(*room, room_id, *offset, change);
+                }
                 if let Some(room) = self.hub.known_room(*room) {
                     self.event(&room, *offset, pdu, membership.is_some());
                 }
                 self.unlisten(*room, membership.as_slice());
             }
             RoomDelta::State { room, room_id, offset, memberships } => {
-                memberships.iter().for_each(|change| self.membership(*room, room_id, *offset, change));
+                for change in memberships {
+                    self.membership(*room, room_id, *offset, change);
+                }
                 self.state_changed(*room, *offset, !memberships.is_empty());
                 self.unlisten(*room, memberships);
             }
@@ -194,7 +198,9 @@ impl HubObserver {
                 self.live.remove_devices(user_id, Some(device_ids), (self.clock)());
                 // Their polls end, and are told that they are logged out.
                 self.own(user_id, offset, |user| {
-                    device_ids.iter().for_each(|device_id| user.keys.raise(device_id, offset));
+                    for device_id in device_ids {
+                        user.keys.raise(device_id, offset);
+                    }
                 });
             }
             UserDelta::AccountDeactivated { user_id } => {
@@ -277,7 +283,9 @@ impl HubObserver {
         if anybody_may_share {
             self.hub.known_users().iter().for_each(tell);
         } else {
-            rooms.values().for_each(|room| room.for_listeners(&mut tell));
+            for room in rooms.values() {
+                room.for_listeners(&mut tell);
+            }
         }
     }
 

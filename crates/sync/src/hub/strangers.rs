@@ -29,10 +29,10 @@ impl Strangers {
             tracing::warn!(%error, user_id, "the rooms of a user cannot be read: anybody may share one");
             None
         })?;
-        self.remember(user_id.into(), joined.into())
+        Some(self.remember(user_id.into(), joined.into()))
     }
 
-    fn remember(&mut self, user_id: Arc<str>, joined: Arc<[RoomNumber]>) -> Option<Arc<[RoomNumber]>> {
+    fn remember(&mut self, user_id: Arc<str>, joined: Arc<[RoomNumber]>) -> Arc<[RoomNumber]> {
         if self.order.len() == STRANGERS_MAX
             && let Some(oldest) = self.order.pop_front()
         {
@@ -42,7 +42,7 @@ impl Strangers {
         let former = self.joined.insert(user_id, Arc::clone(&joined));
         assert!(former.is_none(), "only who is not remembered is read");
         assert_eq!(self.joined.len(), self.order.len(), "everybody who is remembered is in the order once");
-        Some(joined)
+        joined
     }
 
     /// A membership of theirs has changed, or the hub knows them now.

@@ -164,8 +164,8 @@ impl UserHub {
         self.signal.notified()
     }
 
-    /// The rooms for which `wanted` holds, in the order of their numbers. An error says from which position on it can be
-    /// answered: they have changed since `through`.
+    /// The rooms for which `wanted` holds, in the order of their numbers. An error says from which position on it can
+    /// be answered: they have changed since `through`.
     pub(crate) fn entries(&self, through: Offset, wanted: impl Fn(&Entry) -> bool) -> Result<Vec<Entry>, Offset> {
         let rooms = self.rooms.lock();
         if !rooms.loaded || rooms.changed > through {

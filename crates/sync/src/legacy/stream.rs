@@ -30,8 +30,8 @@ pub struct StreamRequest {
     pub device_id: String,
     /// Where to begin; none for now.
     pub from: Option<Token>,
-    /// The only room that is of interest, by number and ID. It need not be one of the user's: whether they may look into it is for
-    /// the caller to have checked.
+    /// The only room that is of interest, by number and ID. It need not be one of the user's: whether they may look
+    /// into it is for the caller to have checked.
     pub room: Option<(RoomNumber, String)>,
     /// Most events of each room at once; what is left comes next.
     pub limit: Option<u64>,
@@ -127,12 +127,11 @@ fn happened(
         chunk.extend(ephemeral.iter().map(|event| in_room(event, &entry.room.id)));
     }
     chunk.extend(account_data(&context, &entries, request.room.is_some())?);
-    let present = match &request.room {
-        Some((number, _)) => ephemeral::presence_in(&context, *number)?,
-        None => {
-            let (since, at) = (context.since, context.position);
-            ephemeral::presence_news(&context, &mut Sharing::new(&snapshot, &user.id, since, at, &entries)?)?
-        }
+    let present = if let Some((number, _)) = &request.room {
+        ephemeral::presence_in(&context, *number)?
+    } else {
+        let (since, at) = (context.since, context.position);
+        ephemeral::presence_news(&context, &mut Sharing::new(&snapshot, &user.id, since, at, &entries)?)?
     };
     chunk.extend(present.iter().map(|(user_id, presence)| presence_event(user_id, presence, now_ms)));
     Ok((chunk, context.position))

@@ -1,6 +1,7 @@
 //! The short way: nothing new, or only plain messages in rooms where nothing else has happened.
 //!
-//! It reads no view but for the transaction ID of one's own messages. Whatever is not certain is left to the general way.
+//! It reads no view but for the transaction ID of one's own messages. Whatever is not certain is left to the general
+//! way.
 
 use engram_log::Offset;
 use engram_rooms::{Membership, query};
@@ -76,7 +77,8 @@ struct Quick<'a> {
 }
 
 impl Quick<'_> {
-    /// Appends a changed room, if it is wanted and anything of it is to be shown; nothing if that cannot be told from here.
+    /// Appends a changed room, if it is wanted and anything of it is to be shown; nothing if that cannot be told from
+    /// here.
     fn push_room(&self, out: &mut String, entry: &Entry) -> Option<()> {
         let room = &*entry.room;
         let filter = &self.request.filter.room;

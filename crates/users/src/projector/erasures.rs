@@ -1,5 +1,5 @@
-//! Which payloads may go: messages to devices once nobody waits for them any more, and what a user has told the server of themselves once they
-//! have closed the account and asked for erasure.
+//! Which payloads may go: messages to devices once nobody waits for them any more, and what a user has told the server
+//! of themselves once they have closed the account and asked for erasure.
 //!
 //! Past the record of an erasure the rows are those that a log makes from which the payloads are gone.
 

@@ -112,7 +112,8 @@ fn a_removed_device_takes_everything_along() {
     views.log.journal(gone, 6);
     let count =
         |rows: &[(&str, Vec<u8>, Vec<u8>)], table: &Table| rows.iter().filter(|row| row.0 == table.name).count();
-    // What tells of a removed device: that its owner's devices changed, and which of the log's records are to be erased.
+    // What tells of a removed device: that its owner's devices changed, and which of the log's records are to be
+    // erased.
     let told = [&tables::DEVICE_LIST_CHANGES, &tables::PERSONAL, &tables::TO_DEVICE_RECORDS, &tables::RECEIVED];
     let rest = |mut rows: Vec<(&'static str, Vec<u8>, Vec<u8>)>| {
         rows.retain(|row| told.iter().all(|table| row.0 != table.name));

@@ -81,7 +81,8 @@ fn message(record: &Record, index: u32) -> Option<ToDeviceRow> {
 /// Sees the key of a row and the message's place; whether to go on.
 type VisitQueued<'a> = dyn FnMut(&[u8], Option<(Offset, u32)>) -> bool + 'a;
 
-/// Visits the queue of a device in order: the row's key, and its record and index there. Goes on while the visitor says so.
+/// Visits the queue of a device in order: the row's key, and its record and index there. Goes on while the visitor says
+/// so.
 pub(crate) fn scan_to_device(
     reader: &dyn Read,
     user_id: &str,

@@ -270,8 +270,8 @@ impl Users {
     }
 }
 
-/// Sets the display name of a new account, unless it has one from its time as a guest's. Guests are called by no name: theirs says
-/// nothing.
+/// Sets the display name of a new account, unless it has one from its time as a guest's. Guests are called by no name:
+/// theirs says nothing.
 fn first_display_name(
     reader: &dyn Read,
     user_id: &str,

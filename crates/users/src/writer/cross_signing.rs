@@ -64,7 +64,8 @@ impl CrossSigningUpload {
 }
 
 impl Users {
-    /// Whether an upload needs user-interactive authentication: not if there is no master key yet, or nothing would change.
+    /// Whether an upload needs user-interactive authentication: not if there is no master key yet, or nothing would
+    /// change.
     pub fn cross_signing_needs_auth(&self, user_id: &str, upload: &CrossSigningUpload) -> Result<bool, WriteError> {
         let snapshot = self.decider.snapshot();
         if query::cross_signing_row(&*snapshot, user_id, CrossSigningUsage::Master)?.is_none() {

@@ -158,8 +158,8 @@ impl Users {
 
     /// Reads account data, changes it and writes it back, with nobody in between: for tags and push rules.
     ///
-    /// `change` gets the present content (for `m.push_rules` the defaults, if none is stored) and returns the new one, or an
-    /// error of its own, upon which nothing is written.
+    /// `change` gets the present content (for `m.push_rules` the defaults, if none is stored) and returns the new one,
+    /// or an error of its own, upon which nothing is written.
     pub async fn update_account_data<E>(
         &self,
         user_id: &str,

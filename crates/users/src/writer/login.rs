@@ -30,7 +30,8 @@ impl Verified {
 /// The device that a new session is for.
 #[derive(Clone, Debug, Default)]
 pub struct NewDevice {
-    /// The device ID wanted; none for one chosen by the server. An existing device keeps its keys and loses its old token.
+    /// The device ID wanted; none for one chosen by the server. An existing device keeps its keys and loses its old
+    /// token.
     pub device_id: Option<String>,
     /// The display name, for a new device.
     pub initial_device_display_name: Option<String>,
@@ -108,8 +109,8 @@ impl Users {
         }
     }
 
-    /// Checks a password, to log in or as a stage of user-interactive authentication. Takes a core for tens of milliseconds, and
-    /// as long for users that do not exist.
+    /// Checks a password, to log in or as a stage of user-interactive authentication. Takes a core for tens of
+    /// milliseconds, and as long for users that do not exist.
     pub fn verify_password(&self, user: &str, password: &str) -> Result<Verified, LoginError> {
         let user_id = login_user_id(user, &self.server_name);
         let account = query::account(&*self.decider.snapshot(), &user_id)?;
@@ -123,8 +124,8 @@ impl Users {
         }
     }
 
-    /// Creates a session for somebody whose password was right, if it still is: one that was changed while the old one was being
-    /// verified ends in no session.
+    /// Creates a session for somebody whose password was right, if it still is: one that was changed while the old one
+    /// was being verified ends in no session.
     pub async fn login(&self, verified: Verified, device: NewDevice) -> Result<NewSession, LoginError> {
         let Verified { user_id, password_hash } = verified;
         self.create_session_if(&user_id, device, |account| account.password_hash == password_hash).await

@@ -49,8 +49,9 @@ impl Users {
     }
 }
 
-/// The one-time key that was uploaded first; the fallback key, if there is none left. `claims` gets what has to be recorded:
-/// nothing of a fallback key that was handed out before, and of keys of an old log that nobody can use, that they are gone.
+/// The one-time key that was uploaded first; the fallback key, if there is none left. `claims` gets what has to be
+/// recorded: nothing of a fallback key that was handed out before, and of keys of an old log that nobody can use, that
+/// they are gone.
 fn choose(
     reader: &dyn Read,
     user_id: &str,

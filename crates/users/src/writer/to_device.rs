@@ -35,8 +35,8 @@ pub enum ToDeviceError {
 }
 
 impl Users {
-    /// Sends messages (user → device or `*` → content). Unknown users and devices are passed over; a transaction that was
-    /// seen before is answered as it was, and sends nothing.
+    /// Sends messages (user → device or `*` → content). Unknown users and devices are passed over; a transaction that
+    /// was seen before is answered as it was, and sends nothing.
     pub async fn send_to_device(
         &self,
         sender: &Session,
@@ -78,8 +78,8 @@ impl Users {
         Ok(sent.await?.applied().await?)
     }
 
-    /// Drops the messages of a device at or below `through`, which it has received. Does not wait for the disk: should the
-    /// record be lost, it is written again with the next sync.
+    /// Drops the messages of a device at or below `through`, which it has received. Does not wait for the disk: should
+    /// the record be lost, it is written again with the next sync.
     pub fn acknowledge_to_device(&self, user_id: &str, device_id: &str, through: Offset) -> Result<(), WriteError> {
         let mut queued = false;
         let snapshot = self.decider.snapshot();

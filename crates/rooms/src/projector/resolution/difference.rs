@@ -1,10 +1,11 @@
 //! The auth difference, without walking the auth chains of a whole room, and the conflicted state subgraph.
 //!
-//! The full auth chain of a state is that of its conflicted entries and that of the entries that all states share. The latter is the same for
-//! all, so an event is in the difference if only some of the former have it, and the latter has not. So the former are followed
-//! down to shared entries only, all at once, with a mark for each state. Whether the latter has an event is seldom far to seek: mostly an
-//! event that leads to it is a shared entry itself. Where it is not, the events that name it are followed upwards, each
-//! once; and if those are many, everything that all states share is followed down.
+//! The full auth chain of a state is that of its conflicted entries and that of the entries that all states share. The
+//! latter is the same for all, so an event is in the difference if only some of the former have it, and the latter has
+//! not. So the former are followed down to shared entries only, all at once, with a mark for each state. Whether the
+//! latter has an event is seldom far to seek: mostly an event that leads to it is a shared entry itself. Where it is
+//! not, the events that name it are followed upwards, each once; and if those are many, everything that all states
+//! share is followed down.
 
 use std::collections::{BTreeSet, BinaryHeap};
 use std::ops::{Bound, ControlFlow};
@@ -211,8 +212,8 @@ fn children(arena: &Arena<'_>, id: &EventId, before: Offset) -> Result<Vec<Offse
 
 /// All events on paths over auth events that lead from one conflicted event to another, ends included.
 pub(super) fn subgraph(arena: &mut Arena<'_>, conflicted: &Set, meter: &mut Meter) -> Result<Vec<Id>, Halt> {
-    // Everything that is visited is reached from a conflicted event; what also reaches one lies between two. A first visit
-    // queues an event's auth events before its own second visit, at which all of them are decided.
+    // Everything that is visited is reached from a conflicted event; what also reaches one lies between two. A first
+    // visit queues an event's auth events before its own second visit, at which all of them are decided.
     let (mut visited, mut reaching) = (Set::default(), Set::default());
     let mut pending: Vec<(Id, bool)> = conflicted.iter().map(|id| (id, false)).collect();
     while let Some((id, is_second)) = pending.pop() {

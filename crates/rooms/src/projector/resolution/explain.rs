@@ -48,8 +48,8 @@ pub struct Contest {
     pub step: Option<Step>,
 }
 
-/// Resolves the states once more that met before an event, with at most `contests_max` entries told of; none if they were all the same, or the resolution
-/// takes more than any may.
+/// Resolves the states once more that met before an event, with at most `contests_max` entries told of; none if they
+/// were all the same, or the resolution takes more than any may.
 pub fn resolution_before(
     reader: &dyn Read,
     room: RoomNumber,

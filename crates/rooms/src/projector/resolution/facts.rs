@@ -1,7 +1,7 @@
 //! What resolution asks of an event, read and parsed once.
 //!
-//! An event is known by its place. One that was kept apart first is found under its former place too, which states from that time
-//! name; both lead to the same fact.
+//! An event is known by its place. One that was kept apart first is found under its former place too, which states from
+//! that time name; both lead to the same fact.
 
 use std::cell::OnceCell;
 use std::sync::Arc;
@@ -52,7 +52,8 @@ pub(in super::super) struct Fact {
 enum Unknown {
     Nothing,
     Something,
-    /// An auth event that comes before any power levels event in the list: so the event has no place in the mainline ordering.
+    /// An auth event that comes before any power levels event in the list: so the event has no place in the mainline
+    /// ordering.
     Levels,
 }
 

@@ -1,4 +1,5 @@
-//! State resolution of room version 1, on what differs between states: the algorithm itself is in `engram_matrix::resolve`.
+//! State resolution of room version 1, on what differs between states: the algorithm itself is in
+//! `engram_matrix::resolve`.
 
 use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;

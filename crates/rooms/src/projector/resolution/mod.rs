@@ -1,16 +1,17 @@
 //! Where branches meet: state resolution, exactly that of the room's version, on what differs between the states.
 //!
-//! The states of two branches of a large room have nearly everything in common. Resolution looks at the conflicted entries, at their
-//! auth chains, and at the few entries by which those are judged; so only these are read. `conflict` finds in what states
-//! differ, `difference` the auth difference and the conflicted subgraph, `order` sorts, `checks` applies events one by one. `facts` has what is
-//! asked of an event, parsed once and kept from one resolution to the next; `arena` numbers the events of one resolution.
+//! The states of two branches of a large room have nearly everything in common. Resolution looks at the conflicted
+//! entries, at their auth chains, and at the few entries by which those are judged; so only these are read. `conflict`
+//! finds in what states differ, `difference` the auth difference and the conflicted subgraph, `order` sorts, `checks`
+//! applies events one by one. `facts` has what is asked of an event, parsed once and kept from one resolution to the
+//! next; `arena` numbers the events of one resolution.
 //!
-//! A room with ten thousand conflicted entries costs some milliseconds to resolve. That is too much for every event of an attack; so `work` counts what
-//! a resolution takes, in units that the log alone decides, and [`super::credit`] says when a room may spend them. Nothing here looks at what was
-//! remembered to decide anything.
+//! A room with ten thousand conflicted entries costs some milliseconds to resolve. That is too much for every event of
+//! an attack; so `work` counts what a resolution takes, in units that the log alone decides, and [`super::credit`] says
+//! when a room may spend them. Nothing here looks at what was remembered to decide anything.
 //!
-//! The results are those of ruma's `state_res`, to which random and hostile graphs are compared in tests. Where ruma gives up, on auth events whose
-//! content cannot be read, their senders have no power here, and the rest goes on.
+//! The results are those of ruma's `state_res`, to which random and hostile graphs are compared in tests. Where ruma
+//! gives up, on auth events whose content cannot be read, their senders have no power here, and the rest goes on.
 
 mod arena;
 mod checks;
@@ -41,7 +42,8 @@ pub use self::explain::{Contest, Resolution, resolution_before};
 pub(super) use self::facts::Fact;
 pub(super) use self::work::{Halt, Meter};
 
-/// The resolution of states, none of which is there twice; what it takes is counted in `meter`, whether it comes to an end or not.
+/// The resolution of states, none of which is there twice; what it takes is counted in `meter`, whether it comes to an
+/// end or not.
 pub(super) fn resolve(
     view: &mut Apply<'_>,
     pdus: &Pdus,

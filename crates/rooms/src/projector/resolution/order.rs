@@ -1,4 +1,5 @@
-//! The two orders in which conflicted events are judged: the reverse topological power ordering, and the mainline ordering.
+//! The two orders in which conflicted events are judged: the reverse topological power ordering, and the mainline
+//! ordering.
 
 use std::cmp::Reverse;
 use std::collections::{BinaryHeap, HashMap};
@@ -11,7 +12,8 @@ use super::arena::{Arena, Id, Set};
 use super::facts::Kind;
 use super::work::{CHAIN_EVENT, CONFLICTED_EVENT, Halt, Meter};
 
-/// Power events among the full conflicted set, with what of their auth chains is in it, in reverse topological power ordering.
+/// Power events among the full conflicted set, with what of their auth chains is in it, in reverse topological power
+/// ordering.
 pub(super) fn by_power(arena: &mut Arena<'_>, full: &Set, meter: &mut Meter) -> Result<Vec<Id>, Halt> {
     let graph = power_graph(arena, full, meter)?;
     let mut waits: HashMap<Id, usize> = HashMap::with_capacity(graph.len());
@@ -113,7 +115,8 @@ pub(super) fn by_mainline(
     Ok(order.into_iter().map(|(.., id)| id).collect())
 }
 
-/// Positions, counted from the oldest power levels event of the mainline, which has one. Zero is before all of them, and belongs to what leads to none.
+/// Positions, counted from the oldest power levels event of the mainline, which has one. Zero is before all of them,
+/// and belongs to what leads to none.
 struct Mainline {
     /// None is what has no position.
     positions: HashMap<Id, Option<u32>>,

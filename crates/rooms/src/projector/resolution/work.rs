@@ -1,7 +1,8 @@
 //! What resolution costs, in units that the log alone decides.
 //!
-//! A unit is about a quarter of a microsecond of a resolution whose events are remembered. What is counted is what the algorithm looks at, whether it was
-//! remembered or not: so the same log costs the same on every machine, and in every rebuild.
+//! A unit is about a quarter of a microsecond of a resolution whose events are remembered. What is counted is what the
+//! algorithm looks at, whether it was remembered or not: so the same log costs the same on every machine, and in every
+//! rebuild.
 
 use engram_views::ViewError;
 

@@ -1,5 +1,5 @@
-//! A room as the specification describes it, without any cleverness: the whole state before and after every event, auth chains
-//! as sets, state resolution by ruma on whole states.
+//! A room as the specification describes it, without any cleverness: the whole state before and after every event, auth
+//! chains as sets, state resolution by ruma on whole states.
 
 use std::cell::{Cell, RefCell};
 use std::collections::{BTreeMap, BTreeSet, HashMap};
@@ -194,7 +194,8 @@ impl Book {
         ours
     }
 
-    /// The conflicted state subgraph by its definition: what is in some conflicted event's chain, and has one in its own.
+    /// The conflicted state subgraph by its definition: what is in some conflicted event's chain, and has one in its
+    /// own.
     fn between(&self, conflicted: &BTreeSet<OwnedEventId>) -> BTreeSet<OwnedEventId> {
         let below: BTreeSet<_> =
             conflicted.iter().flat_map(|id| self.chain(id).iter().cloned().collect::<Vec<_>>()).collect();

@@ -1,5 +1,5 @@
-//! Random event graphs in every room version: the projector, which resolves differences of states and keeps memos, against
-//! the book, which goes by whole states and keeps everything.
+//! Random event graphs in every room version: the projector, which resolves differences of states and keeps memos,
+//! against the book, which goes by whole states and keeps everything.
 //!
 //! A failure names its seed. `ENGRAM_DAG_SEED=S ENGRAM_DAGS=1` runs that graph alone; `ENGRAM_DAGS=10000` and
 //! `ENGRAM_DAG_ORDERS=100000` are the long runs.
@@ -156,8 +156,8 @@ fn any_order_of_delivery_gives_the_same_states() {
     println!("{tried} orders of {} graphs", books.len());
 }
 
-/// What a server is told of a graph that it joins at an event, with the state there: what follows, as far as it hangs together, and
-/// then all the rest as its past.
+/// What a server is told of a graph that it joins at an event, with the state there: what follows, as far as it hangs
+/// together, and then all the rest as its past.
 fn join_at(log: &MemoryLog, book: &Book, at: &OwnedEventId) {
     let append = |id: &OwnedEventId, source| {
         log.journal(v1::Pdu { source, ..book.record(id) }, 1);

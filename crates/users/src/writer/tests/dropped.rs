@@ -1,5 +1,5 @@
-//! Requests that are given up at each place where they wait: before their turn, before what they must have seen is applied, and
-//! after their append.
+//! Requests that are given up at each place where they wait: before their turn, before what they must have seen is
+//! applied, and after their append.
 
 use std::future::Future;
 use std::pin::{Pin, pin};
