@@ -65,9 +65,10 @@ pub(crate) async fn deactivate(
     let purpose = Purpose { name: "deactivate".to_owned(), user_id: Some(session.user_id.clone()) };
     let request = app.uia.read::<Deactivation>(purpose, &body)?;
     let deactivate = async |Deactivation { erase }, _| {
-        // First the rooms, while the account can still act; who is interrupted here can ask again.
-        membership::leave_all(&app, &session.user_id).await?;
+        // First the account: whoever joins until then is in the rooms that are left, and nobody joins after. What a crash
+        // leaves undone is done at the next start.
         app.writers.confirmed(app.users.deactivate(&session.user_id, erase)).await??;
+        membership::leave_all(&app, &session.user_id).await?;
         // Nothing was ever bound to an identity server, so nothing is left bound.
         Ok(json!({ "id_server_unbind_result": "success" }))
     };

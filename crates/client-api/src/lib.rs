@@ -10,6 +10,7 @@
 pub mod accounts;
 pub mod activity;
 pub mod app;
+mod closing;
 pub mod limits;
 pub mod nonces;
 pub mod operations;
@@ -39,5 +40,6 @@ mod versions;
 mod well_known;
 
 pub use app::{App, Config};
+pub use closing::finish_closing;
 pub use operations::operations;
 pub use sync::SyncEffects;

@@ -40,6 +40,26 @@ pub(crate) async fn show_profile(app: &Arc<App>, user_id: &str, field: ProfileFi
     app.applied(last).await
 }
 
+/// Takes closed accounts out of the rooms in which a crash has left them.
+pub(crate) async fn finish_closing(app: &Arc<App>) -> ApiResult<()> {
+    let views = Arc::clone(&app.views);
+    let closed = app.writers().write(move || engram_users::query::closed(&*views.snapshot())).await?;
+    for user_id in closed {
+        leave_all(app, &user_id).await?;
+    }
+    Ok(())
+}
+
+/// Takes a user out of every room again if the account was closed meanwhile. A request that was let in before may have
+/// joined a room after: to be asked once that is applied, since one of the two then sees the other.
+pub(crate) async fn leave_if_closed(app: &Arc<App>, user_id: &str) -> ApiResult<()> {
+    let account = engram_users::query::account(&*app.views.snapshot(), user_id)?;
+    if account.is_some_and(|account| account.deactivated) {
+        leave_all(app, user_id).await?;
+    }
+    Ok(())
+}
+
 /// Takes a user out of every room: the account is closed.
 pub(crate) async fn leave_all(app: &Arc<App>, user_id: &str) -> ApiResult<()> {
     let (held, user_id) = (Arc::clone(app), user_id.to_owned());

@@ -8,7 +8,7 @@ use axum::http::{HeaderValue, header};
 use axum::response::{IntoResponse, Response};
 use bytes::Bytes;
 use serde::Serialize;
-use serde::de::DeserializeOwned;
+use serde::de::{DeserializeOwned, IgnoredAny};
 use serde_json::error::Category;
 use serde_json::value::RawValue;
 
@@ -62,10 +62,16 @@ impl<S, C> Extract<S, C> for RawBody {
 
 /// Parses bytes as JSON of a shape, with the error codes that the specification asks for.
 pub fn parse<T: DeserializeOwned>(bytes: &[u8]) -> ApiResult<T> {
+    // What is passed over would else not be looked at.
+    let text = std::str::from_utf8(bytes).map_err(|_| ApiError::not_json("The body is not UTF-8."))?;
     if !depth_is_bounded(bytes) {
         return Err(ApiError::bad_json("The JSON is nested too deeply."));
     }
-    serde_json::from_slice(bytes).map_err(|error| {
+    if text.trim_ascii_start().starts_with('[') && serde_json::from_str::<IgnoredAny>(text).is_ok() {
+        // An array of as many elements as a structure has fields would pass for one.
+        return Err(ApiError::bad_json("The body has to be a JSON object."));
+    }
+    serde_json::from_str(text).map_err(|error| {
         // Whether it is JSON at all is not what the first error says: that depends on the shape which was expected.
         match serde_json::from_slice::<serde_json::Value>(bytes) {
             Ok(_) => wrong_shape(&error),
@@ -179,6 +185,7 @@ mod tests {
             ("not json", "M_NOT_JSON"),
             (r#"{"name":NaN}"#, "M_NOT_JSON"),
             ("[]", "M_BAD_JSON"),
+            (r#"["name","public"]"#, "M_BAD_JSON"),
             ("17", "M_BAD_JSON"),
             (r#"{"name":17}"#, "M_BAD_JSON"),
             (r#"{"name":"a","kind":17}"#, "M_BAD_JSON"),

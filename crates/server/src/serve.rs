@@ -4,6 +4,7 @@ use std::io::{self, Write};
 use std::sync::Arc;
 use std::time::Duration;
 
+use engram_client_api::finish_closing;
 use engram_failpoints::{Point, reached};
 use engram_http::writers::{blocking, wait};
 use engram_log::{AppendError, Offset};
@@ -168,9 +169,10 @@ async fn join_branches(app: Arc<engram_client_api::App>) {
     }
 }
 
-/// Takes guests out of rooms that no longer admit them: first what may have been left undone before the start, then
+/// Takes closed accounts out of their rooms, and guests out of rooms that no longer admit them: first what may have been left undone before the start, then
 /// whenever a room closes its door.
 async fn dismiss_guests(app: Arc<engram_client_api::App>) {
+    finish_closing(&app).await;
     let rooms = Arc::clone(&app.rooms);
     if let Err(error) = blocking(move || wait(rooms.dismiss_all_guests())).await {
         tracing::warn!(%error, "guests may still be in rooms that do not admit them");

@@ -248,3 +248,40 @@ async fn who_comes_back_is_shown_the_current_state_but_not_what_was_said() {
     assert!(timeline.iter().any(|event| event["state_key"] == "@carol:localhost"), "{timeline:?}");
     assert!(timeline.iter().all(|event| event["type"] != "m.room.message"), "{timeline:?}");
 }
+
+/// UIA-12: a request that was let in before an account was closed may join a room after; nobody stays there for good.
+#[tokio::test(flavor = "multi_thread")]
+async fn whoever_closes_their_account_while_they_join_rooms_is_in_none() {
+    let server = Server::start(CONFIG);
+    let api = server.api();
+    let (alice, bob) = (register(&api, "alice").await, register(&api, "bob").await);
+    let mut rooms = Vec::new();
+    for _ in 0..12 {
+        rooms.push(create(&api, &alice, &json!({ "preset": "public_chat" })).await);
+    }
+    let close = format!("{V3}/account/deactivate");
+    let (_, challenge) = ask(&api, &bob, "POST", &close, "{}").await;
+    let auth = json!({
+        "type": "m.login.password", "identifier": { "type": "m.id.user", "user": "bob" }, "password": "secret",
+        "session": challenge["session"],
+    });
+    let body = json!({ "auth": auth }).to_string();
+    let mut joins = tokio::task::JoinSet::new();
+    for (number, room) in rooms.iter().enumerate() {
+        let (api, bob, room) = (api.clone(), bob.clone(), room.clone());
+        joins.spawn(async move {
+            if number % 2 == 0 {
+                return ask(&api, &bob, "POST", &format!("{V3}/join/{room}"), "{}").await.0;
+            }
+            let path = format!("{V3}/rooms/{room}/state/m.room.member/@bob:localhost");
+            ask(&api, &bob, "PUT", &path, r#"{"membership":"join"}"#).await.0
+        });
+    }
+    let (status, _) = ask(&api, &bob, "POST", &close, &body).await;
+    assert_eq!(status, StatusCode::OK);
+    joins.join_all().await;
+    for room in &rooms {
+        let joined = good(&api, &alice, "GET", &format!("/rooms/{room}/joined_members"), &Value::Null).await;
+        assert_eq!(joined["joined"].as_object().expect("members").len(), 1, "{joined}");
+    }
+}

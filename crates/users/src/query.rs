@@ -12,7 +12,7 @@ mod to_device;
 use engram_views::{Read, Table, ViewError};
 
 pub use accounts::{
-    Account, Device, Session, account, any_user, device, devices, guests, is_erased, profile, profile_field,
+    Account, Device, Session, account, any_user, closed, device, devices, guests, is_erased, profile, profile_field,
     registration_token_valid, session,
 };
 pub use data::{AccountDataRow, account_data, account_data_since, filter, push_rules};

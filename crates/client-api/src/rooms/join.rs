@@ -15,6 +15,7 @@ use serde_json::{Map, Value, json};
 
 use super::send::settled;
 use crate::app::App;
+use crate::membership::leave_if_closed;
 
 #[derive(Deserialize)]
 pub(crate) struct Request {
@@ -61,6 +62,7 @@ async fn enter(
     };
     let sent = app.writers.confirmed(app.rooms.change_membership(&request)).await??;
     settled(app, &authed.user_id, &room_id, sent).await?;
+    leave_if_closed(app, &authed.user_id).await?;
     Ok(Json(json!({ "room_id": room_id })))
 }
 

@@ -13,6 +13,7 @@ use engram_rooms::writer::{SendRequest, Sent, TransactionScope};
 
 use super::upgrade::carry_over;
 use crate::app::App;
+use crate::membership::leave_if_closed;
 
 pub(crate) async fn put(
     State(app): State<Arc<App>>,
@@ -59,6 +60,9 @@ pub(super) async fn write(app: &Arc<App>, request: &SendRequest<'_>) -> ApiResul
     // The room server may have to wait for what other servers have sent to the room.
     let sent = app.writers.confirmed(app.rooms.send(request)).await??;
     let event_id = settled(app, request.sender, request.room_id, sent).await?;
+    if request.event_type == "m.room.member" {
+        leave_if_closed(app, request.sender).await?;
+    }
     // An event ID needs no escaping: base64, or an opaque ID of this server's own making.
     Ok(RawJson(format!("{{\"event_id\":\"{event_id}\"}}")))
 }

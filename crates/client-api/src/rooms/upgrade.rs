@@ -15,6 +15,7 @@ use serde_json::value::{RawValue, to_raw_value};
 use serde_json::{Value, json};
 
 use crate::app::App;
+use crate::membership::leave_if_closed;
 
 #[derive(Deserialize)]
 pub(crate) struct Request {
@@ -54,6 +55,7 @@ pub(super) async fn made(app: &Arc<App>, creator: &str, created: Created) -> Api
     if let Some(old) = created.moved_from {
         carry_over(app, creator, &old, &created.room_id).await?;
     }
+    leave_if_closed(app, creator).await?;
     Ok(created.room_id)
 }
 

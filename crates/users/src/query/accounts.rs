@@ -112,14 +112,23 @@ pub fn any_user(reader: &dyn Read) -> Result<bool, ViewError> {
 
 /// All guests. Looks at every account: to be asked once, not per request.
 pub fn guests(reader: &dyn Read) -> Result<Vec<String>, ViewError> {
-    let mut guests = Vec::new();
+    with(reader, |row| row.guest)
+}
+
+/// All closed accounts. Looks at every account: to be asked once, not per request.
+pub fn closed(reader: &dyn Read) -> Result<Vec<String>, ViewError> {
+    with(reader, |row| row.deactivated)
+}
+
+fn with(reader: &dyn Read, wanted: impl Fn(&AccountRow) -> bool) -> Result<Vec<String>, ViewError> {
+    let mut found = Vec::new();
     reader.scan(&ACCOUNTS, Bound::Unbounded, Bound::Unbounded, false, &mut |key, value| {
-        if AccountRow::decode(value).is_some_and(|row| row.guest) {
-            guests.extend(Parts(key).text().map(str::to_owned));
+        if AccountRow::decode(value).is_some_and(|row| wanted(&row)) {
+            found.extend(Parts(key).text().map(str::to_owned));
         }
         ControlFlow::Continue(())
     })?;
-    Ok(guests)
+    Ok(found)
 }
 
 /// The session of an access token. Does not look at the clock: the caller compares [`Session::expires`].
