@@ -194,8 +194,11 @@ fn a_disk_of(mebibytes: u32) -> Option<()> {
     world.late.clear();
     world.server.start_again();
     world.everything_can_be_read();
+    // What the segment did not use was given back at the start: somebody else takes it.
+    fill(&world.server, "filler", 1_000);
     world.try_to_say("after the start").expect_err("the disk is full");
     world.nothing_can_be_written();
+    free(&world.server, "filler");
     free(&world.server, "ballast");
     world.it_goes_on();
     world.everything_can_be_read();

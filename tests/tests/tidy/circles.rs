@@ -27,7 +27,6 @@ const STILL_TO_OPEN: &[(&str, &str, &[&str])] = &[
     ("crates/sync", "", &["content", "hub"]),
     ("crates/sync", "", &["respond", "server"]),
     ("crates/sync", "hub", &["room", "user"]),
-    ("crates/users", "", &["password", "query", "row", "sessions", "token", "writer"]),
     ("crates/views", "", &["delta", "projector"]),
 ];
 
