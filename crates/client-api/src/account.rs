@@ -65,8 +65,8 @@ pub(crate) async fn deactivate(
     let purpose = Purpose { name: "deactivate".to_owned(), user_id: Some(session.user_id.clone()) };
     let request = app.uia.read::<Deactivation>(purpose, &body)?;
     let deactivate = async |Deactivation { erase }, _| {
-        // First the account: whoever joins until then is in the rooms that are left, and nobody joins after. What a crash
-        // leaves undone is done at the next start.
+        // First the account: whoever joins until then is in the rooms that are left, and nobody joins after. What a
+        // crash leaves undone is done at the next start.
         app.writers.confirmed(app.users.deactivate(&session.user_id, erase)).await??;
         membership::leave_all(&app, &session.user_id).await?;
         // Nothing was ever bound to an identity server, so nothing is left bound.

@@ -169,8 +169,8 @@ async fn join_branches(app: Arc<engram_client_api::App>) {
     }
 }
 
-/// Takes closed accounts out of their rooms, and guests out of rooms that no longer admit them: first what may have been left undone before the start, then
-/// whenever a room closes its door.
+/// Takes closed accounts out of their rooms, and guests out of rooms that no longer admit them: first what may have
+/// been left undone before the start, then whenever a room closes its door.
 async fn dismiss_guests(app: Arc<engram_client_api::App>) {
     finish_closing(&app).await;
     let rooms = Arc::clone(&app.rooms);

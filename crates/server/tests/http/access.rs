@@ -22,8 +22,8 @@ const CONFIG: &str =
 
 const INTRODUCTION: &str = "# Who gets which answer
 
-Made by a test that asks a server; do not edit. `ENGRAM_REFRESH=1 cargo test -p engram-server --test http` writes it anew,
-and the test fails as long as the server answers otherwise.
+Made by a test that asks a server; do not edit. `ENGRAM_REFRESH=1 cargo test -p engram-server --test http` writes it
+anew, and the test fails as long as the server answers otherwise.
 
 Each request is about a private room of the owner, or about what is the caller's own. *Member* is a member without
 power, *another's* a member who asks for what is the owner's own; a dash means that there is no such thing to ask for. A

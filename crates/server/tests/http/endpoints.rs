@@ -14,8 +14,8 @@ Made from the registry of operations; do not edit. `ENGRAM_REFRESH=1 cargo test 
 anew, and the test fails as long as it says something else than the server does.
 
 *Who*: guests, suspended and locked accounts are refused where they are not named; *in person* means that no application
-service may do it for a user. *Rate* is the class in which a call counts once rates are limited. *Runs* says on which threads
-([ARCHITECTURE.md](../ARCHITECTURE.md), Blocking). Who gets what answer is in [access.md](access.md).
+service may do it for a user. *Rate* is the class in which a call counts once rates are limited. *Runs* says on which
+threads ([ARCHITECTURE.md](../ARCHITECTURE.md), Blocking). Who gets what answer is in [access.md](access.md).
 ";
 
 fn specs() -> Vec<Spec> {
