@@ -198,7 +198,8 @@ fn announce(config: &Config, node: &Node, bound: &[Bound]) {
         let url = urls.first().map_or("", String::as_str);
         let text = format!(
             "\nEngram serves {} at {url}; its data is in {}.\n\
-             Register with any Matrix client at that address, using this registration token (shown only this once):\n\n    \
+             Register with any Matrix client at that address, using this registration token \
+             (shown only this once):\n\n    \
              {token}\n\nThe first account becomes the administrator.\n\n",
             config.server_name,
             config.data_dir.display(),
